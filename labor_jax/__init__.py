@@ -1,0 +1,3 @@
+"""LabOR in JAX."""
+
+__version__ = "0.1.0"

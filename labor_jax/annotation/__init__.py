@@ -1,0 +1,1 @@
+"""Queries, answers, the journal and what is derived from it."""

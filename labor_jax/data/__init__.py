@@ -1,0 +1,1 @@
+"""Domains, class tables and the input pipeline."""

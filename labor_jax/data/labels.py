@@ -1,0 +1,181 @@
+"""Class tables: names, colours, and how raw label values become train ids."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from labor_jax.errors import UserError
+
+IGNORE = 255
+"""The train id of void pixels and of pixels that nobody labelled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassTable:
+    """The classes of a task; a class's train id is its position.
+
+    Attributes:
+      names: one a class.
+      palette: one RGB colour a class.
+      values: the raw value of each class in the label files; its position by default.
+      void_values: raw values that mean "no class"; 255 always does.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    values: tuple[int, ...] = ()
+    void_values: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self.values or tuple(range(len(self.names))))
+        if not 2 <= len(self.names) <= 254:
+            raise UserError(f"config.classes: {len(self.names)} names; give from 2 to 254")
+        if not len(self.names) == len(self.palette) == len(self.values):
+            raise UserError(
+                f"config.classes: {len(self.names)} names, {len(self.palette)} colours in palette "
+                f"and {len(self.values)} values; give as many of each"
+            )
+        if len(set(self.names)) < len(self.names) or len(set(self.values)) < len(self.values):
+            raise UserError("config.classes: a name or a value stands twice; make each unique")
+        if both := set(self.values) & {IGNORE, *self.void_values}:
+            raise UserError(f"config.classes: {sorted(both)} are class and void at once; pick one")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def digest(self) -> str:
+        """A short hash of the names, in order: answers carry it, so that none is misread."""
+        return hashlib.sha256(json.dumps(self.names).encode()).hexdigest()[:12]
+
+
+CAMVID = ClassTable(
+    names=(
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    ),
+    palette=(
+        (70, 130, 180),
+        (70, 70, 70),
+        (153, 153, 153),
+        (128, 64, 128),
+        (244, 35, 232),
+        (107, 142, 35),
+        (220, 220, 0),
+        (190, 153, 153),
+        (0, 0, 142),
+        (220, 20, 60),
+        (119, 11, 32),
+    ),
+    void_values=(11,),
+)
+
+CITYSCAPES = ClassTable(
+    names=(
+        "road",
+        "sidewalk",
+        "building",
+        "wall",
+        "fence",
+        "pole",
+        "traffic light",
+        "traffic sign",
+        "vegetation",
+        "terrain",
+        "sky",
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "motorcycle",
+        "bicycle",
+    ),
+    palette=(
+        (128, 64, 128),
+        (244, 35, 232),
+        (70, 70, 70),
+        (102, 102, 156),
+        (190, 153, 153),
+        (153, 153, 153),
+        (250, 170, 30),
+        (220, 220, 0),
+        (107, 142, 35),
+        (152, 251, 152),
+        (70, 130, 180),
+        (220, 20, 60),
+        (255, 0, 0),
+        (0, 0, 142),
+        (0, 0, 70),
+        (0, 60, 100),
+        (0, 80, 100),
+        (0, 0, 230),
+        (119, 11, 32),
+    ),
+)
+
+TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
+
+
+def table_from_config(classes: Any) -> ClassTable:
+    """The table named by `config.classes.table`, or built from names, palette and values.
+
+    Raises:
+      UserError: unknown name, or names, palette and values that do not fit.
+    """
+    if classes.table:
+        if classes.table not in TABLES:
+            raise UserError(
+                f"config.classes.table: unknown table {classes.table!r}; known: {', '.join(TABLES)}"
+            )
+        return TABLES[classes.table]
+    return ClassTable(
+        names=tuple(classes.names),
+        palette=tuple(tuple(int(v) for v in color) for color in classes.palette),
+        values=tuple(int(v) for v in classes.values),
+        void_values=tuple(int(v) for v in classes.void_values),
+    )
+
+
+def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
+    """Raw label values to train ids.
+
+    Args:
+      raw: [H, W] uint8 or uint16.
+      table: the classes.
+      where: the file, for the message.
+    Returns:
+      [H, W] uint8 train ids, 255 where void.
+    Raises:
+      UserError: a value that is neither a class nor void.
+    """
+    lookup = np.full(65536, -1, np.int16)
+    lookup[list(table.values)] = np.arange(len(table))
+    lookup[[IGNORE, *table.void_values]] = IGNORE
+    encoded = lookup[raw]
+    if encoded.min(initial=0) < 0:
+        stray = np.unique(raw[encoded < 0])[:5].tolist()
+        raise UserError(
+            f"{where}: label value {', '.join(map(str, stray))} is not in the class table; "
+            f"add it to config.classes.values or config.classes.void_values"
+        )
+    return encoded.astype(np.uint8)
+
+
+def colorize(label: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Train ids [H, W] uint8 to colours [H, W, 3] uint8; void is black."""
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(table)] = table.palette
+    return colors[label]

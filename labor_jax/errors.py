@@ -1,0 +1,37 @@
+"""Errors that a user can cause: one clear line with the mend, exit status 2, no traceback."""
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+
+class UserError(Exception):
+    """The message is one line that names the file or key at fault and how to mend it."""
+
+
+def _exit(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a program's `main`: a `UserError`, a full disk or Ctrl-C ends it in one line."""
+
+    @functools.wraps(main)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            _exit(str(error))
+        except KeyboardInterrupt:
+            print("interrupted: run the same command again to go on", file=sys.stderr)
+            sys.exit(130)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = f" while writing {error.filename}" if error.filename else ""
+            _exit(f"the disk is full{where}: free some space and run the same command again")
+
+    return wrapped
