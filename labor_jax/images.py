@@ -1,0 +1,83 @@
+"""Label maps as palette PNGs, and pictures of labels laid over photographs."""
+
+import io
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from labor_jax import files
+from labor_jax.data.labels import IGNORE, ClassTable, colorize
+from labor_jax.errors import UserError
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """PNG bytes of an image: [H, W] uint8 grey, [H, W, 3] uint8 RGB or [H, W, 4] uint8 RGBA."""
+    return _encode(Image.fromarray(image), "PNG", optimize=True)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    """JPEG bytes of an image [H, W, 3] uint8 RGB; colour is kept at full resolution."""
+    return _encode(Image.fromarray(image), "JPEG", quality=quality, subsampling=0)
+
+
+def encode_label_png(label: np.ndarray, table: ClassTable, transparent: bool = False) -> bytes:
+    """Palette PNG bytes of a label map: the file holds train ids and shows the classes' colours.
+
+    Args:
+      label: [H, W] uint8 train ids, 255 where there is none.
+      table: the classes; void is black.
+      transparent: whether void lets through what lies beneath.
+    """
+    if label.dtype != np.uint8 or label.ndim != 2:
+        raise ValueError(f"a label map is [H, W] uint8, not {label.shape} {label.dtype}")
+    image = Image.frombytes("P", label.shape[::-1], label.tobytes())
+    image.putpalette(colorize(np.arange(256, dtype=np.uint8), table).tobytes())
+    options = {"transparency": IGNORE} if transparent else {}
+    return _encode(image, "PNG", optimize=False, **options)
+
+
+def write_label_png(path: str | os.PathLike, label: np.ndarray, table: ClassTable) -> None:
+    """Writes a label map [H, W] uint8 train ids as a palette PNG, at once or not at all."""
+    files.write_atomic(path, encode_label_png(label, table))
+
+
+def read_label_png(path: str | os.PathLike) -> np.ndarray:
+    """Reads a palette PNG back to [H, W] uint8 train ids.
+
+    Raises:
+      UserError: the file is missing, truncated, no image, or not a palette (or grey) image.
+    """
+    try:
+        with Image.open(pathlib.Path(path)) as image:
+            if image.mode not in ("P", "L"):
+                raise UserError(f"{path}: a label map is a palette PNG, not {image.mode}")
+            return np.asarray(image, np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three on broken files
+        raise UserError(
+            f"{path}: cannot be read as a label map ({error}); restore or delete it"
+        ) from None
+
+
+def overlay(
+    image: np.ndarray, label: np.ndarray, table: ClassTable, alpha: float = 0.5
+) -> np.ndarray:
+    """The classes' colours laid over an image, which shows through and is bare where void.
+
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      label: [H, W] uint8 train ids, 255 where there is none.
+      table: the classes.
+      alpha: opacity of the colours, from 0 to 1.
+    Returns:
+      [H, W, 3] uint8 RGB.
+    """
+    weight = np.where(label == IGNORE, 0.0, alpha)[..., None]
+    return np.rint(image * (1 - weight) + colorize(label, table) * weight).astype(np.uint8)
+
+
+def _encode(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
