@@ -1,0 +1,98 @@
+"""The networks, built from a config's `model` section.
+
+model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
+"caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
+batch_norm ("frozen" | "sync", ResNets only), dtype ("float32" | "bfloat16") of the computation;
+parameters stay float32.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from labor_jax.errors import UserError
+from labor_jax.models.deeplab import Segmenter
+from labor_jax.models.discriminator import Discriminator
+from labor_jax.models.mobilenet_v2 import MobileNetV2
+from labor_jax.models.resize import upsample
+from labor_jax.models.resnet import LAYERS, STYLES, ResNet
+from labor_jax.models.selector import Selector, selector_from_segmenter
+
+__all__ = [
+    "Discriminator",
+    "Segmenter",
+    "Selector",
+    "build_discriminator",
+    "build_segmenter",
+    "build_selector",
+    "selector_from_segmenter",
+    "upsample",
+]
+
+BACKBONES = (*LAYERS, "mobilenet_v2")
+BATCH_NORMS = ("frozen", "sync")
+OUTPUT_STRIDES = (8, 16, 32)
+DTYPES = ("float32", "bfloat16", "float64")
+
+
+def build_segmenter(
+    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None
+) -> Segmenter:
+    """DeepLab-V2 as configured. Raises UserError naming a key whose value is not known.
+
+    `axis_name` is the device axis over which batch norm "sync" shares its statistics; without it
+    they are the local batch's.
+    """
+    return Segmenter(**_shared(model_cfg, num_classes, axis_name))
+
+
+def build_selector(
+    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None
+) -> Selector:
+    """The two-headed selector with the segmenter's backbone. Raises UserError alike."""
+    return Selector(**_shared(model_cfg, num_classes, axis_name))
+
+
+def build_discriminator(model_cfg: ConfigDict) -> Discriminator:
+    """One discriminator (there is one a head), `discriminator_width` (64) channels wide."""
+    return Discriminator(width=model_cfg.get("discriminator_width", 64), dtype=_dtype(model_cfg))
+
+
+def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> dict[str, Any]:
+    return {
+        "backbone": _backbone(model_cfg, axis_name),
+        "num_classes": num_classes,
+        "dilations": tuple(model_cfg.dilations),
+        "style": "mobilenet" if model_cfg.backbone == "mobilenet_v2" else model_cfg.style,
+        "dtype": _dtype(model_cfg),
+    }
+
+
+def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
+    output_stride = _one_of(model_cfg, "output_stride", OUTPUT_STRIDES)
+    dtype = _dtype(model_cfg)
+    if _one_of(model_cfg, "backbone", BACKBONES) == "mobilenet_v2":
+        return MobileNetV2(width=model_cfg.width, output_stride=output_stride, dtype=dtype)
+    return ResNet(
+        depth=model_cfg.backbone,
+        style=_one_of(model_cfg, "style", STYLES),
+        width=model_cfg.width,
+        output_stride=output_stride,
+        batch_norm=_one_of(model_cfg, "batch_norm", BATCH_NORMS),
+        axis_name=axis_name,
+        dtype=dtype,
+    )
+
+
+def _dtype(model_cfg: ConfigDict) -> Any:
+    return jnp.dtype(_one_of(model_cfg, "dtype", DTYPES))
+
+
+def _one_of(model_cfg: ConfigDict, key: str, choices: Collection[Any]) -> Any:
+    if model_cfg[key] not in choices:
+        known = ", ".join(str(choice) for choice in choices)
+        raise UserError(f"model.{key} is {model_cfg[key]!r}: use one of {known}")
+    return model_cfg[key]

@@ -1,0 +1,155 @@
+"""ResNet-18/50/101 without the classifier, dilated to a wanted output stride.
+
+Two styles exist in the literature, with different weights [cited: AdaptSegNet; torchvision]:
+
+                              "caffe"                   "pytorch"
+    stride of a bottleneck    first 1x1                 3x3
+    max-pool                  ceil mode                 floor mode
+    dilated layer             all blocks                all but the first, which keeps the last
+
+Names follow PyTorch's: `layer3.0.downsample.1.weight` is `layer3_0/downsample_bn/scale`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from labor_jax.models.batch_norm import BatchNorm
+
+LAYERS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+STYLES = ("pytorch", "caffe")
+
+
+def layer_plan(output_stride: int, style: str) -> list[tuple[int, int, int]]:
+    """(stride, dilation of the first block, dilation) of the four layers, behind a stem of 4."""
+    plan, reached, dilation = [], 4, 1
+    for wanted in (1, 2, 2, 2):
+        before = dilation
+        if reached * wanted > output_stride:
+            stride, dilation = 1, dilation * wanted
+        else:
+            stride, reached = wanted, reached * wanted
+        plan.append((stride, dilation if style == "caffe" else before, dilation))
+    return plan
+
+
+def convolution(
+    features: int, size: int, stride: int = 1, dilation: int = 1, *, name: str, dtype: Any
+) -> nn.Conv:
+    """A convolution without bias, padded alike on both sides as PyTorch does (never SAME)."""
+    return nn.Conv(
+        features,
+        (size, size),
+        strides=stride,
+        padding=dilation * (size // 2),
+        kernel_dilation=dilation,
+        use_bias=False,
+        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        dtype=dtype,
+        name=name,
+    )
+
+
+def max_pool(x: Array, ceil_mode: bool) -> Array:
+    """PyTorch's MaxPool2d(3, stride=2, padding=1). x: [B, H, W, C]."""
+    padding = [(1, 2 if ceil_mode and size % 2 == 0 else 1) for size in x.shape[1:3]]
+    return nn.max_pool(x, (3, 3), (2, 2), padding)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions. The first carries the stride and `first_dilation`."""
+
+    features: int
+    stride: int
+    first_dilation: int
+    dilation: int
+    style: str
+    norm: Callable[..., BatchNorm]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        conv = partial(convolution, dtype=self.dtype)
+        y = conv(self.features, 3, self.stride, self.first_dilation, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y, train))
+        # The second sits behind the stride, so it is dilated by what the stride would have been.
+        y = self.norm(name="bn2")(conv(self.features, 3, 1, self.dilation, name="conv2")(y), train)
+        if x.shape[-1] != self.features:
+            x = conv(self.features, 1, self.stride, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x, train)
+        return nn.relu(x + y)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and a widening 1x1 convolution. Only the 3x3 is dilated, by `first_dilation`."""
+
+    features: int
+    stride: int
+    first_dilation: int
+    dilation: int
+    style: str
+    norm: Callable[..., BatchNorm]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        conv = partial(convolution, dtype=self.dtype)
+        early, late = (self.stride, 1) if self.style == "caffe" else (1, self.stride)
+        y = nn.relu(self.norm(name="bn1")(conv(self.features, 1, early, name="conv1")(x), train))
+        y = conv(self.features, 3, late, self.first_dilation, name="conv2")(y)
+        y = nn.relu(self.norm(name="bn2")(y, train))
+        y = self.norm(name="bn3")(conv(4 * self.features, 1, name="conv3")(y), train)
+        if x.shape[-1] != 4 * self.features:
+            x = conv(4 * self.features, 1, self.stride, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x, train)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """`depth` is a key of LAYERS; `width` multiplies every channel count (64, 128, 256, 512)."""
+
+    depth: str
+    style: str = "pytorch"
+    width: float = 1.0
+    output_stride: int = 8
+    batch_norm: str = "frozen"
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
+        """x: [B, H, W, 3] normalised. Returns layer3's and layer4's output, [B, h, w, F] each."""
+        norm = partial(
+            BatchNorm,
+            frozen=self.batch_norm == "frozen",
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        block = BasicBlock if self.depth == "resnet18" else Bottleneck
+        base = max(8, round(64 * self.width))
+
+        x = convolution(base, 7, 2, name="conv1", dtype=self.dtype)(x)
+        x = nn.relu(norm(name="bn1")(x, train))
+        x = max_pool(x, ceil_mode=self.style == "caffe")
+        outputs = []
+        plan = layer_plan(self.output_stride, self.style)
+        for layer, (blocks, (stride, first, dilation)) in enumerate(
+            zip(LAYERS[self.depth], plan, strict=True)
+        ):
+            for index in range(blocks):
+                x = block(
+                    features=base * 2**layer,
+                    stride=stride if index == 0 else 1,
+                    first_dilation=first if index == 0 else dilation,
+                    dilation=dilation,
+                    style=self.style,
+                    norm=norm,
+                    dtype=self.dtype,
+                    name=f"layer{layer + 1}_{index}",
+                )(x, train)
+            outputs.append(x)
+        return outputs[2], outputs[3]
