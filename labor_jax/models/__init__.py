@@ -1,4 +1,4 @@
-"""The networks, built from a config's `model` section.
+"""The networks, built from a config's `model` and `adversarial` sections.
 
 model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
 "caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
@@ -56,9 +56,9 @@ def build_selector(
     return Selector(**_shared(model_cfg, num_classes, axis_name))
 
 
-def build_discriminator(model_cfg: ConfigDict) -> Discriminator:
-    """One discriminator (there is one a head), `discriminator_width` (64) channels wide."""
-    return Discriminator(width=model_cfg.get("discriminator_width", 64), dtype=_dtype(model_cfg))
+def build_discriminator(adversarial_cfg: ConfigDict) -> Discriminator:
+    """One discriminator (there is one a head), `width` channels wide behind its first layer."""
+    return Discriminator(width=adversarial_cfg.width)
 
 
 def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> dict[str, Any]:
