@@ -1,4 +1,4 @@
-"""The networks, built from a config's `model` and `adversarial` sections.
+"""The networks, built from a config's `model` section.
 
 model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
 "caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
@@ -25,7 +25,6 @@ __all__ = [
     "Discriminator",
     "Segmenter",
     "Selector",
-    "build_discriminator",
     "build_segmenter",
     "build_selector",
     "selector_from_segmenter",
@@ -54,11 +53,6 @@ def build_selector(
 ) -> Selector:
     """The two-headed selector with the segmenter's backbone. Raises UserError alike."""
     return Selector(**_shared(model_cfg, num_classes, axis_name))
-
-
-def build_discriminator(adversarial_cfg: ConfigDict) -> Discriminator:
-    """One discriminator (there is one a head), `width` channels wide behind its first layer."""
-    return Discriminator(width=adversarial_cfg.width)
 
 
 def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> dict[str, Any]:
