@@ -1,0 +1,255 @@
+"""A canvas that is painted in metres: perspective, haze, polygons and textured walls.
+
+X is to the right of the camera, Y up from the road, Z ahead along the street. Every size is in
+metres, so that the number of pixels changes how finely a scene is drawn and nothing else.
+"""
+
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from labor_jax.data.toytown.looks import Color
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A pinhole camera that looks along the street; `horizon` and `drift` in image heights."""
+
+    eye: float  # metres over the road
+    focal: float  # image heights
+    horizon: float  # from the top
+    drift: float  # of the vanishing point, from the centre
+    mirror: int  # -1 swaps left and right
+
+
+@dataclasses.dataclass(frozen=True)
+class Light:
+    """What the air and the sun do to colours."""
+
+    weather: str
+    zenith: Color
+    horizon: Color  # of the sky there, and of the haze
+    haze: float  # 1/metres
+    sun: tuple[float, float]  # a shadow's X and Z offset a metre of height
+    dim: float  # brightness of what faces away from the sun
+    shadow: float  # brightness of the ground in the shadow
+    lit: float  # share of windows with a lamp behind
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """Pixels being painted."""
+
+    image: np.ndarray  # [h, w, 3] uint8
+    label: np.ndarray  # [h, w] uint8
+    camera: Camera
+    light: Light
+    glows: list  # (pixel x, pixel y, radius, color): lamps, added when the photo is developed
+
+    @property
+    def unit(self) -> float:
+        """Pixels an image height."""
+        return float(self.label.shape[0])
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The vanishing point in pixels."""
+        h, w = self.label.shape
+        return 0.5 * w + self.camera.drift * h, self.camera.horizon * h
+
+    def scale(self, z: float) -> float:
+        """Pixels a metre at depth `z`."""
+        return self.camera.focal * self.unit / max(z, 0.5)
+
+
+def project(canvas: Canvas, points: np.ndarray) -> np.ndarray:
+    """World points [N, 3] to pixels [N, 2]."""
+    camera, (cx, cy) = canvas.camera, canvas.center
+    scale = camera.focal * canvas.unit / np.maximum(points[:, 2], 0.5)
+    return np.stack(
+        [cx + camera.mirror * points[:, 0] * scale, cy + (camera.eye - points[:, 1]) * scale], 1
+    )
+
+
+def hazed(canvas: Canvas, color: Color, z: float, shade: float = 1.0) -> Color:
+    """The colour, `shade` as bright, seen through `z` metres of air."""
+    keep = float(np.exp(-canvas.light.haze * max(z, 0.0)))
+    air = canvas.light.horizon
+    return tuple(min(255.0, c * shade) * keep + a * (1 - keep) for c, a in zip(color, air))  # noqa: B905
+
+
+def fill(canvas: Canvas, pixels: np.ndarray, color: Color, cls: int | None) -> None:
+    """Fills the polygon `pixels` [N, 2]; `cls` None leaves the label as it is."""
+    fixed = np.rint(pixels * 16).astype(np.int32)
+    cv2.fillPoly(canvas.image, [fixed], color, cv2.LINE_AA, 4)
+    if cls is not None:
+        cv2.fillPoly(canvas.label, [fixed], cls, cv2.LINE_8, 4)
+
+
+def shape(canvas: Canvas, points, color: Color, cls: int | None, shade: float = 1.0) -> None:
+    """Fills the polygon of world `points` [N, 3]."""
+    points = np.asarray(points, np.float64)
+    depth = float(points[:, 2].mean())
+    fill(canvas, project(canvas, points), hazed(canvas, color, depth, shade), cls)
+
+
+def card(
+    canvas: Canvas, points, x: float, z: float, color: Color, cls: int | None, shade: float = 1.0
+) -> None:
+    """Fills a polygon of a flat figure that faces the camera; `points` [N, 2] are (X - x, Y)."""
+    camera, scale = canvas.camera, canvas.scale(z)
+    offset = np.array(canvas.center) + (camera.mirror * x * scale, camera.eye * scale)
+    pixels = np.asarray(points, np.float64) * (camera.mirror * scale, -scale) + offset
+    fill(canvas, pixels, hazed(canvas, color, z, shade), cls)
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, n: int = 14) -> np.ndarray:
+    """The outline [n, 2] of an ellipse."""
+    turn = np.arange(n) * (2 * np.pi / n)
+    return np.stack([cx + rx * np.cos(turn), cy + ry * np.sin(turn)], 1)
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """The corners [4, 2]."""
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
+
+
+def limb(p, q, wp: float, wq: float) -> np.ndarray:
+    """The outline [10, 2] of a stroke from `p` to `q` with round ends; widths are diameters."""
+    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+    turn = np.arctan2(*(q - p)[::-1]) + np.linspace(np.pi / 2, 3 * np.pi / 2, 5)
+    arc = np.stack([np.cos(turn), np.sin(turn)], 1)
+    return np.concatenate([p + 0.5 * wp * arc, q - 0.5 * wq * arc])
+
+
+def on_ground(points, z: float = 0.0, x: float = 0.0) -> np.ndarray:
+    """Plan coordinates [N, 2], (X - x, Z - z), as world points [N, 3] on the ground."""
+    points = np.asarray(points, np.float64)
+    return np.stack([points[:, 0] + x, np.zeros(len(points)), points[:, 1] + z], 1)
+
+
+def pick(rng: np.random.Generator, options: tuple):
+    """One of the options."""
+    return options[int(rng.integers(len(options)))]
+
+
+def jitter(rng: np.random.Generator, color: Color, amount: float = 10.0) -> Color:
+    """The colour, lighter or darker and slightly off its hue."""
+    noise = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
+    return tuple(np.clip(np.add(color, noise), 0, 255).tolist())
+
+
+# ------------------------------------------------------------------------------------- textures
+
+
+@functools.cache
+def noise_tile(seed: int, octaves: int, roughness: float = 0.6) -> np.ndarray:
+    """Tileable value noise [256, 256] float32 with mean 0 and deviation 1."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((256, 256), np.float32)
+    for octave in range(octaves):
+        cells = 4 * 2**octave
+        lattice = np.pad(rng.normal(size=(cells, cells)).astype(np.float32), 2, mode="wrap")
+        step = 256 // cells
+        layer = cv2.resize(lattice, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
+        total += roughness**octave * layer[2 * step : 2 * step + 256, 2 * step : 2 * step + 256]
+    return (total - total.mean()) / total.std()
+
+
+@functools.cache
+def brick_tile() -> np.ndarray:
+    """Tileable brickwork [128, 128] float32, factors of brightness; bricks are 16 x 8."""
+    rng = np.random.default_rng(7)
+    tile = np.full((128, 128), 1.3, np.float32)
+    for row in range(16):
+        course = np.full((7, 128), 1.3, np.float32)
+        for column in range(8):
+            course[:, column * 16 : column * 16 + 15] = 0.95 + 0.13 * rng.normal()
+        tile[row * 8 : row * 8 + 7] = np.roll(course, 8 * (row % 2), 1)
+    return tile
+
+
+def spread(tile: np.ndarray, metres: tuple[float, float], size, scale, shift=(0, 0)) -> np.ndarray:
+    """Tiles an array of `size` (h, w) with `tile`.
+
+    The tile covers `metres` (width, height) at `scale` (x, y) pixels a metre, and starts `shift`
+    (x, y) of itself away.
+    """
+    w, h = (max(1, round(m * s)) for m, s in zip(metres, scale, strict=True))
+    smaller = w < tile.shape[1] or h < tile.shape[0]
+    cell = cv2.resize(tile, (w, h), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    rows = (np.arange(size[0]) + int(shift[1] * h)) % h
+    columns = (np.arange(size[1]) + int(shift[0] * w)) % w
+    return cell.reshape(h, w)[rows[:, None], columns]
+
+
+@dataclasses.dataclass
+class Wall:
+    """A rectangle with a texture that is painted in metres from its bottom left."""
+
+    corners: np.ndarray  # [4, 3], top left first, clockwise as the texture sees it
+    texture: np.ndarray  # [h, w, 3] uint8
+    scale: tuple[float, float]  # pixels a metre, (x, y)
+    size: tuple[float, float]  # metres, (width, height)
+
+    def box(self, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:
+        """Paints a rectangle."""
+        corners = rectangle(x0, self.size[1] - y1, x1, self.size[1] - y0) * self.scale
+        fixed = np.rint(corners * 16).astype(np.int32)
+        cv2.fillConvexPoly(self.texture, fixed, color, cv2.LINE_AA, 4)
+
+    def multiply(self, factor: np.ndarray) -> None:
+        """Scales the brightness by `factor`, which broadcasts to [h, w]."""
+        self.texture = np.clip(self.texture * factor[..., None], 0, 255).astype(np.uint8)
+
+
+def wall(canvas: Canvas, start, end, bottom: float, top: float) -> Wall:
+    """An upright rectangle over the plan points `start` and `end`, both (X, Z)."""
+    (x0, z0), (x1, z1) = start, end
+    corners = np.array([(x0, top, z0), (x1, top, z1), (x1, bottom, z1), (x0, bottom, z0)])
+    near, far = min(z0, z1), max(z0, z1)
+    aspect = canvas.label.shape[1] / canvas.unit
+    # What is nearer than this is outside the picture, and need not be fine.
+    enters = min(abs(x0), abs(x1)) * canvas.camera.focal / (0.5 * aspect + 0.15)
+    depth = min(max(near, enters, 1.5), max(far, 1.5))
+    width = float(np.hypot(x1 - x0, z1 - z0))
+    along = abs(x1 - x0) / width + abs(z1 - z0) / width * max(abs(x0), abs(x1)) / depth
+    scale = (
+        float(np.clip(canvas.scale(depth) * along, 2, 80)),
+        float(np.clip(canvas.scale(depth), 2, 80)),
+    )
+    h, w = max(2, round((top - bottom) * scale[1])), max(2, round(width * scale[0]))
+    return Wall(corners, np.zeros((h, w, 3), np.uint8), scale, (width, top - bottom))
+
+
+def hang(canvas: Canvas, plane: Wall, cls: int, alpha: np.ndarray | None = None) -> None:
+    """Puts a wall into the picture.
+
+    `alpha` [h, w] uint8 lets the image behind show through (a railing); the label covers the
+    whole rectangle.
+    """
+    pixels = project(canvas, plane.corners)
+    height, width = canvas.label.shape
+    x0, y0 = np.clip(np.floor(pixels.min(0)), 0, (width, height)).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(pixels.max(0)) + 1, 0, (width, height)).astype(int).tolist()
+    if x1 <= x0 or y1 <= y0:
+        return
+    h, w = plane.texture.shape[:2]
+    depth = np.linspace(plane.corners[0, 2], plane.corners[1, 2], w, dtype=np.float32)
+    keep = np.exp(-canvas.light.haze * np.maximum(depth, 0))[None, :, None]
+    texture = plane.texture * keep + np.float32(canvas.light.horizon) * (1 - keep)
+    inside = np.float32(pixels - (x0, y0))
+    matrix = cv2.getPerspectiveTransform(np.float32([(0, 0), (w, 0), (w, h), (0, h)]), inside)
+    warp = functools.partial(
+        cv2.warpPerspective, M=matrix, dsize=(x1 - x0, y1 - y0), borderMode=cv2.BORDER_REPLICATE
+    )
+    cover = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(cover, [np.rint(inside * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    canvas.label[y0:y1, x0:x1][cover > 127] = cls
+    if alpha is not None:
+        cover = cv2.multiply(cover, warp(alpha), scale=1 / 255)
+    region = canvas.image[y0:y1, x0:x1]
+    blend = cover[..., None] * np.float32(1 / 255)
+    region[:] = region + (warp(texture.astype(np.float32)) - region) * blend + 0.5
