@@ -11,6 +11,14 @@ class UserError(Exception):
     """The message is one line that names the file or key at fault and how to mend it."""
 
 
+class Stopped(Exception):
+    """A signal asked the run to stop; everything up to here is saved."""
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(f"stopped at step {step}, all saved: run the same command again to go on")
+        self.status = 128 + signal_number
+
+
 def _exit(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
@@ -25,6 +33,9 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
             return main(*args, **kwargs)
         except UserError as error:
             _exit(str(error))
+        except Stopped as stop:
+            print(stop, file=sys.stderr)
+            sys.exit(stop.status)
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             sys.exit(130)

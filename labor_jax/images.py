@@ -22,25 +22,32 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
     return _encode(Image.fromarray(image), "JPEG", quality=quality, subsampling=0)
 
 
-def encode_label_png(label: np.ndarray, table: ClassTable, transparent: bool = False) -> bytes:
-    """Palette PNG bytes of a label map: the file holds train ids and shows the classes' colours.
+def encode_palette_png(
+    indices: np.ndarray, palette: np.ndarray, transparent: int | None = None
+) -> bytes:
+    """PNG bytes that hold indices and show their colours.
 
     Args:
-      label: [H, W] uint8 train ids, 255 where there is none.
-      table: the classes; void is black.
-      transparent: whether void lets through what lies beneath.
+      indices: [H, W] uint8.
+      palette: [256, 3] uint8 RGB.
+      transparent: the index that lets through what lies beneath.
     """
-    if label.dtype != np.uint8 or label.ndim != 2:
-        raise ValueError(f"a label map is [H, W] uint8, not {label.shape} {label.dtype}")
-    image = Image.frombytes("P", label.shape[::-1], label.tobytes())
-    image.putpalette(colorize(np.arange(256, dtype=np.uint8), table).tobytes())
-    options = {"transparency": IGNORE} if transparent else {}
-    return _encode(image, "PNG", optimize=False, **options)
+    if indices.dtype != np.uint8 or indices.ndim != 2:
+        raise ValueError(f"indices are [H, W] uint8, not {indices.shape} {indices.dtype}")
+    image = Image.frombytes("P", indices.shape[::-1], indices.tobytes())
+    image.putpalette(palette.tobytes())
+    options = {} if transparent is None else {"transparency": transparent}
+    return _encode(image, "PNG", optimize=False, **options)  # optimising would renumber
+
+
+def label_palette(table: ClassTable) -> np.ndarray:
+    """The colour of every train id: [256, 3] uint8 RGB, black where it is no class."""
+    return colorize(np.arange(256, dtype=np.uint8), table)
 
 
 def write_label_png(path: str | os.PathLike, label: np.ndarray, table: ClassTable) -> None:
     """Writes a label map [H, W] uint8 train ids as a palette PNG, at once or not at all."""
-    files.write_atomic(path, encode_label_png(label, table))
+    files.write_atomic(path, encode_palette_png(label, label_palette(table)))
 
 
 def read_label_png(path: str | os.PathLike) -> np.ndarray:

@@ -1,0 +1,42 @@
+"""LabOR on toytown: from a clean drawn town to a rainy one seen by a poor camera.
+
+    python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
+
+Nothing to download: both domains are drawn here. `:quick` shrinks it to seconds, for tests.
+"""
+
+import ml_collections
+
+from labor_jax.config import default_config
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The toytown demo, or `quick`."""
+    c = default_config()
+    c.method = "labor_spl"
+    for part in (c.source, c.target, c.val):
+        part.domain = "toytown/160x120"
+    c.input.size = (120, 160)
+    c.model.width = 0.25
+    c.batch_size = 8
+    c.optimizer.name = "adam"
+    c.optimizer.learning_rate = 2e-3
+    c.optimizer.head_factor = 1.0
+    c.optimizer.weight_decay = 0.0
+    c.selector.optimizer = "adam"
+    c.selector.learning_rate = 1e-3
+    c.selector.head_factor = 1.0
+    c.adversarial.width = 16
+    if variant == "quick":
+        for part in (c.source, c.target, c.val):
+            part.domain = "toytown/tiny"
+        c.input.size = (48, 64)
+        c.model.width = 0.125
+        c.batch_size = 4
+        c.eval_batch_size = 4
+        c.stages = 2
+        c.warmup_steps, c.adapt_steps, c.selector.steps = 6, 4, 4
+        c.checkpoint_every = 3
+        c.log_every = 2
+        c.previews = 2
+    return c

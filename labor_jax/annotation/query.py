@@ -1,0 +1,179 @@
+"""Queries: what is asked of an annotator, one of an image and stage; and hard budgets.
+
+A query is a JSON object: {"id", "image", "stage", "kind", "size": [H, W]} and either "points":
+[[x, y], ...] or "segments": [[start, length, start, length, ...], ...], runs of row-major pixels.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from labor_jax import files
+from labor_jax.errors import UserError
+
+Query = dict[str, Any]
+
+
+def point_query(image: str, stage: int, size: tuple[int, int], points: Iterable) -> Query:
+    """Asks for the class of points, (row, column) each."""
+    return {
+        "id": f"{stage}/{image}",
+        "image": image,
+        "stage": stage,
+        "kind": "points",
+        "size": list(size),
+        "points": [[int(column), int(row)] for row, column in points],
+    }
+
+
+def segment_query(image: str, stage: int, size: tuple[int, int], segments: np.ndarray) -> Query:
+    """Asks for the classes inside segments.
+
+    Args:
+      segments: [H, W] int32, 0 = not asked, otherwise the segment's number from 1.
+    """
+    return {
+        "id": f"{stage}/{image}",
+        "image": image,
+        "stage": stage,
+        "kind": "segments",
+        "size": list(size),
+        "segments": label_runs(segments),
+    }
+
+
+def label_runs(labels: np.ndarray) -> list[list[int]]:
+    """The runs [start, length, ...] of each of the labels 1, 2, ... in [H, W] int32."""
+    flat = labels.ravel()
+    # A run also ends with its row: a segment's runs can then be drawn row by row.
+    change = np.flatnonzero(np.diff(flat)) + 1
+    starts = np.union1d(np.concatenate([[0], change]), np.arange(0, flat.size, labels.shape[1]))
+    lengths = np.diff(np.append(starts, flat.size))
+    owner = flat[starts]
+    runs: list[list[int]] = [[] for _ in range(int(flat.max(initial=0)))]
+    for segment, start, length in zip(owner, starts, lengths, strict=True):
+        if segment:
+            runs[segment - 1] += [int(start), int(length)]
+    return runs
+
+
+def run_pixels(runs: list[int]) -> np.ndarray:
+    """The flat pixel numbers, int64, of runs [start, length, start, length, ...]."""
+    if not runs:
+        return np.zeros(0, np.int64)
+    return np.concatenate([np.arange(a, a + n) for a, n in zip(runs[::2], runs[1::2], strict=True)])
+
+
+def asked_pixels(query: Query) -> np.ndarray:
+    """The flat pixel numbers, int64, that a query asks for."""
+    if query["kind"] == "points":
+        points = np.array(query["points"], np.int64).reshape(-1, 2)
+        return points[:, 1] * query["size"][1] + points[:, 0]
+    return run_pixels([value for runs in query["segments"] for value in runs])
+
+
+def components(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Numbers the 8-connected regions of equal value inside a mask.
+
+    Args:
+      values: [H, W] uint8.
+      mask: [H, W] bool.
+    Returns:
+      [H, W] int32, 0 outside the mask, regions from 1.
+    """
+    regions, count = np.zeros(values.shape, np.int32), 0
+    for value in np.unique(values[mask]):
+        inside = mask & (values == value)
+        found, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
+        regions[inside] = labels[inside] + count
+        count += found - 1
+    return regions
+
+
+def stage_allowance(total: int, used: int, stage: int, stages: int) -> int:
+    """What an image may still be asked at a stage: an even share, unused shares carried on."""
+    return max(0, total * stage // stages - used)
+
+
+def cap_points(points: np.ndarray, found: np.ndarray, limit: int) -> np.ndarray:
+    """The first `limit` points of an image: every class's best before any class's second [ours].
+
+    Args:
+      points: [C, N, 2] int32 (row, column), the best of a class first.
+      found: [C, N] bool.
+    Returns:
+      [at most limit, 2] int32.
+    """
+    rank = np.broadcast_to(np.arange(found.shape[1]), found.shape)
+    order = np.argsort(rank[found], kind="stable")
+    return points[found][order][:limit]
+
+
+def cap_segments(
+    segments: np.ndarray, selected: np.ndarray, limit: int, random: np.random.Generator
+) -> np.ndarray:
+    """A sample of a mask's segments with at most `limit` pixels, balanced over classes [paper: the
+    mask; ours: the sample].
+
+    The class with the fewest pixels so far gets its next segment, in seeded order; a segment that
+    does not fit is left out.
+
+    Args:
+      segments: [H, W] int32, 0 = outside, segments from 1, each of one selected class.
+      selected: [H, W] uint8, the class that the selector sees at each pixel.
+      limit: pixels.
+      random: decides the order.
+    Returns:
+      [H, W] int32, the kept segments numbered from 1.
+    """
+    sizes = np.bincount(segments.ravel())[1:]
+    if sizes.sum() <= limit:
+        return segments
+    number, first = np.unique(segments, return_index=True)
+    owner = selected.ravel()[first[number > 0]]
+    waiting: dict[int, list[int]] = {}
+    for segment in random.permutation(len(sizes)):
+        waiting.setdefault(int(owner[segment]), []).append(int(segment))
+    taken = dict.fromkeys(sorted(waiting), 0)
+    keep = np.zeros(len(sizes) + 1, np.int32)
+    while waiting:
+        neediest = min(waiting, key=lambda c: (taken[c], c))
+        segment = waiting[neediest].pop()
+        if sizes[segment] <= limit:
+            limit -= sizes[segment]
+            taken[neediest] += int(sizes[segment])
+            keep[segment + 1] = 1
+        if not waiting[neediest]:
+            del waiting[neediest]
+    return (np.cumsum(keep) * keep)[segments].astype(np.int32)
+
+
+def queries_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
+    """Where a stage's queries are kept; the file is there when all of them are."""
+    return pathlib.Path(workdir, "queries", f"stage_{stage}.jsonl")
+
+
+def write_queries(workdir: str | os.PathLike, stage: int, queries: Iterable[Query]) -> None:
+    """Writes a stage's queries, all or none."""
+    lines = "".join(json.dumps(query) + "\n" for query in queries)
+    files.write_atomic(queries_path(workdir, stage), lines.encode())
+
+
+def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
+    """A stage's queries; none if it asked nothing.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = queries_path(workdir, stage)
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError:
+        raise UserError(f"{path}: damaged; delete it and run again to ask anew") from None

@@ -1,0 +1,131 @@
+"""Checkpoints of the whole state: atomic, asynchronous, the newest two kept (Orbax)."""
+
+import contextlib
+import errno
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from labor_jax.data.labels import ClassTable
+from labor_jax.errors import UserError
+
+
+class Checkpoints:
+    """The checkpoints of a run, by step.
+
+    Args:
+      workdir: the run's DIR; they are in DIR/checkpoints.
+      table: goes with every checkpoint, so that none is read with another one.
+      keep: a step whose checkpoint is never deleted, besides the newest two.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, table: ClassTable, keep: int) -> None:
+        policies = ocp.training.preservation_policies
+        self._table = table
+        self._pending: Any = None
+        self._checkpointer = ocp.training.Checkpointer(
+            pathlib.Path(workdir, "checkpoints").absolute(),
+            preservation_policy=policies.AnyPreservationPolicy(
+                [policies.LatestN(2), policies.CustomSteps([keep])]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The newest whole checkpoint's step; None if there is none."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps at which there is a checkpoint, oldest first."""
+        return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+
+    def save(self, step: int, state: Any, wait: bool = False) -> None:
+        """Saves in the background, or with `wait` until it is on disk; a step is saved once.
+
+        Raises:
+          UserError: the disk is full; older checkpoints are untouched.
+        """
+        with _full_disk():
+            self.wait()
+            if step not in self.steps:
+                names = {"classes": list(self._table.names)}
+                self._pending = self._checkpointer.save_async(
+                    step, state, custom_metadata=names, force=True
+                )
+            if wait:
+                self.wait()
+
+    def wait(self) -> None:
+        """Until what is being saved is on disk."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            with _full_disk():
+                pending.result()
+
+    def load(self, step: int, like: Any) -> Any:
+        """The state at a step, shaped and placed like `like`.
+
+        Raises:
+          UserError: it was made with other classes, or cannot be read.
+        """
+        path = self._checkpointer.directory / str(step)
+        try:
+            names = self._checkpointer.metadata(step).custom_metadata["classes"]
+        except Exception as error:
+            raise _damaged(path, error) from None
+        if tuple(names) != self._table.names:
+            raise UserError(
+                f"{path} was trained with the {len(names)} classes {', '.join(names[:3])}, …, "
+                f"config.classes has {len(self._table)}: {', '.join(self._table.names[:3])}, …; "
+                f"give the classes it was trained with"
+            )
+        try:
+            return self._checkpointer.load(step, like)
+        except Exception as error:
+            raise _damaged(path, error) from None
+
+    def close(self) -> None:
+        """Waits for what is being saved, and frees Orbax's threads."""
+        try:
+            self.wait()
+        finally:
+            self._checkpointer.close()
+
+
+def _damaged(path: Any, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return UserError(
+        f"{path} cannot be read ({reason}); delete that folder to go on from the one before"
+    )
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+    """Orbax wraps a full disk in errors of several kinds; here it becomes one line."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full or "No space left" in str(cause) or "RESOURCE_EXHAUSTED" in str(cause):
+                raise UserError(
+                    "the disk is full: this checkpoint was not saved, older ones are untouched; "
+                    "free some space and run the same command again"
+                ) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+def like(state: Any) -> Any:
+    """Shapes, dtypes and placement of a state, for `Checkpoints.load`."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )

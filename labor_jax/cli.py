@@ -1,0 +1,32 @@
+"""How every program reads its flags and ends: a mistake is one line and exit status 2."""
+
+import difflib
+from collections.abc import Callable
+
+from absl import app, flags
+
+from labor_jax import errors
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, then runs `main`; errors that a user can cause end in one line."""
+    app.run(lambda _: errors.exit_on_user_error(main)(), flags_parser=_parse)
+
+
+@errors.exit_on_user_error
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
+        hint = f"did you mean --{near[0]}?" if near else "--help lists those there are"
+        raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        # ml_collections raises the last four for a key or value that does not fit the config.
+        text = str(error).strip("'\"").splitlines()
+        raise errors.UserError(" ".join(line.strip() for line in text if line.strip())) from None
+    except OSError as error:
+        raise errors.UserError(f"--config: cannot read {error.filename!r}; give a file") from None
+    if extra := rest[1:]:
+        raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
+    return rest

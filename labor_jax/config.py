@@ -1,0 +1,215 @@
+"""Every key a run can be told, with its default; and what makes two runs the same run."""
+
+import importlib.util
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from labor_jax.errors import UserError
+
+METHODS = ("source_only", "uda", "random", "labor_ppl", "labor_spl", "full")
+SELECTOR_METHODS = ("labor_ppl", "labor_spl")
+"""The methods that need the pixel selector."""
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """The defaults; a file in `configs/` changes what it needs."""
+    c = ml_collections.ConfigDict()
+    c.seed = 0
+    c.method = "labor_ppl"  # one of METHODS
+    c.beside = ""  # method=random: a finished run's DIR; ask as many clicks as it did
+    c.warmup_from = ""  # a run's DIR with the same warm-up: start from its end
+    c.parallel = "pmap"  # pmap | shard_map | jit
+    c.data_dir = "data"  # where prepared data sets live
+    c.annotator = "oracle"  # who answers the queries
+
+    c.classes = ml_collections.ConfigDict()
+    c.classes.table = "camvid"  # camvid | cityscapes | "" to give the rest
+    c.classes.names = ()
+    c.classes.palette = ()  # one (red, green, blue) a class
+    c.classes.values = ()  # raw label value of each class; () = its position
+    c.classes.void_values = ()  # raw label values of no class; 255 always is
+
+    def domain(split: str) -> ml_collections.ConfigDict:
+        d = ml_collections.ConfigDict()
+        d.domain = "toytown/160x120"  # toytown/WxH | camvid | folder
+        d.split = split
+        d.manual_dir = ""  # camvid: the folder as its publisher ships it
+        d.images = ""  # folder: images
+        d.labels = ""  # folder: label maps; "" = unlabelled
+        return d
+
+    c.source = domain("source_train")  # labelled
+    c.target = domain("target_train")  # to be asked about
+    c.val = domain("target_val")  # scored on; labels "" = no scores
+
+    c.input = ml_collections.ConfigDict()
+    c.input.size = (120, 160)  # height, width the networks see
+    c.input.scale = (1.0, 1.6)  # random zoom
+    c.input.flip = True
+    c.input.jitter = 0.25  # brightness, contrast and saturation, each ± this share
+    c.input.threads = 2
+
+    c.model = ml_collections.ConfigDict()
+    c.model.backbone = "resnet18"  # resnet18 | resnet50 | resnet101 | mobilenet_v2
+    c.model.style = "pytorch"  # ResNet: pytorch | caffe
+    c.model.width = 1.0  # channels, times this
+    c.model.output_stride = 8
+    c.model.dilations = (6, 12, 18, 24)
+    c.model.batch_norm = "sync"  # sync: over all devices | frozen
+    c.model.dtype = "float32"  # float32 | bfloat16, of the computation
+    c.model.weights = ""  # ImageNet weights of the backbone, a file
+
+    c.batch_size = 8  # source images a step, and as many target images; over all devices
+    c.warmup_steps = 200
+    c.stages = 3
+    c.adapt_steps = 100  # a stage
+
+    c.optimizer = ml_collections.ConfigDict()  # of the segmenter
+    c.optimizer.name = "sgd"  # sgd | adam
+    c.optimizer.learning_rate = 2.5e-4
+    c.optimizer.head_factor = 10.0
+    c.optimizer.momentum = 0.9
+    c.optimizer.weight_decay = 5e-4
+    c.optimizer.power = 0.9  # of the polynomial decay over all the segmenter's steps
+    c.optimizer.warmup = 0  # steps of linear growth
+    c.optimizer.clip = 0.0  # largest norm of a gradient; 0 = none
+
+    c.loss = ml_collections.ConfigDict()
+    c.loss.aux = 0.1  # lambda_seg: the auxiliary head's cross-entropy
+    c.loss.target = 1.0  # the labelled target pixels' cross-entropy
+
+    c.adversarial = ml_collections.ConfigDict()
+    c.adversarial.kind = "vanilla"  # vanilla | ls
+    c.adversarial.main = 0.001  # lambda_adv
+    c.adversarial.aux = 0.0002
+    c.adversarial.width = 64
+    c.adversarial.learning_rate = 1e-4
+    c.adversarial.betas = (0.9, 0.99)
+
+    c.selector = ml_collections.ConfigDict()
+    c.selector.steps = 80  # a stage
+    c.selector.init = "segmenter"  # first head from the segmenter | fresh: both heads new
+    c.selector.optimizer = "sgd"  # sgd | adam
+    c.selector.learning_rate = 2.5e-4
+    c.selector.head_factor = 10.0
+    c.selector.discrepancy = "outputs"  # outputs: MCD's | weights: cosine of the heads' weights
+    c.selector.discrepancy_weight = 1.0
+    c.selector.discrepancy_start = 0.0  # share of the steps before the heads are pushed apart
+    c.selector.pseudo_alpha = (0.2, 0.25, 0.3)  # IAST's, by stage; the last one goes on
+    c.selector.pseudo_beta = 0.9
+    c.selector.pseudo_gamma = 8.0
+
+    c.ppl = ml_collections.ConfigDict()
+    c.ppl.points_per_class = 1  # a stage
+    c.ppl.distance = "cosine"  # cosine | l2
+    c.ppl.radius = 4  # pixels of the label, between two points of a class
+
+    c.budget = ml_collections.ConfigDict()
+    c.budget.points_per_image = 40  # over all stages, a hard cap
+    c.budget.max_fraction = 0.022  # SPL: of an image's pixels, over all stages, a hard cap
+
+    c.eval_batch_size = 8
+    c.checkpoint_every = 100  # steps; a phase's end is saved besides
+    c.log_every = 10  # steps
+    c.previews = 6  # target images shown at each stage of the report
+    return c
+
+
+NOT_THE_RUN = ("data_dir", "parallel", "checkpoint_every", "log_every", "warmup_from")
+"""Keys that say how a run is done and not what it computes: they may change on resume."""
+
+
+def load(path: str) -> ml_collections.ConfigDict:
+    """The config of `configs/NAME.py` or `configs/NAME.py:VARIANT`."""
+    file, _, variant = path.partition(":")
+    if not pathlib.Path(file).is_file():
+        raise UserError(
+            f"--config: no file {file!r}; configs/ holds those that come with labor_jax"
+        )
+    spec = importlib.util.spec_from_file_location("labor_jax_config", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(variant)
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError, naming the key, where a value makes no run."""
+    choices = {
+        "method": METHODS,
+        "parallel": ("pmap", "shard_map", "jit"),
+        "annotator": ("oracle",),
+        "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
+        "model.style": ("pytorch", "caffe"),
+        "model.output_stride": (8, 16),
+        "model.batch_norm": ("sync", "frozen"),
+        "model.dtype": ("float32", "bfloat16"),
+        "optimizer.name": ("sgd", "adam"),
+        "selector.optimizer": ("sgd", "adam"),
+        "selector.init": ("segmenter", "fresh"),
+        "selector.discrepancy": ("outputs", "weights"),
+        "adversarial.kind": ("vanilla", "ls"),
+        "ppl.distance": ("cosine", "l2"),
+    }
+    for key, allowed in choices.items():
+        if (value := lookup(config, key)) not in allowed:
+            raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
+    at_least_one = ("batch_size", "warmup_steps", "adapt_steps", "selector.steps", "input.threads")
+    at_least_one += ("eval_batch_size", "checkpoint_every", "log_every", "ppl.points_per_class")
+    for key in at_least_one:
+        if lookup(config, key) < 1:
+            raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")
+    for key in (
+        "stages",
+        "budget.points_per_image",
+        "budget.max_fraction",
+        "previews",
+        "ppl.radius",
+    ):
+        if lookup(config, key) < 0:
+            raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
+    if not 0 < config.input.scale[0] <= config.input.scale[1]:
+        raise UserError("config.input.scale: give (smallest, largest), both positive")
+    if min(config.input.size) < 32:
+        raise UserError("config.input.size: give (height, width) of 32 pixels or more")
+
+
+def lookup(config: ml_collections.ConfigDict, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values, as JSON has them (tuples as lists)."""
+    items = {}
+    for key, value in config.items():
+        if isinstance(value, dict | ml_collections.ConfigDict):
+            items |= flat(value, f"{prefix}{key}.")
+        else:
+            items[prefix + key] = json.loads(json.dumps(value))
+    return items
+
+
+def differences(old: dict, new: dict | ml_collections.ConfigDict) -> list[str]:
+    """The dotted keys, with both values, in which `new` is another run than `old`."""
+    a, b = flat(old), flat(new)
+    return [
+        f"{key} (was {a.get(key)!r}, now {b.get(key)!r})"
+        for key in sorted(a | b)
+        if a.get(key) != b.get(key) and key.split(".")[0] not in NOT_THE_RUN
+    ]
+
+
+def from_dict(values: dict) -> ml_collections.ConfigDict:
+    """The config that `config.json` holds; JSON's lists become tuples again."""
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: restore(v) for k, v in value.items()}
+        return tuple(restore(v) for v in value) if isinstance(value, list) else value
+
+    return ml_collections.ConfigDict(restore(values))

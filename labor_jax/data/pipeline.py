@@ -1,0 +1,102 @@
+"""The input pipeline: batch number `step` is a function of (seed, step), so resuming needs no more.
+
+Grain does it: shuffle, slice by process, augment and batch are all set before iteration.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import grain
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax import rng
+from labor_jax.data import transforms
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import IGNORE
+
+ReadLabel = Callable[[int], np.ndarray]
+
+
+def _stream(
+    domain: Domain,
+    read_label: ReadLabel | None,
+    config: ml_collections.ConfigDict,
+    name: str,
+) -> grain.MapDataset:
+    """Endless batches {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8} by number."""
+
+    def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        image = domain.read_image(index)
+        label = read_label(index) if read_label else np.full(image.shape[:2], IGNORE, np.uint8)
+        return transforms.augment(random, image, label, config.input)
+
+    return (
+        grain.MapDataset.range(len(domain.ids))
+        .seed(rng.integer(config.seed, name))
+        .shuffle()
+        .repeat()
+        .slice(slice(jax.process_index(), None, jax.process_count()))
+        .random_map(view)
+        .batch(config.batch_size // jax.process_count(), drop_remainder=True)
+    )
+
+
+@contextlib.contextmanager
+def batches(
+    source: Domain,
+    target: Domain,
+    read_target_label: ReadLabel | None,
+    config: ml_collections.ConfigDict,
+    first: int,
+    last: int,
+) -> Iterator[Iterator[dict[str, dict[str, np.ndarray]]]]:
+    """The batches of steps `first` to `last`, prefetched by threads.
+
+    Args:
+      source: its labels are read.
+      target: its labels are not.
+      read_target_label: labels of the target that annotators gave, [H, W] uint8 by index; None
+        for none.
+    Yields:
+      An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}.
+    """
+    options = grain.ReadOptions(
+        num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads
+    )
+    streams = (
+        _stream(source, source.read_label, config, "source"),
+        _stream(target, read_target_label, config, "target"),
+    )
+    with contextlib.ExitStack() as stack:
+        iterators = []
+        for stream in streams:
+            iterators.append(iter(stream[first:last].to_iter_dataset(options)))
+            stack.callback(iterators[-1].close)
+        yield ({"source": s, "target": t} for s, t in zip(*iterators, strict=True))
+
+
+def inference_batches(
+    domain: Domain, size: tuple[int, int], batch_size: int
+) -> Iterator[tuple[list[int], tuple[int, int], np.ndarray]]:
+    """All images in order, in batches of equal native size.
+
+    Args:
+      size: (h, w) the network sees.
+    Yields:
+      Indices; the native (H, W); images [at most batch_size, h, w, 3] uint8.
+    """
+    indices: list[int] = []
+    images: list[np.ndarray] = []
+    native: tuple[int, int] | None = None
+    for index in range(len(domain.ids)):
+        image = domain.read_image(index)
+        if images and (image.shape[:2] != native or len(images) == batch_size):
+            yield indices, native, np.stack(images)
+            indices, images = [], []
+        native = image.shape[:2]
+        indices.append(index)
+        images.append(transforms.resize_image(image, size))
+    if images:
+        yield indices, native, np.stack(images)

@@ -1,0 +1,73 @@
+"""Scores a run's segmenter on a labelled split.
+
+python -m labor_jax.evaluate --workdir=runs/toytown --split=val
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_collections
+import numpy as np
+from absl import app, flags
+
+from labor_jax import errors, metrics, restore
+from labor_jax.data import pipeline
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import ClassTable
+
+Predict = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+
+
+def evaluate(
+    predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
+) -> dict[str, Any]:
+    """mIoU and IoU of each class, in percent, at the labels' own resolution.
+
+    Args:
+      predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
+      domain: without labels, every score is None.
+    Returns:
+      {"mIoU": float | None, "per_class_iou": {name: float | None}}; a class that occurs in
+      neither truth nor prediction is None.
+    """
+    if domain.read_label is None:
+        return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names)}
+    confusion = np.zeros((len(table), len(table)), np.int64)
+    for indices, size, images in pipeline.inference_batches(
+        domain, config.input.size, config.eval_batch_size
+    ):
+        truth = np.stack([domain.read_label(index) for index in indices])
+        confusion += metrics.confusion(predict(images, size), truth, len(table))
+    ious = metrics.per_class_iou(confusion)
+    return {
+        "mIoU": _rounded(metrics.mean_iou(confusion)),
+        "per_class_iou": {
+            n: _rounded(iou) for n, iou in zip(table.names, ious.tolist(), strict=True)
+        },
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 4)
+
+
+@errors.exit_on_user_error
+def main(_: list[str]) -> None:
+    run = restore.restore(flags.FLAGS.workdir)
+    split = flags.FLAGS.split
+    domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])
+    if domain.read_label is None:
+        raise errors.UserError(f"--split={split}: {domain.name} has no labels to score with")
+    scores = evaluate(run.predict, domain, run.table, run.config)
+    print(
+        f"{flags.FLAGS.workdir} after {run.step} steps on {domain.name}, {len(domain.ids)} images"
+    )
+    for name, iou in scores["per_class_iou"].items():
+        print(f"  {name:<14} {'  n/a' if iou is None else f'{iou:5.1f}'}")
+    print(f"  {'mIoU':<14} {scores['mIoU']:5.1f}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
+    flags.DEFINE_enum("split", "val", ["val", "train", "source"], "val, target train, or source")
+    app.run(main)

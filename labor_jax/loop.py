@@ -1,0 +1,437 @@
+"""The LabOR schedule, top to bottom as the paper has it: warm-up, then stages.
+
+    warm-up     segmenter and discriminators, source labels only
+    for each stage:
+      selector  two heads fit the segmenter's pseudo labels and are pushed apart
+      query     the pixels on which they disagree: all (SPL) or representative ones (PPL)
+      annotate  answers go to the journal, labels derive from it
+      adapt     segmenter and discriminators, with all target labels so far
+      evaluate
+
+The global step tells stage and phase. A phase that only writes files is skipped when they are
+complete. So a run goes on wherever it was stopped, and ends as if it had not been.
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax import config as config_lib
+from labor_jax import files, images, metrics, parallel, querying, state, steps
+from labor_jax.annotation import journal, ledger, oracle
+from labor_jax.annotation import query as q
+from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.data import domain, labels, pipeline
+from labor_jax.errors import Stopped, UserError
+from labor_jax.evaluate import evaluate
+from labor_jax.monitor import Monitor
+from labor_jax.report import write_report
+from labor_jax.restore import make_predict
+from labor_jax.stopping import stop_asked
+from labor_jax.summary import Summary
+
+
+class Phase(NamedTuple):
+    """From `first` to `last` training steps done; where they are equal it only writes files."""
+
+    name: str
+    stage: int
+    first: int
+    last: int
+
+
+def phases(config: ml_collections.ConfigDict) -> list[Phase]:
+    """A run, in order."""
+    step = config.warmup_steps
+    plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
+    for stage in range(1, config.stages + 1):
+        if config.method in config_lib.SELECTOR_METHODS:
+            plan.append(Phase("selector", stage, step, step + config.selector.steps))
+            step += config.selector.steps
+        if querying.asks(config.method, stage):
+            plan += [Phase("query", stage, step, step), Phase("annotate", stage, step, step)]
+        plan.append(Phase("adapt", stage, step, step + config.adapt_steps))
+        step += config.adapt_steps
+        plan.append(Phase("evaluate", stage, step, step))
+    return plan
+
+
+class Run(NamedTuple):
+    """What the phases of one run share; nothing in it changes but the files it stands for."""
+
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    table: labels.ClassTable
+    source: domain.Domain
+    target: domain.Domain
+    val: domain.Domain
+    monitor: Monitor
+    checkpoints: Checkpoints
+    summary: Summary
+
+
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """Runs or resumes LabOR, or a method beside it, in DIR. Returns what `summary.json` holds.
+
+    Raises:
+      UserError: the config, the data or what DIR already holds makes no run.
+    """
+    config_lib.check(config)
+    table = labels.table_from_config(config.classes)
+    workdir = pathlib.Path(workdir)
+    _check_same_run(config, workdir)
+    _check_batch(config)
+    summary = Summary(workdir, config)
+    if summary.finished:
+        return summary.values
+    domains = {
+        n: domain.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
+    }
+    if domains["source"].read_label is None:
+        raise UserError(
+            f"config.source: {domains['source'].name} has no labels; give config.source.labels"
+        )
+    files.write_json(workdir / "config.json", config.to_dict())
+
+    checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
+    try:
+        now = _starting_state(config, table, checkpoints)
+        with Monitor(workdir, int(now.step)) as monitor:
+            this = Run(
+                config,
+                workdir,
+                table,
+                **domains,
+                monitor=monitor,
+                checkpoints=checkpoints,
+                summary=summary,
+            )
+            _run_phases(this, now)
+    finally:
+        checkpoints.close()
+    return summary.values
+
+
+def _check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    if (workdir / "config.json").exists():
+        changed = config_lib.differences(files.read_json(workdir / "config.json"), config)
+        if changed:
+            raise UserError(
+                f"--workdir: {workdir} holds a run with another config: {'; '.join(changed)}; "
+                f"give the same config to go on with it, or another --workdir"
+            )
+
+
+def _check_batch(config: ml_collections.ConfigDict) -> None:
+    devices = parallel.device_count(config.parallel) * jax.process_count()
+    if config.batch_size % devices:
+        raise UserError(
+            f"config.batch_size: {config.batch_size} images cannot be split evenly over {devices} "
+            f"devices; give a multiple of {devices}"
+        )
+
+
+def _starting_state(
+    config: ml_collections.ConfigDict, table: labels.ClassTable, checkpoints: Checkpoints
+) -> state.State:
+    """The newest checkpoint; else the end of another run's warm-up; else the very start."""
+    start = parallel.replicate(state.init_state(config, len(table)), config.parallel)
+    if checkpoints.latest is not None:
+        return checkpoints.load(checkpoints.latest, like(start))
+    if not config.warmup_from:
+        return start
+    _check_same_warmup(config)
+    other = Checkpoints(config.warmup_from, table, keep=config.warmup_steps)
+    try:
+        if config.warmup_steps not in other.steps:
+            raise UserError(
+                f"config.warmup_from: {config.warmup_from!r} has not finished its warm-up; "
+                f"let it run, or leave the key out"
+            )
+        return other.load(config.warmup_steps, like(start))
+    finally:
+        other.close()
+
+
+AFTER_WARMUP = ("method", "beside", "selector", "ppl", "budget", "annotator", "val", "previews")
+"""Keys that make no difference until warm-up is over, but for `source_only`."""
+
+
+def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
+    path = pathlib.Path(config.warmup_from, "config.json")
+    if not path.exists():
+        raise UserError(f"config.warmup_from: no run in {config.warmup_from!r}; give a run's DIR")
+    other = files.read_json(path)
+    changed = [
+        line
+        for line in config_lib.differences(other, config)
+        if line.split(".")[0].split(" ")[0] not in AFTER_WARMUP
+    ]
+    if "source_only" in (config.method, other["method"]) and config.method != other["method"]:
+        changed.append("method (source_only warms up without the discriminators)")
+    if changed:
+        raise UserError(
+            f"config.warmup_from: {config.warmup_from!r} warmed up otherwise: "
+            f"{'; '.join(changed)}; leave the key out"
+        )
+
+
+class Compiled(NamedTuple):
+    """The pure functions of steps.py, mapped over devices; compiled when first called."""
+
+    adapt: Callable[[state.State, Any], tuple[state.State, Any]]
+    selector: Callable[[state.State, Any], tuple[state.State, Any]]
+    predict: Callable[[state.Trained, np.ndarray, tuple[int, int]], np.ndarray]
+    query: Callable[..., dict[str, np.ndarray]]
+
+
+def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
+    mode = config.parallel
+    axis_name = None if mode == "jit" else parallel.AXIS
+    bound = {
+        "networks": state.make_networks(config, num_classes, axis_name),
+        "optimizers": state.make_optimizers(config),
+        "config": config,
+    }
+    local = state.make_networks(config, num_classes, axis_name=None)
+    predict = make_predict(config, num_classes)
+
+    @functools.cache
+    def mapped_query(size: tuple[int, int]) -> Callable:
+        return parallel.map_inference(
+            functools.partial(steps.query, networks=local, size=size, config=config), mode
+        )
+
+    def query(
+        now: state.State, images: np.ndarray, taken: np.ndarray, size: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
+        if config.method not in config_lib.SELECTOR_METHODS:
+            return {"predicted": predict(now.segmenter, images, size)}
+        return mapped_query(tuple(size))(now, {"image": images, "taken": taken})
+
+    return Compiled(
+        adapt=parallel.map_step(functools.partial(steps.adapt_step, **bound), mode),
+        selector=parallel.map_step(functools.partial(steps.selector_step, **bound), mode),
+        predict=predict,
+        query=query,
+    )
+
+
+def _run_phases(this: Run, now: state.State) -> None:
+    compiled = _compile(this.config, len(this.table))
+    resumed = int(now.step)
+    for phase in phases(this.config):
+        if phase.last < resumed or (phase.first < phase.last == resumed):
+            continue
+        match phase.name:
+            case "warmup" | "adapt":
+                now = _adapt(this, phase, now, compiled)
+            case "selector":
+                now = _fit_selector(this, phase, now, compiled)
+            case "query":
+                _query(this, phase, now, compiled)
+            case "annotate":
+                _annotate(this, phase)
+            case "evaluate":
+                _evaluate(this, phase, now, compiled)
+    _preview_all(this, "final", now, compiled)
+    this.summary.finish()
+    write_report(this.workdir, this.target, this.table)
+
+
+# ----------------------------------------------------------------------------- training phases
+
+
+def _adapt(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> state.State:
+    """Warm-up, or adaptation with every target label so far."""
+    read = None
+    if phase.stage:
+        answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= phase.stage]
+        journal.write_labels(this.workdir, answers, _sizes(this, phase.stage), this.table)
+        labelled = {a["image"] for a in answers}
+        paths = [
+            journal.labels_path(this.workdir, i) if i in labelled else None for i in this.target.ids
+        ]
+        read = lambda i: paths[i] and images.read_label_png(paths[i])  # noqa: E731
+    return _train(this, phase, now, compiled.adapt, read)
+
+
+def _fit_selector(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> state.State:
+    if int(now.step) == phase.first:
+        now = state.start_selector(now, this.config, len(this.table), phase.stage)
+        now = parallel.replicate(now, this.config.parallel)
+    return _train(this, phase, now, compiled.selector, None)
+
+
+def _train(
+    this: Run,
+    phase: Phase,
+    now: state.State,
+    step_fn: Callable[[Any, Any], tuple[Any, Any]],
+    read_target_label: pipeline.ReadLabel | None,
+) -> state.State:
+    """Steps from where `now` stands to the phase's end; saved on the way and at the end."""
+    config, first = this.config, int(now.step)
+    with (
+        stop_asked() as asked,
+        pipeline.batches(
+            this.source, this.target, read_target_label, config, first, phase.last
+        ) as batches,
+        this.monitor.phase(phase.name, phase.stage, phase.first, phase.last) as progress,
+    ):
+        for step, batch in enumerate(batches, start=first + 1):
+            now, losses = step_fn(now, batch)
+            headline = None
+            if step % config.log_every == 0 or step == phase.last:
+                losses = {k: float(v) for k, v in jax.device_get(losses).items()}
+                _check_finite(losses, step)
+                this.monitor.record(step, phase.name, phase.stage, losses)
+                headline = _headline(losses)
+            progress.advance(step, headline)
+            if step % config.checkpoint_every == 0 and step < phase.last:
+                this.checkpoints.save(step, now)
+            if asked():
+                this.checkpoints.save(step, now, wait=True)
+                raise Stopped(step, asked())
+    # On disk before anything is built on it: queries and answers refer to this state.
+    this.checkpoints.save(phase.last, now, wait=True)
+    return now
+
+
+def _headline(losses: dict[str, float]) -> dict[str, float]:
+    names = ("loss/source_main", "loss/target_main", "loss/pseudo_c2", "mask/share")
+    return {n.removeprefix("loss/"): losses[n] for n in names if n in losses}
+
+
+def _check_finite(losses: dict[str, float], step: int) -> None:
+    for name, value in losses.items():
+        if not np.isfinite(value):
+            raise UserError(
+                f"{name} is {value} at step {step}; the last checkpoint is good: lower "
+                f"config.optimizer.learning_rate and start in another --workdir"
+            )
+
+
+# ------------------------------------------------------------------------- phases that only write
+
+
+def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
+    if q.queries_path(this.workdir, phase.stage).exists():
+        return
+    infer = functools.partial(compiled.query, now)
+    queries, counts, shown = [], [], _shown(this)
+    with this.monitor.phase("query", phase.stage, 0, len(this.target.ids)) as progress:
+        for asked in querying.ask(phase.stage, this.target, infer, this.config, this.workdir):
+            queries.append(asked.query)
+            if asked.counts is not None:
+                counts.append(asked.counts)
+            image = asked.query["image"]
+            if image in shown:
+                _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
+            progress.advance(len(queries))
+    score = metrics.mask_score(np.sum(counts, axis=0)) if counts else None
+    if score is not None:
+        this.monitor.record(
+            phase.last, "query", phase.stage, {f"mask/{k}": v for k, v in score.items()}
+        )
+        this.monitor.say(
+            f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels; "
+            f"{score['precision']:.0%} of these are errors of the segmenter "
+            f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
+        )
+    files.write_json(this.workdir / "queries" / f"stage_{phase.stage}.score.json", score)
+    q.write_queries(this.workdir, phase.stage, queries)
+
+
+def _annotate(this: Run, phase: Phase) -> None:
+    """The oracle answers what is not answered yet; a killed run goes on where the journal ends."""
+    queries = q.read_queries(this.workdir, phase.stage)
+    answered: dict[str, set[tuple]] = {}
+    for entry in journal.read(this.workdir, this.table):
+        answered.setdefault(entry["query"], set()).add(journal.place(entry))
+    if this.target.read_label is None:
+        raise UserError(
+            f"config.annotator: the oracle answers from labels and {this.target.name} has none; "
+            f"give config.target.labels"
+        )
+    index = {image: i for i, image in enumerate(this.target.ids)}
+    with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
+        for number, query in enumerate(queries, start=1):
+            truth = this.target.read_label(index[query["image"]])
+            done = answered.get(query["id"], set())
+            new = [a for a in oracle.annotate(query, truth) if journal.place(a) not in done]
+            journal.append(this.workdir, new, this.table)
+            progress.advance(number)
+
+
+def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
+    if this.summary.has_stage(phase.stage):
+        return
+    scores = evaluate(
+        functools.partial(compiled.predict, now.segmenter), this.val, this.table, this.config
+    )
+    budget = _budget(this, phase.stage)
+    score_file = this.workdir / "queries" / f"stage_{phase.stage}.score.json"
+    mask = files.read_json(score_file) if score_file.exists() else None
+    if scores["mIoU"] is not None:
+        this.monitor.record(phase.last, "evaluate", phase.stage, {"mIoU": scores["mIoU"]})
+        this.monitor.say(
+            f"stage {phase.stage} · mIoU {scores['mIoU']:.1f} on {this.val.name} with "
+            f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
+        )
+    this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
+
+
+def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:
+    """(H, W) of every image asked up to a stage."""
+    return {
+        query["image"]: tuple(query["size"])
+        for s in range(1, stage + 1)
+        for query in q.read_queries(this.workdir, s)
+    }
+
+
+def _budget(this: Run, stage: int) -> dict[str, Any]:
+    """What has been asked up to a stage."""
+    queries = [query for s in range(1, stage + 1) for query in q.read_queries(this.workdir, s)]
+    answers = journal.read(this.workdir, this.table)
+    pool = {query["image"]: query["size"][0] * query["size"][1] for query in queries}
+    return ledger.budget(ledger.rows(queries, answers), pool)
+
+
+# ------------------------------------------------------------------------------------- previews
+
+
+def _shown(this: Run) -> list[str]:
+    """The images that the report shows, spread evenly over the target."""
+    number = min(this.config.previews, len(this.target.ids))
+    spread = np.linspace(0, len(this.target.ids) - 1, number).round().astype(int)
+    return [this.target.ids[i] for i in spread]
+
+
+def _preview_all(this: Run, folder: str, now: state.State, compiled: "Compiled") -> None:
+    index = [this.target.ids.index(image) for image in _shown(this)]
+    some = domain.Domain(
+        name=this.target.name,
+        ids=tuple(this.target.ids[i] for i in index),
+        read_image=lambda i: this.target.read_image(index[i]),
+        read_label=None,
+    )
+    for rows, size, batch in pipeline.inference_batches(
+        some, this.config.input.size, this.config.eval_batch_size
+    ):
+        predicted = compiled.predict(now.segmenter, batch, size)
+        for i, prediction in zip(rows, predicted, strict=True):
+            _write_preview(this, folder, some.ids[i], prediction)
+
+
+def _write_preview(this: Run, folder: str, image: str, predicted: np.ndarray) -> None:
+    images.write_label_png(
+        this.workdir / "previews" / folder / f"{image}.png", predicted, this.table
+    )

@@ -1,0 +1,90 @@
+"""Losses as (sum, count), so that they stay right when pixels are ignored unevenly over devices.
+
+A step divides the local sum by the count over all devices (`normalise`) and then adds the
+gradients up; a mean of per-device means would weigh a device with one labelled pixel like one
+with a thousand.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from labor_jax.data.labels import IGNORE
+
+SumCount = tuple[jax.Array, jax.Array]
+
+SOURCE, TARGET = 0.0, 1.0
+"""What the discriminator calls the two domains [cited: AdaptSegNet]."""
+
+
+def normalise(loss: SumCount, axis_name: str | None) -> jax.Array:
+    """Local sum / count over all devices; 0 where nothing counts.
+
+    Args:
+      loss: (sum float32 [], count float32 []) of this device's share of the batch.
+      axis_name: the mapped axis, None where there is one device.
+    Returns:
+      float32 []; the sum of it over devices is the loss.
+    """
+    total, count = loss
+    if axis_name is not None:
+        count = jax.lax.psum(count, axis_name)
+    return total / jnp.maximum(count, 1.0)
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> SumCount:
+    """Cross-entropy over labelled pixels [paper].
+
+    Args:
+      logits: [B, H, W, C] float32.
+      labels: [B, H, W] uint8 train ids, 255 = ignored.
+    """
+    valid = labels != IGNORE
+    safe = jnp.where(valid, labels, 0).astype(jnp.int32)
+    picked = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
+    nll = jax.nn.logsumexp(logits, axis=-1) - picked
+    return jnp.where(valid, nll, 0.0).sum(), valid.sum(dtype=jnp.float32)
+
+
+def adversarial(logits: jax.Array, domain: float, kind: str) -> SumCount:
+    """How far the discriminator's answer is from `domain` [cited: AdaptSegNet].
+
+    Args:
+      logits: [B, h, w, 1] float32, the discriminator's output.
+      domain: SOURCE or TARGET.
+      kind: "vanilla", binary cross-entropy, or "ls", least squares.
+    """
+    if kind == "ls":
+        per_cell = jnp.square(logits - domain)
+    else:
+        per_cell = jax.nn.softplus(logits) - logits * domain
+    return per_cell.sum(), jnp.float32(logits.size)
+
+
+def discrepancy(logits1: jax.Array, logits2: jax.Array) -> SumCount:
+    """Mean absolute difference of two softmaxes [cited: MCD].
+
+    The mean is over every element, classes too: a sum over classes would be C times larger.
+
+    Args:
+      logits1, logits2: [B, H, W, C] float32.
+    """
+    difference = jnp.abs(jax.nn.softmax(logits1) - jax.nn.softmax(logits2))
+    return difference.sum(), jnp.float32(difference.size)
+
+
+def weight_similarity(params1: Any, params2: Any) -> jax.Array:
+    """Cosine of two heads' parameters, as one long vector each.
+
+    The reading of a seed review, "parameters in each classifier are applied to the loss to push
+    away from each other": minimising it pushes the heads apart in weight space.
+
+    Args:
+      params1, params2: pytrees of float32 with the same structure.
+    Returns:
+      float32 [], from -1 to 1.
+    """
+    a = jnp.concatenate([x.ravel() for x in jax.tree.leaves(params1)])
+    b = jnp.concatenate([x.ravel() for x in jax.tree.leaves(params2)])
+    return a @ b / (jnp.linalg.norm(a) * jnp.linalg.norm(b) + 1e-12)

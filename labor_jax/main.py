@@ -1,0 +1,26 @@
+"""Runs LabOR, or resumes it.
+
+python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
+python -m labor_jax.main --config=configs/toytown.py:quick --workdir=runs/q --config.seed=1
+"""
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from labor_jax import cli
+
+
+def main() -> None:
+    """Runs the config in the workdir and prints its table."""
+    from labor_jax import loop, summary  # after the flags: a mistyped one is told at once
+
+    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
+    values = loop.run(_CONFIG.value, flags.FLAGS.workdir)
+    print(summary.table(values, flags.FLAGS.workdir))
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py[:VARIANT]")
+    flags.DEFINE_string("workdir", None, "the run's folder; running again goes on", required=True)
+    flags.mark_flag_as_required("config")
+    cli.run(main)

@@ -1,0 +1,63 @@
+"""mIoU and its parts, counted exactly: int64 on the host."""
+
+import numpy as np
+
+from labor_jax.data.labels import IGNORE
+
+
+def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class (row) was predicted as each class (column).
+
+    Args:
+      predicted, truth: [...] uint8 train ids; pixels whose truth is 255 do not count.
+    Returns:
+      [C, C] int64.
+    """
+    valid = truth != IGNORE
+    pairs = truth[valid].astype(np.int64) * classes + predicted[valid]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class_iou(confusion: np.ndarray) -> np.ndarray:
+    """IoU of each class in percent; NaN where it occurs in neither truth nor prediction.
+
+    Args:
+      confusion: [C, C] int64.
+    Returns:
+      [C] float64.
+    """
+    hit = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.where(union > 0, 100 * hit / np.maximum(union, 1), np.nan)
+
+
+def mean_iou(confusion: np.ndarray) -> float:
+    """Mean over the classes that occur, in percent; NaN where none does."""
+    iou = per_class_iou(confusion)
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+
+def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """What a mask has to do with the segmenter's errors.
+
+    Args:
+      mask: [...] bool.
+      predicted, truth: [...] uint8; pixels whose truth is 255 count in the mask's size only.
+    Returns:
+      [6] int64: pixels, in the mask, valid in the mask, wrong in the mask, wrong, valid.
+    """
+    valid = truth != IGNORE
+    wrong = valid & (predicted != truth)
+    parts = (mask, mask & valid, mask & wrong, wrong, valid)
+    return np.array([mask.size, *(part.sum() for part in parts)], np.int64)
+
+
+def mask_score(counts: np.ndarray) -> dict[str, float]:
+    """Share of the mask, its precision and recall for errors, and the error rate, each 0..1."""
+    pixels, inside, valid_inside, wrong_inside, wrong, valid = counts.tolist()
+    return {
+        "share": inside / max(pixels, 1),
+        "precision": wrong_inside / max(valid_inside, 1),
+        "recall": wrong_inside / max(wrong, 1),
+        "error_rate": wrong / max(valid, 1),
+    }

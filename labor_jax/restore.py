@@ -1,0 +1,82 @@
+"""A run's trained segmenter, ready to predict: what evaluate and predict share."""
+
+import functools
+import os
+import pathlib
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+
+from labor_jax import config as config_lib
+from labor_jax import files, parallel, steps
+from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.data import domain, labels
+from labor_jax.errors import UserError
+from labor_jax.state import init_state, make_networks
+
+
+class Run(NamedTuple):
+    """A finished or unfinished run and its newest checkpoint."""
+
+    config: ml_collections.ConfigDict
+    table: labels.ClassTable
+    step: int
+    predict: "functools.partial[np.ndarray]"
+
+    def load_domain(self, which: str) -> domain.Domain:
+        """The run's "source", "target" or "val" images."""
+        return domain.load(self.config[which], self.config.data_dir, self.table)
+
+
+def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+    """The config of the run in a DIR.
+
+    Raises:
+      UserError: there is no run, or its config is damaged.
+    """
+    path = pathlib.Path(workdir, "config.json")
+    if not path.is_file():
+        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json); give a run's DIR")
+    try:
+        return config_lib.from_dict(files.read_json(path))
+    except ValueError:
+        raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
+
+
+def restore(workdir: str | os.PathLike) -> Run:
+    """The newest checkpoint's segmenter.
+
+    Raises:
+      UserError: there is no run or no checkpoint, or it does not fit the config's classes.
+    """
+    config = read_config(workdir)
+    table = labels.table_from_config(config.classes)
+    checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
+    try:
+        if checkpoints.latest is None:
+            raise UserError(
+                f"--workdir: {str(workdir)!r} has no checkpoint yet; let it train first"
+            )
+        config.model.weights = ""  # the checkpoint holds what came of them
+        state = checkpoints.load(checkpoints.latest, like(init_state(config, len(table))))
+        step = checkpoints.latest
+    finally:
+        checkpoints.close()
+    predict = make_predict(config, len(table))
+    return Run(config, table, step, functools.partial(predict, state.segmenter))
+
+
+def make_predict(config: ml_collections.ConfigDict, num_classes: int):
+    """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8`, compiled once a size."""
+    networks = make_networks(config, num_classes, axis_name=None)
+
+    @functools.cache
+    def mapped(size: tuple[int, int]):
+        infer = functools.partial(steps.predict, networks=networks, size=size)
+        return parallel.map_inference(infer, config.parallel)
+
+    def predict(segmenter, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return mapped(tuple(size))(segmenter, images)
+
+    return predict

@@ -1,0 +1,26 @@
+"""Equation 4: the pixels on which the selector's two heads disagree [paper]."""
+
+import jax
+import jax.numpy as jnp
+
+
+def inconsistency_mask(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
+    """`M(x) = [argmax_c C1(x) != argmax_c C2(x)]` for each pixel [paper, eq. 4].
+
+    Args:
+      logits1, logits2: [B, H, W, C] float32, upsampled to the label's resolution.
+    Returns:
+      [B, H, W] bool.
+    """
+    return jnp.argmax(logits1, axis=-1) != jnp.argmax(logits2, axis=-1)
+
+
+def mean_probability(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
+    """Mean of the two heads' probability vectors, what PPL calls p.
+
+    Args:
+      logits1, logits2: [B, H, W, C] float32.
+    Returns:
+      [B, H, W, C] float32.
+    """
+    return (jax.nn.softmax(logits1) + jax.nn.softmax(logits2)) / 2

@@ -1,0 +1,66 @@
+"""PPL: the most representative inconsistent pixels of each class [paper]."""
+
+import jax
+import jax.numpy as jnp
+
+_NEVER = -jnp.inf
+
+
+def representative_points(
+    probs: jax.Array,
+    mask: jax.Array,
+    taken: jax.Array,
+    *,
+    points_per_class: int,
+    radius: int,
+    distance: str = "cosine",
+) -> tuple[jax.Array, jax.Array]:
+    """For each class, the pixels of the mask whose probabilities are nearest to the class's mean.
+
+    `D^(k) = {pixels of M with argmax p = k}`, `mu^(k) = mean of p over D^(k)`, ask for the pixel of
+    D^(k) most similar to mu^(k) [paper]. Cosine similarity, further points outside a radius of the
+    ones taken, and ties to the first pixel in reading order [ours].
+
+    Args:
+      probs: [B, H, W, C] float32, mean of the two heads' probabilities.
+      mask: [B, H, W] bool, the inconsistency mask M.
+      taken: [B, H, W] bool, pixels that may not be asked any more.
+      points_per_class: how many points a class and image at most.
+      radius: pixels; a further point of a class is more than this from the ones before (larger
+        of the two coordinates' distances).
+      distance: "cosine" or "l2".
+    Returns:
+      points: [B, C, points_per_class, 2] int32, (row, column).
+      found: [B, C, points_per_class] bool; the rest of `points` means nothing.
+    """
+    height, width, classes = probs.shape[1:]
+    predicted = jnp.argmax(probs, axis=-1)
+    member = (predicted[..., None] == jnp.arange(classes)) & mask[..., None]
+    count = member.sum(axis=(1, 2), dtype=jnp.float32)
+    weights = member.astype(probs.dtype)
+    mean = jnp.einsum("bhwk,bhwc->bkc", weights, probs) / jnp.maximum(count, 1.0)[..., None]
+    # A pixel is compared with its own class's prototype only: O(H W C), not O(H W C^2).
+    own = jnp.einsum("bhwk,bkc->bhwc", weights, mean)
+    if distance == "l2":
+        similarity = -jnp.square(probs - own).sum(-1)
+    else:
+        norms = jnp.linalg.norm(probs, axis=-1) * jnp.linalg.norm(own, axis=-1)
+        similarity = (probs * own).sum(-1) / jnp.maximum(norms, 1e-12)
+
+    rows = jnp.arange(height)[:, None]
+    columns = jnp.arange(width)[None, :]
+    open_ = member & ~taken[..., None]
+
+    def next_point(open_: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        score = jnp.where(open_, similarity[..., None], _NEVER)
+        flat = score.reshape(score.shape[0], height * width, classes)
+        best = jnp.argmax(flat, axis=1)
+        found = jnp.take_along_axis(flat, best[:, None], axis=1)[:, 0] > _NEVER
+        row, column = best // width, best % width
+        near = (jnp.abs(rows[..., None] - row[:, None, None]) <= radius) & (
+            jnp.abs(columns[..., None] - column[:, None, None]) <= radius
+        )
+        return open_ & ~near, (jnp.stack([row, column], axis=-1), found)
+
+    _, (points, found) = jax.lax.scan(next_point, open_, length=points_per_class)
+    return jnp.moveaxis(points, 0, 2).astype(jnp.int32), jnp.moveaxis(found, 0, 2)

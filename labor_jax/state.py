@@ -1,0 +1,206 @@
+"""What training changes, as pytrees, and how it is made from (config, seed)."""
+
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from flax import linen as nn
+
+from labor_jax import models, rng
+from labor_jax.selection import pseudo_labels
+
+
+class Networks(NamedTuple):
+    """The three kinds of network; they hold no state."""
+
+    segmenter: nn.Module
+    discriminator: nn.Module
+    selector: nn.Module
+
+
+class Optimizers(NamedTuple):
+    """One optimiser a kind of network."""
+
+    segmenter: optax.GradientTransformation
+    discriminator: optax.GradientTransformation
+    selector: optax.GradientTransformation
+
+
+@flax.struct.dataclass
+class Trained:
+    """A network's variables and its optimiser's.
+
+    Attributes:
+      params: pytree of float32.
+      batch_stats: pytree of float32; {} where the network has none.
+      opt_state: the optimiser's.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What `module.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+@flax.struct.dataclass
+class State:
+    """Everything that a checkpoint holds.
+
+    Attributes:
+      step: int32 [], training steps of all phases done.
+      stage: int32 [], of the selector; 0 before its first fit.
+      segmenter: the model that is shipped.
+      discriminators: params {"main": ..., "aux": ...}.
+      selector: two heads on a backbone of its own.
+      thresholds: [C] float32, of the pseudo labels, by class.
+    """
+
+    step: jax.Array
+    stage: jax.Array
+    segmenter: Trained
+    discriminators: Trained
+    selector: Trained
+    thresholds: jax.Array
+
+
+def make_networks(
+    config: ml_collections.ConfigDict, num_classes: int, axis_name: str | None
+) -> Networks:
+    """The networks of a config; `axis_name` is the axis of cross-replica batch norm."""
+    return Networks(
+        segmenter=models.build_segmenter(config.model, num_classes, axis_name),
+        discriminator=models.Discriminator(width=config.adversarial.width),
+        selector=models.build_selector(config.model, num_classes, axis_name),
+    )
+
+
+def segmenter_steps(config: ml_collections.ConfigDict) -> int:
+    """How many steps the segmenter takes in a whole run."""
+    return config.warmup_steps + config.stages * config.adapt_steps
+
+
+def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Array) -> Any:
+    """The global step at which a stage's selector starts."""
+    return config.warmup_steps + (stage - 1) * (config.selector.steps + config.adapt_steps)
+
+
+def make_optimizers(config: ml_collections.ConfigDict) -> Optimizers:
+    """SGD or Adam with polynomial decay; heads learn `head_factor` times faster [cited]."""
+    c = config.optimizer
+    return Optimizers(
+        segmenter=_optimizer(c, c.name, c.learning_rate, c.head_factor, segmenter_steps(config)),
+        discriminator=optax.adam(
+            _polynomial(config.adversarial.learning_rate, segmenter_steps(config), c),
+            *config.adversarial.betas,
+        ),
+        selector=_optimizer(
+            c,
+            config.selector.optimizer,
+            config.selector.learning_rate,
+            config.selector.head_factor,
+            config.selector.steps,
+        ),
+    )
+
+
+def _polynomial(peak: float, steps: int, c: ml_collections.ConfigDict) -> optax.Schedule:
+    """`peak (1 - step / steps)^power` [cited: AdaptSegNet], after `c.warmup` steps of growth."""
+    decay = optax.polynomial_schedule(peak, 0.0, c.power, steps)
+    if not c.warmup:
+        return decay
+    return lambda step: decay(step) * jnp.minimum(1.0, (step + 1) / c.warmup)
+
+
+def _optimizer(
+    c: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
+) -> optax.GradientTransformation:
+    """Coupled weight decay, then SGD or Adam, then x1 for the backbone and x10 for the heads."""
+
+    def faster_heads(params: Any) -> Any:
+        return {k: jax.tree.map(lambda _, k=k: k != "backbone", v) for k, v in params.items()}
+
+    parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
+    parts.append(optax.add_decayed_weights(c.weight_decay))
+    parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
+    parts.append(optax.masked(optax.scale(head_factor), faster_heads))
+    parts.append(optax.scale_by_learning_rate(_polynomial(peak, steps, c)))
+    return optax.chain(*parts)
+
+
+def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:
+    return Trained(
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(variables["params"]),
+    )
+
+
+def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
+    """The state before the first step, on one device.
+
+    Raises:
+      UserError: `config.model.weights` is missing or does not fit the backbone.
+    """
+    networks = make_networks(config, num_classes, axis_name=None)
+    optimizers = make_optimizers(config)
+    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+    maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
+
+    @jax.jit
+    def init() -> tuple[Any, Any, Any]:
+        keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
+        segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
+        discriminators = {
+            name: networks.discriminator.init(keys[name], maps)["params"]
+            for name in ("main", "aux")
+        }
+        selector = networks.selector.init(keys["selector"], image, train=False)
+        return segmenter, discriminators, selector
+
+    segmenter, discriminators, selector = init()
+    if config.model.weights:
+        backbone = models.load_backbone(
+            config.model.weights, config.model.backbone, segmenter["params"]["backbone"]
+        )
+        segmenter = segmenter | {"params": segmenter["params"] | {"backbone": backbone}}
+    return State(
+        step=jnp.int32(0),
+        stage=jnp.int32(0),
+        segmenter=_trained(segmenter, optimizers.segmenter),
+        discriminators=_trained({"params": discriminators}, optimizers.discriminator),
+        selector=_trained(selector, optimizers.selector),
+        thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+    )
+
+
+def start_selector(
+    state: State, config: ml_collections.ConfigDict, num_classes: int, stage: int
+) -> State:
+    """The selector anew, from the segmenter's current weights; thresholds start again [ours].
+
+    `selector.init = "segmenter"`: backbone and first head copied, second head fresh.
+    `"fresh"`: backbone copied, both heads fresh.
+    """
+    networks = make_networks(config, num_classes, axis_name=None)
+    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+    fresh = jax.jit(lambda key: networks.selector.init(key, image, train=False))(
+        rng.key(config.seed, "selector", stage)
+    )
+    variables = models.selector_from_segmenter(state.segmenter.variables, fresh)
+    if config.selector.init == "fresh":
+        params = variables["params"] | {"c1": fresh["params"]["c1"]}
+        variables = variables | {"params": params}
+    # A copy: the segmenter's own buffers are donated to the next step.
+    variables = jax.tree.map(jnp.copy, variables)
+    return state.replace(
+        stage=jnp.int32(stage),
+        selector=_trained(variables, make_optimizers(config).selector),
+        thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+    )
