@@ -32,8 +32,8 @@ def test_a_label_file_shows_the_colours_of_its_classes(tmp_path):
     assert tuple(rgb[0, 0]) == (0, 0, 0)
 
 
-def test_a_transparent_label_map_lets_through_only_void():
-    encoded = images.encode_label_png(label_map(), CAMVID, transparent=True)
+def test_a_transparent_index_alone_lets_through_what_lies_beneath():
+    encoded = images.encode_palette_png(label_map(), images.label_palette(CAMVID), IGNORE)
     with Image.open(io.BytesIO(encoded)) as image:
         alpha = np.asarray(image.convert("RGBA"))[..., 3]
     np.testing.assert_array_equal(alpha == 0, label_map() == IGNORE)

@@ -1,0 +1,312 @@
+"""The report's page: what the run's files hold, arranged for a reader."""
+
+import collections
+import json
+import os
+import pathlib
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from labor_jax import files, images
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import ClassTable
+from labor_jax.report import charts, pictures
+from labor_jax.report.run import Run, cost_of_query, read_run
+
+METHODS = {
+    "source_only": "Source only",
+    "uda": "Unsupervised adaptation",
+    "random": "Random pixels",
+    "labor_ppl": "LabOR, points (PPL)",
+    "labor_spl": "LabOR, segments (SPL)",
+    "full": "Every target pixel",
+}
+LEDGER_ROWS = 50
+ABSENT = "\N{EN DASH}"
+
+
+def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) -> pathlib.Path:
+    """Writes `report.html` from the files in DIR, at any stage of a run.
+
+    Args:
+      workdir: the run's DIR.
+      target: the domain that was asked about; only its previewed images are read.
+      table: the classes.
+    Returns:
+      The path of the page, which needs no other file and no network.
+    """
+    run = read_run(workdir)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("labor_jax", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"count": count, "percent": percent, "duration": duration}
+    classes = class_rows(run, table)
+    page = environment.get_template("report.html.j2").render(
+        headline=headline(run),
+        stages=stage_rows(run),
+        curves=result_curves(run),
+        classes=classes,
+        scored=any(iou is not None for row in classes for iou in (row["final"], *row["stages"])),
+        specimens=specimens(run, target, table),
+        ledger=ledger_rows(run),
+        losses=training_curves(run),
+        settings=settings(run),
+    )
+    path = pathlib.Path(workdir, "report.html")
+    files.write_atomic(path, page.encode())
+    return path
+
+
+# ------------------------------------------------------------------ what the sections say
+
+
+def headline(run: Run) -> dict[str, Any]:
+    """The method, the domains, the final score and what it cost."""
+    method = run.config.get("method", "")
+    source, target = (run.config.get(key, {}).get("domain", "") for key in ("source", "target"))
+    scores = [s["mIoU"] for s in _stages(run) if s.get("mIoU") is not None]
+    budget = {**_COSTS, **(run.summary.get("budget") or total_cost(run))}
+    score = run.summary.get("mIoU")
+    score = scores[-1] if score is None and scores else score
+    return {
+        "method": METHODS.get(method, method or "A run"),
+        "domains": f"{source} → {target}" if source and target else "",
+        "status": run.summary.get("status") or "running",
+        "mIoU": score,
+        "gain": score - scores[0] if score is not None and scores else None,
+        "budget": budget,
+        "asked": [_plural(budget[k], k) for k in ("points", "segments", "clicks") if budget[k]],
+        "wall_seconds": run.summary.get("wall_seconds"),
+    }
+
+
+def total_cost(run: Run) -> dict[str, Any]:
+    """The budget as the queries and the journal tell it, while there is no summary."""
+    total = collections.Counter()
+    for cost in run.ledger.values():
+        total.update(cost)
+    sizes = {image: cost["size"] for (_, image), cost in run.ledger.items()}
+    share = total["pixels"] / sum(sizes.values()) if any(sizes.values()) else 0.0
+    return {**_COSTS, **total, "images": len(sizes), "fraction": share}
+
+
+def stage_rows(run: Run) -> list[dict[str, Any]]:
+    """One row a stage: mIoU in percent, cumulative budget, and what was logged of the mask.
+
+    The mask's share of pixels, the share of pixels asked, and its precision and recall for the
+    segmenter's errors are from 0 to 1.
+    """
+    return [
+        {
+            "stage": stage["stage"],
+            "mIoU": stage.get("mIoU"),
+            "budget": {**_COSTS, **(stage.get("budget") or {})},
+            "mask": stage.get("mask") or {},
+        }
+        for stage in _stages(run)
+    ]
+
+
+def result_curves(run: Run) -> list[dict[str, Any]]:
+    """mIoU against the labelled share and against clicks; against stages where nothing is asked."""
+    scored = [s for s in stage_rows(run) if s["mIoU"] is not None]
+    if len(scored) < 2:
+        return []
+    if any(s["budget"]["clicks"] for s in scored):
+        axes = [
+            ("mIoU against labelled share", "labelled share of pixels, %", "fraction", 100),
+            ("mIoU against clicks", "clicks, all images", "clicks", 1),
+        ]
+        lines = [
+            (title, x_title, [factor * s["budget"][key] for s in scored])
+            for title, x_title, key, factor in axes
+        ]
+    else:
+        lines = [("mIoU by stage", "stage", [s["stage"] for s in scored])]
+    labels = [f"{s['mIoU']:.1f}" for s in scored]
+    return [
+        {
+            "title": f"{title}, %" if title.endswith("stage") else title,
+            "svg": charts.line_chart(
+                [
+                    charts.Series(
+                        "mIoU",
+                        [(x, s["mIoU"]) for x, s in zip(xs, scored, strict=True)],
+                        labels=labels,
+                        dots=True,
+                    )
+                ],
+                x_title,
+                title,
+            ),
+        }
+        for title, x_title, xs in lines
+    ]
+
+
+def class_rows(run: Run, table: ClassTable) -> list[dict[str, Any]]:
+    """One row a class: its colour, final IoU and IoU by stage, in percent or None."""
+    stages = _stages(run)
+    final = run.summary.get("per_class_iou") or (stages[-1].get("per_class_iou") if stages else {})
+    return [
+        {
+            "name": name,
+            "color": pictures.css(color),
+            "final": (final or {}).get(name),
+            "stages": [(s.get("per_class_iou") or {}).get(name) for s in stages],
+        }
+        for name, color in zip(table.names, table.palette, strict=True)
+    ]
+
+
+def specimens(run: Run, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
+    """The previewed images: each with its photograph and, for each stage, the pictures."""
+    index = {id_: n for n, id_ in enumerate(target.ids)}
+    shown = [image for image in run.images if image in index]
+    return [
+        _specimen(run, image, f"photo-{n}", target.read_image(index[image]), table)
+        for n, image in enumerate(shown)
+    ]
+
+
+def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -> dict[str, Any]:
+    size = pixels.shape[:2]
+    rows, so_far = [], []
+    for stage, paths in run.previews.items():
+        if image not in paths:
+            continue
+        label = images.read_label_png(paths[image])
+        query = run.queries.get((stage, image))
+        answers = run.answers.get((stage, image), [])
+        so_far = so_far + answers
+        prediction = pictures.prediction_layer(label, table)
+        cells = [
+            ("Image", pictures.picture(size, name, [], f"{image}: the image")),
+            ("Prediction", pictures.picture(size, name, [prediction], f"{image}: prediction")),
+        ]
+        if query is not None:
+            asked = what_was_asked(query)
+            layers = pictures.asked_layers(query)
+            cells.append((asked, pictures.picture(size, f"{name}-dim", layers, asked)))
+        if stage == "final" and so_far:
+            text = f"All answers: {_plural(len(so_far), 'clicks')}"
+            layers = pictures.answer_layers(so_far, size, table)
+            cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
+        elif answers:
+            unsure = sum(a["class"] == pictures.UNSURE for a in answers)
+            text = f"Answered: {_plural(len(answers), 'clicks')}"
+            text += f", {unsure} unsure" if unsure else ""
+            layers = pictures.answer_layers(answers, size, table)
+            cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
+        title = "End of the run" if stage == "final" else f"Stage {stage}"
+        rows.append({"title": title, "cells": cells})
+    return {"name": image, "photo": pictures.photo(pixels, name), "rows": rows}
+
+
+def what_was_asked(query: dict[str, Any]) -> str:
+    """A query's points or segments, and its pixels, in words."""
+    cost = cost_of_query(query)
+    asked = _plural(cost[query["kind"]], query["kind"])
+    return f"Asked: {asked}, {percent(cost['pixels'] / cost['size'])} % of pixels"
+
+
+def ledger_rows(run: Run) -> dict[str, Any]:
+    """What was asked and what it cost: by stage, and by image with the largest first."""
+    stages = collections.defaultdict(lambda: collections.Counter(_COSTS))
+    by_image = collections.defaultdict(lambda: collections.Counter(_COSTS))
+    for (stage, image), cost in run.ledger.items():
+        stages[stage].update(cost)
+        by_image[image].update({**cost, "size": 0})
+        by_image[image]["size"] = cost["size"] or by_image[image]["size"]
+    largest = sorted(by_image, key=lambda i: (-by_image[i]["pixels"], -by_image[i]["clicks"], i))
+    return {
+        "stages": [(f"Stage {stage}", stages[stage]) for stage in sorted(stages)],
+        "images": [(image, by_image[image]) for image in largest[:LEDGER_ROWS]],
+        "left_out": max(0, len(largest) - LEDGER_ROWS),
+    }
+
+
+def training_curves(run: Run) -> list[dict[str, Any]]:
+    """One chart a metric: a line for each phase of each stage that logged it more than once."""
+    lines = collections.defaultdict(lambda: collections.defaultdict(list))
+    for record in run.records:
+        for name, value in record.items():
+            if name not in _NOT_CURVES and isinstance(value, int | float):
+                key = (record.get("phase", ""), record.get("stage", 0))
+                lines[name][key].append((record["step"], value))
+    colors: dict[str, int] = {}
+    curves = []
+    for name, phases in lines.items():
+        series = [
+            charts.Series(
+                f"{phase}, stage {stage}",
+                charts.thin(points),
+                color=colors.setdefault(phase, len(colors) + 1),
+            )
+            for (phase, stage), points in phases.items()
+            if len(points) > 1
+        ]
+        if series:
+            used = {s.color for s in series}
+            legend = [(phase, color) for phase, color in colors.items() if color in used]
+            svg = charts.line_chart(series, "step", name, size=(340, 200))
+            curves.append({"name": name.replace("_", " "), "svg": svg, "legend": legend})
+    return curves
+
+
+def settings(run: Run) -> list[tuple[str, Any]]:
+    """The config as indented JSON, and what the run ran on."""
+    device = run.summary.get("device")
+    versions = run.summary.get("versions") or {}
+    return [
+        (title, value if isinstance(value, str) else json.dumps(value, indent=2))
+        for title, value in (("Device", device), ("Versions", versions), ("Config", run.config))
+        if value
+    ]
+
+
+# ------------------------------------------------------------------ how numbers are written
+
+
+def count(value: float | None) -> str:
+    """1234567 as 1,234,567, with thin spaces."""
+    return ABSENT if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def percent(share: float | None) -> Markup | str:
+    """A share of 1 in percent, with three significant digits below 10 %."""
+    if share is None:
+        return ABSENT
+    value = 100 * share
+    digits = 0 if value == 0 or value >= 99.95 else 1 if value >= 10 else 2 if value >= 0.1 else 3
+    return f"{value:.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as seconds, minutes or hours, whichever is short."""
+    if not seconds:
+        return ABSENT
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+_COSTS = dict.fromkeys(
+    ("queries", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds", "size"), 0
+)
+_NOT_CURVES = {"step", "stage", "phase", "steps_per_second"}
+
+
+def _stages(run: Run) -> list[dict[str, Any]]:
+    return run.summary.get("stages") or []
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{count(n)} {noun.removesuffix('s') if n == 1 else noun}"

@@ -1,0 +1,174 @@
+"""Pictures of what was predicted, asked and answered, as layers of an inline SVG.
+
+A photograph is in the page once and used by every picture of it.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+
+from labor_jax import images
+from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.report.run import UNSURE
+
+PHOTO_SIDE = 960
+"""Longest side, in pixels, at which a photograph is in the page."""
+LAYER_SIDE = 640
+"""Longest side, about, at which masks are drawn: enough for an outline around single pixels."""
+PIXELS_SIDE = 400
+"""Longest side below which an image's pixels are shown as such."""
+ASKED = (0, 229, 255)
+HATCH, OUTLINE = 253, 254
+"""Values of a drawn mask beside train ids: unsure, and the line around what was answered."""
+
+
+def photo(image: np.ndarray, name: str) -> Markup:
+    """The definitions of a photograph, [H, W, 3] uint8 RGB, and of its dimmed copy.
+
+    Pictures refer to them as `name` and `name-dim`, in units of the image's pixels.
+    """
+    size = image.shape[:2]
+    scale = min(1.0, PHOTO_SIDE / max(size))
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    dim = np.repeat((12 + 0.42 * grey).astype(np.uint8)[..., None], 3, axis=2)
+    return Markup("").join(
+        _image(images.encode_jpeg(pixels), "image/jpeg", size, id=id_, **_rendering(size))
+        for pixels, id_ in ((image, name), (dim, f"{name}-dim"))
+    )
+
+
+def picture(size: tuple[int, int], base: str, layers: Iterable[Markup], title: str) -> Markup:
+    """A picture of `size` (height, width): a photograph by name, and layers over it."""
+    height, width = size
+    return Markup(
+        '<svg class="picture" viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
+        '<use href="#{base}"/>{layers}</svg>'
+    ).format(w=width, h=height, title=title, base=base, layers=Markup("").join(layers))
+
+
+def prediction_layer(label: np.ndarray, table: ClassTable) -> Markup:
+    """A prediction, [H, W] uint8 train ids, through which the photograph shows a little."""
+    encoded = images.encode_palette_png(label, images.label_palette(table), IGNORE)
+    layer = _image(encoded, "image/png", label.shape, **_rendering(label.shape))
+    return Markup('<g opacity="0.78">{}</g>').format(layer)
+
+
+def asked_layers(query: dict[str, Any]) -> list[Markup]:
+    """What a query asked: rings around its points, or its segments' pixels in one bright colour."""
+    size = tuple(query["size"])
+    if query["kind"] == "points":
+        radius = _radius(size)
+        ring = '<circle cx="{}" cy="{}" r="{}"/>'
+        rings = (Markup(ring).format(x + 0.5, y + 0.5, radius) for x, y in query["points"])
+        return [Markup('<g class="asked">{}</g>').format(Markup("").join(rings))]
+    asked = fill(size, ((runs, 0) for runs in query["segments"]))
+    palette = np.full((256, 3), ASKED, np.uint8)
+    return [_image(images.encode_palette_png(enlarge(asked), palette, IGNORE), "image/png", size)]
+
+
+def answer_layers(
+    answers: Sequence[dict[str, Any]], size: tuple[int, int], table: ClassTable
+) -> list[Markup]:
+    """What was answered: discs and pixels in the colours of the classes, hatched where unsure."""
+    pieces = [
+        (a["runs"], HATCH if a["class"] == UNSURE else a["class"])
+        for a in answers
+        if _is_segment(a)
+    ]
+    layers = []
+    if pieces:
+        palette = images.label_palette(table)
+        palette[[HATCH, OUTLINE]] = 255
+        drawn = outline(hatch(enlarge(fill(size, pieces))), table)
+        encoded = images.encode_palette_png(drawn, palette, IGNORE)
+        layers.append(_image(encoded, "image/png", size))
+    discs = [_disc(a, _radius(size), table) for a in answers if not _is_segment(a)]
+    return [*layers, *discs]
+
+
+def fill(size: tuple[int, int], pieces: Iterable[tuple[Sequence[int], int]]) -> np.ndarray:
+    """Draws runs ([start, length, …], row-major pixel offsets) with their values.
+
+    Returns:
+      [H, W] uint8, 255 where there is no run.
+    """
+    flat = np.full(size[0] * size[1], IGNORE, np.uint8)
+    for runs, value in pieces:
+        for start, length in zip(runs[::2], runs[1::2], strict=True):
+            flat[start : start + length] = value
+    return flat.reshape(size)
+
+
+def enlarge(drawn: np.ndarray) -> np.ndarray:
+    """Enlarges a drawing by a whole factor towards `LAYER_SIDE`, or shrinks it without losing
+    a pixel that is drawn: [H, W] uint8 to [h, w] uint8, 255 where nothing is drawn."""
+    height, width = drawn.shape
+    factor = LAYER_SIDE // max(height, width)
+    if factor >= 1:
+        return drawn.repeat(factor, axis=0).repeat(factor, axis=1)
+    scale = LAYER_SIDE / max(height, width)
+    small = np.full((round(height * scale), round(width * scale)), IGNORE, np.uint8)
+    rows, columns = np.nonzero(drawn != IGNORE)
+    small[
+        np.minimum((rows * scale).astype(int), small.shape[0] - 1),
+        np.minimum((columns * scale).astype(int), small.shape[1] - 1),
+    ] = drawn[rows, columns]
+    return small
+
+
+def hatch(drawn: np.ndarray) -> np.ndarray:
+    """Lets what lies beneath show between the stripes where the answer was "unsure"."""
+    rows, columns = np.indices(drawn.shape)
+    gaps = (drawn == HATCH) & ((rows + columns) % 4 >= 2)
+    return np.where(gaps, IGNORE, drawn).astype(np.uint8)
+
+
+def outline(drawn: np.ndarray, table: ClassTable) -> np.ndarray:
+    """A line one pixel wide around what is dark, so that it stands out from the dimmed image."""
+    dark = np.flatnonzero(np.array(table.palette) @ (0.299, 0.587, 0.114) < 80)
+    solid = np.isin(drawn, dark).astype(np.uint8)
+    edge = cv2.dilate(solid, np.ones((3, 3), np.uint8)).astype(bool) & (drawn == IGNORE)
+    return np.where(edge, OUTLINE, drawn).astype(np.uint8)
+
+
+def _is_segment(answer: dict[str, Any]) -> bool:
+    return answer["kind"] == "segments"
+
+
+def _radius(size: tuple[int, int]) -> float:
+    return round(max(size) / 55, 2)
+
+
+def _disc(answer: dict[str, Any], radius: float, table: ClassTable) -> Markup:
+    x, y = answer["point"]
+    if answer["class"] == UNSURE:
+        name, style = "unsure or void", Markup('class="unsure"')
+    else:
+        name = table.names[answer["class"]]
+        style = Markup('class="answered" fill="{}"').format(css(table.palette[answer["class"]]))
+    return Markup('<circle cx="{}" cy="{}" r="{}" {}><title>{}</title></circle>').format(
+        x + 0.5, y + 0.5, radius, style, name
+    )
+
+
+def css(color: Sequence[int]) -> str:
+    """An RGB colour as CSS writes it."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _image(data: bytes, kind: str, size: Sequence[int], **attributes: str) -> Markup:
+    uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    attributes |= {"width": size[1], "height": size[0], "href": uri}
+    pairs = (Markup('{}="{}"').format(name, value) for name, value in attributes.items())
+    return Markup("<image {}/>").format(Markup(" ").join(pairs))
+
+
+def _rendering(size: Sequence[int]) -> dict[str, str]:
+    """Small images are enlarged by the browser: pixel by pixel."""
+    return {"class": "pixels"} if max(size) < PIXELS_SIDE else {}

@@ -1,0 +1,269 @@
+"""The report of made-up runs: everything is there, nothing comes from outside."""
+
+import base64
+import html.parser
+import io
+import json
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+from fabricate import TABLE, ask, guess, street, write_run
+from PIL import Image
+
+from labor_jax import files
+from labor_jax.report import charts, page, pictures, run, write_report
+
+SECTIONS = ("result", "stages", "classes", "pictures", "ledger", "training", "settings")
+VOID_TAGS = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(html.parser.HTMLParser):
+    """Text, ids and attributes of a page; fails on tags that do not nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.tags, self.words = [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.links += [attrs[k] for k in ("href", "src", "srcset", "data") if k in attrs]
+        if tag not in VOID_TAGS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data.strip())
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def count(self, tag, **attrs):
+        return sum(t == tag and attrs.items() <= a.items() for t, a in self.tags)
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The pages of runs of every kind, by name."""
+    cases = {
+        "points": ("labor_ppl", {}),
+        "segments": ("labor_spl", {}),
+        "no queries": ("uda", {}),
+        "partial": ("labor_spl", {"asked_stages": 1, "summary": False}),
+    }
+    pages = {}
+    for name, (method, options) in cases.items():
+        workdir = tmp_path_factory.mktemp("run")
+        target = write_run(workdir, method, **options)
+        pages[name] = Page(write_report(workdir, target, TABLE).read_text())
+    return pages
+
+
+@pytest.mark.parametrize("name", ["points", "segments", "no queries", "partial"])
+def test_every_report_has_every_section_and_needs_nothing_from_outside(reports, name):
+    report = reports[name]
+    assert set(SECTIONS) <= set(report.ids)
+    assert len(report.ids) == len(set(report.ids))
+    for link in report.links:
+        assert link.startswith("data:image/") or link[1:] in report.ids, link[:60]
+    assert not report.count("script") and not report.count("link")
+
+
+def test_no_style_reaches_outside(reports):
+    template = (pathlib.Path(page.__file__).parent / "report.html.j2").read_text()
+    assert not re.search(r"https?:|url\(|@import", template)
+    assert "prefers-color-scheme: dark" in template
+
+
+def test_every_embedded_image_can_be_decoded(reports):
+    for link in reports["segments"].links:
+        if link.startswith("data:"):
+            Image.open(io.BytesIO(base64.b64decode(link.split(",")[1]))).load()
+
+
+def test_points_are_ringed_and_every_answer_shows_at_its_stage_and_at_the_end(tmp_path):
+    target = write_run(tmp_path, "labor_ppl")
+    read = run.read_run(tmp_path)
+    report = Page(write_report(tmp_path, target, TABLE).read_text())
+    answers = [answer for some in read.answers.values() for answer in some]
+    unsure = sum(answer["class"] == run.UNSURE for answer in answers)
+    assert report.count("circle", **{"class": "unsure"}) == 2 * unsure > 0
+    assert report.count("circle", **{"class": "answered"}) == 2 * (len(answers) - unsure) > 0
+    assert report.text.count("Asked:") == len(read.queries) == 6 * 3
+    assert report.text.count("Answered:") == len(read.answers)
+    assert report.text.count("End of the run") == 6
+
+
+def test_the_curves_show_share_and_clicks_where_something_was_asked(reports):
+    assert "mIoU against labelled share" in reports["segments"].text
+    assert "mIoU against clicks" in reports["segments"].text
+    assert "mIoU against" not in reports["no queries"].text
+    assert "mIoU by stage" in reports["no queries"].text
+
+
+def test_a_run_without_queries_says_so(reports):
+    assert "with no label in the target domain" in reports["no queries"].text
+    assert "Nobody was asked anything" in reports["no queries"].text
+    assert "Asked:" not in reports["no queries"].text
+
+
+def test_a_run_that_goes_on_shows_what_there_is(reports):
+    text = reports["partial"].text
+    assert "running" in text and "Not scored" in text
+    assert text.count("Asked:") == 6 and "End of the run" not in text
+
+
+def test_a_run_that_has_just_begun_has_a_report(tmp_path):
+    target = write_run(tmp_path, "labor_ppl", stages=0, summary=False)
+    for path in tmp_path.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report = Page(write_report(tmp_path, target, TABLE).read_text())
+    assert set(SECTIONS) <= set(report.ids)
+
+
+def test_missing_truth_leaves_scores_out(tmp_path):
+    target = write_run(tmp_path, "labor_ppl")
+    summary = files.read_json(tmp_path / "summary.json")
+    for scores in (summary, *summary["stages"]):
+        scores["mIoU"] = None
+        scores["per_class_iou"] = {}
+        scores["mask"] = None
+    files.write_json(tmp_path / "summary.json", summary)
+    text = Page(write_report(tmp_path, target, TABLE).read_text()).text
+    assert "Not scored" in text and "No class has been scored" in text
+    assert "Precision" not in text
+
+
+def test_names_are_escaped(tmp_path):
+    target = write_run(tmp_path, "uda")
+    config = {"method": "<script>alert(1)</script>"}
+    files.write_json(tmp_path / "summary.json", {"config": config})
+    assert not Page(write_report(tmp_path, target, TABLE).read_text()).count("script")
+
+
+def test_only_previewed_images_are_read(tmp_path):
+    target = write_run(tmp_path, "labor_spl")
+    read = []
+    original = target.read_image
+    object.__setattr__(target, "read_image", lambda n: read.append(n) or original(n))
+    write_report(tmp_path, target, TABLE)
+    assert read == [0, 1, 2, 3, 4, 5]
+
+
+# ------------------------------------------------------------------ run
+
+
+def test_the_ledger_agrees_with_the_summary(tmp_path):
+    write_run(tmp_path, "labor_spl")
+    read = run.read_run(tmp_path)
+    budget = files.read_json(tmp_path / "summary.json")["budget"]
+    total = page.total_cost(read)
+    for key in ("images", "pixels", "segments", "clicks", "void", "fraction", "seconds"):
+        assert total[key] == pytest.approx(budget[key]), key
+    ledger = page.ledger_rows(read)
+    assert sum(cost["clicks"] for _, cost in ledger["stages"]) == budget["clicks"]
+    pixels = [cost["pixels"] for _, cost in ledger["images"]]
+    assert pixels == sorted(pixels, reverse=True) and sum(pixels) == budget["pixels"]
+
+
+def test_the_ledger_lists_the_largest_images_and_counts_the_rest(monkeypatch, tmp_path):
+    write_run(tmp_path, "labor_spl")
+    monkeypatch.setattr(page, "LEDGER_ROWS", 3)
+    ledger = page.ledger_rows(run.read_run(tmp_path))
+    assert len(ledger["images"]) == 3 and ledger["left_out"] == 5
+
+
+def test_of_several_answers_to_a_piece_the_last_one_holds():
+    lines = [
+        {"query": "a", "piece": 0, "class": 1},
+        {"query": "a", "piece": 1, "class": 2},
+        {"query": "a", "piece": 0, "class": 3},
+        {"query": "a", "piece": 1, "class": None},
+    ]
+    assert [a["class"] for a in run.last_answers(iter(lines))] == [3]
+
+
+def test_a_journal_still_being_written_is_read_up_to_its_last_whole_line(tmp_path):
+    write_run(tmp_path, "labor_ppl", stages=1)
+    path = tmp_path / "annotations" / "journal.jsonl"
+    clicks = page.total_cost(run.read_run(tmp_path))["clicks"]
+    path.write_text(path.read_text() + json.dumps({"query": "x"})[:8])
+    assert page.total_cost(run.read_run(tmp_path))["clicks"] == clicks
+
+
+# ------------------------------------------------------------------ pictures and charts
+
+
+def test_drawn_runs_are_the_queried_pixels():
+    truth = street(0, 24, 32)
+    predicted = guess(truth, 1, 0)
+    query, _ = ask("segments", "a", 1, truth, predicted, 0)
+    drawn = pictures.fill((24, 32), ((runs, 0) for runs in query["segments"]))
+    assert (drawn == 0).sum() == run.cost_of_query(query)["pixels"] > 0
+    assert not ((drawn == 0) & (truth == predicted)).any()
+
+
+@pytest.mark.parametrize("size", [(24, 32), (1024, 2048)])
+def test_no_single_pixel_is_lost_when_a_drawing_changes_size(size):
+    drawn = np.full(size, 255, np.uint8)
+    places = [(0, 0), (size[0] // 2, size[1] // 3), (size[0] - 1, size[1] - 1)]
+    for n, place in enumerate(places):
+        drawn[place] = n
+    large = pictures.enlarge(drawn)
+    assert max(large.shape) == pictures.LAYER_SIDE
+    assert set(np.unique(large)) == {0, 1, 2, 255}
+
+
+def test_only_dark_classes_are_outlined_and_nothing_drawn_is_covered():
+    drawn = np.full((20, 40), 255, np.uint8)
+    drawn[8:12, 8:12] = TABLE.names.index("car")
+    drawn[8:12, 28:32] = TABLE.names.index("sign")
+    lined = pictures.outline(drawn, TABLE)
+    assert (lined[:, :20] == pictures.OUTLINE).sum() == 6 * 6 - 4 * 4
+    assert not (lined[:, 20:] == pictures.OUTLINE).any()
+    np.testing.assert_array_equal(lined[drawn != 255], drawn[drawn != 255])
+
+
+@pytest.mark.parametrize(
+    "bounds", [(0, 1.37), (0, 0), (41.2, 41.2), (-3e-4, 2e-4), (0, 98765), (0.031, 0.034)]
+)
+def test_ticks_are_few_evenly_spaced_and_hold_the_data(bounds):
+    ticks = charts.ticks(*bounds)
+    assert 2 <= len(ticks) <= 7
+    assert ticks[0] <= bounds[0] and ticks[-1] >= bounds[1]
+    np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0], rtol=1e-6)
+
+
+def test_thinning_keeps_the_mean():
+    points = [(float(n), float(n % 7)) for n in range(1000)]
+    thinned = charts.thin(points, 100)
+    assert len(thinned) == 100
+    assert np.mean(thinned, axis=0) == pytest.approx(np.mean(points, axis=0))
+
+
+def test_a_metric_logged_once_is_no_curve(tmp_path):
+    write_run(tmp_path, "uda")
+    names = [curve["name"] for curve in page.training_curves(run.read_run(tmp_path))]
+    assert names == ["loss source", "loss adversarial", "loss target"]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(None, page.ABSENT), (0, "0"), (1, "100"), (0.022, "2.20"), (0.00047, "0.047")],
+)
+def test_small_shares_keep_their_digits(share, text):
+    assert page.percent(share) == text
