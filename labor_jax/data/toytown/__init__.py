@@ -164,7 +164,9 @@ def gardens(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
         while z < FAR:
             x = outer + side * rng.uniform(2.5, 16)
             height = rng.uniform(5, 10)
-            yield thing(things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=[(0, 0)] * 3)
+            yield thing(
+                things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=[(0, 0)] * 3
+            )
             z += rng.uniform(4, 12)
 
 
@@ -182,7 +184,9 @@ def furniture(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
             if planted and not plan.at_crossing(z, z, 2):
                 x, height = kerb + side * rng.uniform(0.7, 1.1), rng.uniform(4.5, 8.0)
                 crown = cast(0.25 * height, 0.95 * height, sun, 0.35 * height)
-                yield thing(things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=crown)
+                yield thing(
+                    things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=crown
+                )
             z += rng.uniform(*look.street_trees)
         z = rng.uniform(5, 13)
         while z < 90:
@@ -231,7 +235,12 @@ def fences(rngs, look: Look, plan: Plan, side: int, kerb: float, outer: float, s
                 for offset in (0.5, 1.5, 2.5):
                     bush = x + side * 0.7
                     yield thing(
-                        things.paint_hedge, next(rngs), look, bush, z + offset + 1.5, ("size", 1.5 * height),
+                        things.paint_hedge,
+                        next(rngs),
+                        look,
+                        bush,
+                        z + offset + 1.5,
+                        ("size", 1.5 * height),
                         shadow=[(0, 0)] * 3,
                     )
         z += 3.0
@@ -248,15 +257,29 @@ def traffic(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
         a, b = (half, length) if abs(np.cos(heading)) > 0.5 else (length / 2, 2 * half)
         plan_shadow = cv2.convexHull(
             np.float32(
-                [(s * (a + 0.1) + k * dx, e + k * dz) for s in (-1, 1) for e in (0, b) for k in (0, 1)]
+                [
+                    (s * (a + 0.1) + k * dx, e + k * dz)
+                    for s in (-1, 1)
+                    for e in (0, b)
+                    for k in (0, 1)
+                ]
             )
         )[:, 0]
         return thing(
-            things.paint_car, next(rngs), look, x, z, ("kind", kind), ("heading", heading),
+            things.paint_car,
+            next(rngs),
+            look,
+            x,
+            z,
+            ("kind", kind),
+            ("heading", heading),
             shadow=plan_shadow,
         )
 
-    for side, kerb, middle in ((-1, plan.left, plan.centre - plan.lane), (1, plan.right, plan.centre + plan.lane)):
+    for side, kerb, middle in (
+        (-1, plan.left, plan.centre - plan.lane),
+        (1, plan.right, plan.centre + plan.lane),
+    ):
         if abs(kerb - middle) < 1:
             continue
         z = rng.uniform(4, 9)
@@ -296,8 +319,13 @@ def people(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
         height = rng.uniform(1.62, 1.92)
         for k in range(1 + (rng.random() < 0.3)):
             yield thing(
-                things.paint_person, next(rngs), look, x + 0.55 * k, z + 0.2 * k,
-                ("height", height - 0.08 * k), shadow=cast(0.22, height, sun),
+                things.paint_person,
+                next(rngs),
+                look,
+                x + 0.55 * k,
+                z + 0.2 * k,
+                ("height", height - 0.08 * k),
+                shadow=cast(0.22, height, sun),
             )
     for _ in range(int(rng.integers(look.cyclists[0], look.cyclists[1] + 1))):
         side = pick(rng, (-1, 1, 1))

@@ -62,9 +62,7 @@ def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height:
     if kind == "cone":
         rise = np.sort(rng.uniform(0, 1, count))
         spread = (1 - rise) * 0.24 * height
-        centers = np.stack(
-            [rng.uniform(-1, 1, count) * spread, height * (0.16 + 0.8 * rise)], 1
-        )
+        centers = np.stack([rng.uniform(-1, 1, count) * spread, height * (0.16 + 0.8 * rise)], 1)
         blobs(canvas, rng, centers, 0.03 * height + 0.09 * height * (1 - rise), x, z, color)
         return
     if kind in ("bare", "thin"):
@@ -90,10 +88,16 @@ def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height:
 def paint_hedge(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, size: float) -> None:
     """A bush, wider than high."""
     count = 22
-    centers = np.stack(
-        [rng.uniform(-1, 1, count) * size, rng.uniform(0.1, 0.75, count) * size], 1
+    centers = np.stack([rng.uniform(-1, 1, count) * size, rng.uniform(0.1, 0.75, count) * size], 1)
+    blobs(
+        canvas,
+        rng,
+        centers,
+        size * rng.uniform(0.2, 0.34, count),
+        x,
+        z,
+        jitter(rng, pick(rng, look.leaves), 7),
     )
-    blobs(canvas, rng, centers, size * rng.uniform(0.2, 0.34, count), x, z, jitter(rng, pick(rng, look.leaves), 7))
 
 
 # ------------------------------------------------------------------------------ poles and signs
@@ -144,7 +148,13 @@ def paint_sign(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
         card(canvas, np.asarray(points) + (0, y), x, z, faded, SIGN)
 
     paint_pole(canvas, x, z, y + 0.2, 0.13, color)
-    red, blue, white, yellow, green = (214, 30, 36), (28, 86, 190), (246, 246, 244), (250, 204, 40), (24, 120, 80)
+    red, blue, white, yellow, green = (
+        (214, 30, 36),
+        (28, 86, 190),
+        (246, 246, 244),
+        (250, 204, 40),
+        (24, 120, 80),
+    )
     if kind == "stop":
         plate(ellipse(0, 0, r, r, 8), white)
         plate(ellipse(0, 0, r * 0.9, r * 0.9, 8), red)
@@ -273,7 +283,18 @@ def paint_car(
     front = [*ends, (0.03, 0.5, 0.24, 0.82, lamp), (0.76, 0.5, 0.97, 0.82, lamp)]
     front += [(0.3, 0.5, 0.7, 0.75, dark), (0.36, 0.26, 0.64, 0.42, plate_color)]
     trim = [(0.0, 0.0, 1.0, 0.14, dark), (0.0, 0.62, 1.0, 0.66, tuple(np.multiply(color, 0.7)))]
-    block(0, length, half, half - 0.02, 0.26, waist, 0.04, 0.06, color, {"rear": rear, "front": front, "side": trim})
+    block(
+        0,
+        length,
+        half,
+        half - 0.02,
+        0.26,
+        waist,
+        0.04,
+        0.06,
+        color,
+        {"rear": rear, "front": front, "side": trim},
+    )
     wheels(canvas, place, length, half)
     a0, a1 = cabin0 * length, cabin1 * length
     panes = [(0.07, 0.1, 0.48, 0.88, glass), (0.52, 0.1, 0.93, 0.88, glass)]
@@ -281,15 +302,31 @@ def paint_car(
         panes = [(i / 6 + 0.015, 0.15, i / 6 + 0.15, 0.8, glass) for i in range(6)]
     if kind == "van":
         panes = [(0.74, 0.2, 0.95, 0.85, glass)]
-    pane = [(0.09, 0.12, 0.91, 0.88, glass), (0.09, 0.62, 0.91, 0.88, tuple(np.multiply(glass, 1.2)))]
+    pane = [
+        (0.09, 0.12, 0.91, 0.88, glass),
+        (0.09, 0.62, 0.91, 0.88, tuple(np.multiply(glass, 1.2))),
+    ]
     inset = 0.06 if kind in ("van", "bus") else 0.16
-    block(a0, a1, half - 0.04, half - inset, waist - 0.02, roof, slope0, slope1, color, {"rear": pane, "front": pane, "side": panes})
+    block(
+        a0,
+        a1,
+        half - 0.04,
+        half - inset,
+        waist - 0.02,
+        roof,
+        slope0,
+        slope1,
+        color,
+        {"rear": pane, "front": pane, "side": panes},
+    )
     if night:
         ahead = np.cos(heading)
         for s in (-0.75, 0.75):
             end = place(0.0 if ahead > 0.5 else length, s * half, 0.68)
             if abs(ahead) > 0.5 and end[2] > 2:
-                glow(canvas, end, 0.22 if ahead > 0 else 0.5, tail if ahead > 0 else (255, 244, 214))
+                glow(
+                    canvas, end, 0.22 if ahead > 0 else 0.5, tail if ahead > 0 else (255, 244, 214)
+                )
 
 
 def wheels(canvas: Canvas, place, length: float, half: float) -> None:
@@ -329,7 +366,15 @@ def paint_person(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, heigh
         part(knee, foot, 0.08, 0.06, legs, shade)
         part(foot, np.add(foot, (0.05 * sideways + 0.01, 0)), 0.05, 0.045, (40, 36, 36))
     if skirt:
-        card(canvas, np.array([(-0.07, 0.56), (0.07, 0.56), (0.12, 0.3), (-0.12, 0.3)]) * height, x, z, top, PEDESTRIAN, 0.85)
+        card(
+            canvas,
+            np.array([(-0.07, 0.56), (0.07, 0.56), (0.12, 0.3), (-0.12, 0.3)]) * height,
+            x,
+            z,
+            top,
+            PEDESTRIAN,
+            0.85,
+        )
     wide = 0.13 if sideways else 0.19
     part((0.0, 0.76), (0.0, 0.52), wide, wide * 0.85, top)
     if bag:
@@ -346,9 +391,7 @@ def paint_person(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, heigh
         card(canvas, ellipse(0.012, 0.91, 0.048, 0.058) * height, x, z, skin, PEDESTRIAN)
 
 
-def paint_cyclist(
-    canvas: Canvas, rng: Rng, look: Look, x: float, z: float, turn: float
-) -> None:
+def paint_cyclist(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, turn: float) -> None:
     """A rider on a bicycle; `turn` 0 is along the street, 1 seen from the side, -1 mirrored."""
     skin = jitter(rng, pick(rng, ((232, 188, 156), (198, 144, 108), (120, 82, 60))), 6)
     top, legs = jitter(rng, pick(rng, look.cloth), 7), jitter(rng, pick(rng, look.trousers), 7)
@@ -369,7 +412,14 @@ def paint_cyclist(
             ring = rim * (0.74, 0.74) + np.multiply((axle, 0.36), squeeze)
             draw(ring, (132, 134, 136) if canvas.light.weather == "sunny" else (98, 98, 98))
     crank, seat, bar = (-0.06, 0.34), (-0.2, 0.88), (0.42, 0.98)
-    for p, q in ((crank, seat), (crank, (0.38, 0.8)), ((-0.16, 0.76), (0.38, 0.82)), ((-0.52, 0.36), crank), ((-0.52, 0.36), (-0.17, 0.74)), ((0.54, 0.36), bar)):
+    for p, q in (
+        (crank, seat),
+        (crank, (0.38, 0.8)),
+        ((-0.16, 0.76), (0.38, 0.82)),
+        ((-0.52, 0.36), crank),
+        ((-0.52, 0.36), (-0.17, 0.74)),
+        ((0.54, 0.36), bar),
+    ):
         part(p, q, 0.06, 0.06, frame)
     part((-0.32, 0.9), (-0.08, 0.92), 0.08, 0.06, (34, 32, 32))
     apart = 0.13 * (1 - abs(turn))
@@ -378,14 +428,44 @@ def paint_cyclist(
         foot = (-0.06 + 0.16 * np.cos(step), 0.34 + 0.16 * np.sin(step))
         knee = (0.2 + 0.05 * np.cos(step), 0.72 + 0.1 * np.sin(step))
         shift = np.array([side * apart, 0])
-        draw(limb(np.multiply((-0.18, 0.96), squeeze) + shift, np.multiply(knee, squeeze) + shift, 0.19, 0.15), legs, shade)
-        draw(limb(np.multiply(knee, squeeze) + shift, np.multiply(foot, squeeze) + shift, 0.14, 0.1), legs, shade)
+        draw(
+            limb(
+                np.multiply((-0.18, 0.96), squeeze) + shift,
+                np.multiply(knee, squeeze) + shift,
+                0.19,
+                0.15,
+            ),
+            legs,
+            shade,
+        )
+        draw(
+            limb(np.multiply(knee, squeeze) + shift, np.multiply(foot, squeeze) + shift, 0.14, 0.1),
+            legs,
+            shade,
+        )
     shoulder = (0.14, 1.42)
     part((-0.17, 1.0), shoulder, 0.3 + 0.1 * (1 - abs(turn)), 0.32 + 0.12 * (1 - abs(turn)), top)
     for side in (-1, 1):
         shift = np.array([side * apart * 1.9, 0])
-        draw(limb(np.multiply((0.14, 1.4), squeeze) + shift, np.multiply((0.28, 1.14), squeeze) + shift, 0.12, 0.1), top, 0.88)
-        draw(limb(np.multiply((0.28, 1.14), squeeze) + shift, np.multiply((0.42, 1.04), squeeze) + shift, 0.09, 0.08), skin)
+        draw(
+            limb(
+                np.multiply((0.14, 1.4), squeeze) + shift,
+                np.multiply((0.28, 1.14), squeeze) + shift,
+                0.12,
+                0.1,
+            ),
+            top,
+            0.88,
+        )
+        draw(
+            limb(
+                np.multiply((0.28, 1.14), squeeze) + shift,
+                np.multiply((0.42, 1.04), squeeze) + shift,
+                0.09,
+                0.08,
+            ),
+            skin,
+        )
     head = np.multiply((0.24, 1.66), squeeze)
     draw(ellipse(*head, 0.12, 0.15), skin)
     draw(ellipse(head[0], head[1] + 0.06, 0.135, 0.11), helmet)

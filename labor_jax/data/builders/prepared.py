@@ -1,0 +1,104 @@
+"""Preparing TFDS data sets and reading them by index, without TensorFlow."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from labor_jax.data.builders.camvid import Camvid
+from labor_jax.data.builders.toytown import Toytown
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import CAMVID, ClassTable
+from labor_jax.errors import UserError
+
+BUILDERS = {"toytown": Toytown, "camvid": Camvid}
+
+
+def builder(domain: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    """The builder of "NAME" or "NAME/CONFIG", prepared or not.
+
+    Raises:
+      UserError: no such data set.
+    """
+    name, _, config = domain.partition("/")
+    known = [f"{key}/{c}" for key, cls in BUILDERS.items() for c in cls.builder_configs]
+    if name not in BUILDERS or config not in ("", *BUILDERS[name].builder_configs):
+        raise UserError(f"domain {domain!r} is unknown; choose one of {', '.join(known)}")
+    return BUILDERS[name](config=config or None, data_dir=os.path.expanduser(data_dir))
+
+
+def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.DatasetBuilder:
+    """Makes a data set unless it is there; killed half-way, it starts again.
+
+    Raises:
+      UserError: files to make it from are missing or unfit.
+    """
+    made = builder(domain, data_dir)
+    target = pathlib.Path(made.data_dir)
+    if made.is_prepared():
+        return made
+    if isinstance(made, Camvid):
+        made.check(manual_dir)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(target.parent / ".lock"):
+        made = builder(domain, data_dir)
+        if made.is_prepared():  # by the process that had the lock before
+            return made
+        for leftover in target.parent.glob(f"*incomplete*{target.name}*"):
+            shutil.rmtree(leftover)
+        logging.info("preparing %s in %s (once)", domain, target)
+        started = time.monotonic()
+        tfds.disable_progress_bar()
+        made.download_and_prepare(
+            file_format="array_record",
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual_dir or None, try_download_gcs=False
+            ),
+        )
+        logging.info("prepared %s in %.0f s", domain, time.monotonic() - started)
+    return made
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: pathlib.Path) -> Iterator[None]:
+    """Holds a lock that the system lets go when the process dies."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTable) -> Domain:
+    """Opens one split, preparing the data set on first use.
+
+    Raises:
+      UserError: no such data set or split, or a table of other than CamVid's eleven classes.
+    """
+    if table.names != CAMVID.names:
+        raise UserError(
+            f"domain {domain!r} has CamVid's {len(CAMVID)} classes; set config.classes.table=camvid"
+        )
+    made = prepare(domain, data_dir, manual_dir)
+    if split not in made.info.splits:
+        raise UserError(
+            f"domain {domain!r} has no split {split!r}; choose from {', '.join(made.info.splits)}"
+        )
+    skip = {"image": tfds.decode.SkipDecoding(), "label": tfds.decode.SkipDecoding()}
+    source = made.as_data_source(split, decoders=skip)
+    ids = tuple(record["id"].decode() for record in source)
+
+    def read_image(index: int) -> np.ndarray:
+        data = np.frombuffer(source[index]["image"], np.uint8)
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+    def read_label(index: int) -> np.ndarray:
+        return cv2.imdecode(np.frombuffer(source[index]["label"], np.uint8), cv2.IMREAD_UNCHANGED)
+
+    return Domain(f"{domain} {split}", ids, read_image, read_label)

@@ -1,0 +1,134 @@
+"""Domains from any two folders: images, and label maps of the same relative names."""
+
+import pathlib
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import ClassTable, encode
+from labor_jax.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def load(images: str, labels: str, table: ClassTable) -> Domain:
+    """The images below a folder, with the label maps below another, or "" for none.
+
+    Names and pairs are checked here; what is in a file is checked when it is read, or by `check`.
+
+    Raises:
+      UserError: a folder is missing or empty, or an image has no label, or the reverse.
+    """
+    found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None)
+    ids = tuple(name for name, _, _ in found)
+
+    def read_image(index: int) -> np.ndarray:
+        return read_image_file(found[index][1])
+
+    def read_label(index: int) -> np.ndarray:
+        _, image, label = found[index]
+        return read_label_file(label, table, image_size(image))
+
+    return Domain(f"folder {images}", ids, read_image, read_label if labels else None)
+
+
+def check(domain: Domain) -> None:
+    """Reads every file once.
+
+    Raises:
+      UserError: the first that is unreadable, of another size, or has values outside the table.
+    """
+    for index in range(len(domain.ids)):
+        domain.read_image(index)
+        if domain.read_label:
+            domain.read_label(index)
+
+
+Pair = tuple[str, pathlib.Path, pathlib.Path | None]
+
+
+def pairs(images: pathlib.Path, labels: pathlib.Path | None) -> list[Pair]:
+    """(id, image, label) of every image, sorted by id; the id is the path without its suffix."""
+    found = by_id(images, "config: images", SUFFIXES)
+    if labels is None:
+        return [(name, path, None) for name, path in found.items()]
+    marked = by_id(labels, "config: labels", (".png",))
+    report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
+    report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
+    return [(name, path, marked[name]) for name, path in found.items()]
+
+
+def by_id(root: pathlib.Path, what: str, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
+    """Every file below `root` with one of the suffixes, by its id, sorted."""
+    kinds = ", ".join(suffixes)
+    if not root.is_dir():
+        raise UserError(f"{root}: there is no such folder; give one with {kinds} files")
+    files = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() not in suffixes or not path.is_file():
+            continue
+        name = path.relative_to(root).with_suffix("").as_posix()
+        if name in files:
+            raise UserError(f"{path}: {files[name].name} has the same name; rename one of the two")
+        files[name] = path
+    if not files:
+        raise UserError(f"{root}: no files that end in {kinds}; give a folder that has some")
+    return dict(sorted(files.items()))
+
+
+def report_missing(names, one: str, here: pathlib.Path, other: str, there: pathlib.Path) -> None:
+    """Raises UserError if `names` of `here` have no partner in `there`."""
+    if names:
+        first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+        raise UserError(
+            f"{here}: {len(names)} {one}{'s' * (len(names) > 1)} without {other} ({first}); "
+            f"add {'them' if len(names) > 1 else 'it'} to {there} or remove the {one}"
+        )
+
+
+def read_image_file(path: pathlib.Path) -> np.ndarray:
+    """The image [H, W, 3] uint8 RGB, turned upright; grey becomes RGB, transparency is dropped.
+
+    Raises:
+      UserError: the file is truncated or no image.
+    """
+    try:
+        with Image.open(path) as file:
+            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
+        raise UserError(f"{path}: unreadable image ({error}); replace or remove it") from error
+
+
+def image_size(path: pathlib.Path) -> tuple[int, int]:
+    """(H, W) from the header, after turning upright."""
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file).size[::-1]
+    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
+        raise UserError(f"{path}: unreadable image ({error}); replace or remove it") from error
+
+
+def read_label_file(path: pathlib.Path, table: ClassTable, size: tuple[int, int]) -> np.ndarray:
+    """The label [H, W] uint8 train ids, 255 where void; palette, 8-bit or 16-bit grey PNG.
+
+    Raises:
+      UserError: unreadable, of several channels, not of `size`, or a value outside the table.
+    """
+    try:
+        with Image.open(path) as file:
+            mode, raw = file.mode, np.array(file)
+    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
+        raise UserError(f"{path}: unreadable label ({error}); replace or remove it") from error
+    if raw.ndim != 2:
+        raise UserError(
+            f"{path}: a label must have a single channel of class values, this one is {mode}; "
+            "save it as a palette or greyscale PNG"
+        )
+    if raw.shape != tuple(size):
+        raise UserError(
+            f"{path}: the label is {raw.shape[1]}x{raw.shape[0]} and its image "
+            f"{size[1]}x{size[0]}; make them the same size"
+        )
+    return encode(raw.astype(np.uint16), table, str(path))
