@@ -10,10 +10,11 @@ import jinja2
 from markupsafe import Markup
 
 from labor_jax import files, images
+from labor_jax.annotation import ledger
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
-from labor_jax.report.run import Run, cost_of_query, read_run
+from labor_jax.report.run import Run, read_run
 
 METHODS = {
     "source_only": "Source only",
@@ -69,9 +70,9 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
 def headline(run: Run) -> dict[str, Any]:
     """The method, the domains, the final score and what it cost."""
     method = run.config.get("method", "")
-    source, target = (run.config.get(key, {}).get("domain", "") for key in ("source", "target"))
+    source, target = (run.config.get(f"{key}.domain", "") for key in ("source", "target"))
     scores = [s["mIoU"] for s in _stages(run) if s.get("mIoU") is not None]
-    budget = {**_COSTS, **(run.summary.get("budget") or total_cost(run))}
+    budget = run.summary.get("budget") or ledger.budget(run.ledger, run.sizes)
     score = run.summary.get("mIoU")
     score = scores[-1] if score is None and scores else score
     return {
@@ -86,16 +87,6 @@ def headline(run: Run) -> dict[str, Any]:
     }
 
 
-def total_cost(run: Run) -> dict[str, Any]:
-    """The budget as the queries and the journal tell it, while there is no summary."""
-    total = collections.Counter()
-    for cost in run.ledger.values():
-        total.update(cost)
-    sizes = {image: cost["size"] for (_, image), cost in run.ledger.items()}
-    share = total["pixels"] / sum(sizes.values()) if any(sizes.values()) else 0.0
-    return {**_COSTS, **total, "images": len(sizes), "fraction": share}
-
-
 def stage_rows(run: Run) -> list[dict[str, Any]]:
     """One row a stage: mIoU in percent, cumulative budget, and what was logged of the mask.
 
@@ -106,7 +97,7 @@ def stage_rows(run: Run) -> list[dict[str, Any]]:
         {
             "stage": stage["stage"],
             "mIoU": stage.get("mIoU"),
-            "budget": {**_COSTS, **(stage.get("budget") or {})},
+            "budget": stage["budget"],
             "mask": stage.get("mask") or {},
         }
         for stage in _stages(run)
@@ -211,25 +202,30 @@ def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -
 
 def what_was_asked(query: dict[str, Any]) -> str:
     """A query's points or segments, and its pixels, in words."""
-    cost = cost_of_query(query)
-    asked = _plural(cost[query["kind"]], query["kind"])
-    return f"Asked: {asked}, {percent(cost['pixels'] / cost['size'])} % of pixels"
+    (row,) = ledger.rows([query], [])
+    share = row["pixels"] / (query["size"][0] * query["size"][1])
+    return f"Asked: {_plural(row[query['kind']], query['kind'])}, {percent(share)} % of pixels"
 
 
 def ledger_rows(run: Run) -> dict[str, Any]:
     """What was asked and what it cost: by stage, and by image with the largest first."""
-    stages = collections.defaultdict(lambda: collections.Counter(_COSTS))
-    by_image = collections.defaultdict(lambda: collections.Counter(_COSTS))
-    for (stage, image), cost in run.ledger.items():
-        stages[stage].update(cost)
-        by_image[image].update({**cost, "size": 0})
-        by_image[image]["size"] = cost["size"] or by_image[image]["size"]
-    largest = sorted(by_image, key=lambda i: (-by_image[i]["pixels"], -by_image[i]["clicks"], i))
+    stages, by_image = collections.defaultdict(list), collections.defaultdict(list)
+    for row in run.ledger:
+        stages[row["stage"]].append(row)
+        by_image[row["image"]].append(row)
+    totals = {image: _total(rows, run) for image, rows in by_image.items()}
+    largest = sorted(totals, key=lambda i: (-totals[i]["pixels"], -totals[i]["clicks"], i))
     return {
-        "stages": [(f"Stage {stage}", stages[stage]) for stage in sorted(stages)],
-        "images": [(image, by_image[image]) for image in largest[:LEDGER_ROWS]],
+        "stages": [(f"Stage {stage}", _total(stages[stage], run)) for stage in sorted(stages)],
+        "images": [(image, totals[image]) for image in largest[:LEDGER_ROWS]],
         "left_out": max(0, len(largest) - LEDGER_ROWS),
     }
+
+
+def _total(rows: list[ledger.Row], run: Run) -> dict[str, Any]:
+    """The sum of some rows; the share is of their images' pixels."""
+    pool = {row["image"]: run.sizes[row["image"]] for row in rows}
+    return {"queries": len(rows), **ledger.budget(rows, pool)}
 
 
 def training_curves(run: Run) -> list[dict[str, Any]]:
@@ -298,9 +294,6 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.3g} s"
 
 
-_COSTS = dict.fromkeys(
-    ("queries", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds", "size"), 0
-)
 _NOT_CURVES = {"step", "stage", "phase", "steps_per_second"}
 
 

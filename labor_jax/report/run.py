@@ -8,7 +8,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from labor_jax import files
+from labor_jax import config, files
+from labor_jax.annotation import ledger
 from labor_jax.monitor import read_metrics
 
 UNSURE = 255
@@ -24,13 +25,13 @@ class Run:
 
     Attributes:
       summary: `summary.json`, {} if there is none yet.
-      config: the run's config.
+      config: the run's config, by dotted key.
       records: the lines of `metrics.jsonl`.
       previews: by stage, "final" last: the prediction's file of each previewed image, by id.
       queries: of the previewed images only.
       answers: of the previewed images only, in the order of the journal.
-      ledger: what each query asked and cost: queries, points, segments, pixels, size (pixels of
-        the image), clicks, void, seconds.
+      ledger: the ledger's row of each query.
+      sizes: how many pixels each queried image has.
     """
 
     summary: dict[str, Any]
@@ -39,7 +40,8 @@ class Run:
     previews: dict[int | str, dict[str, pathlib.Path]]
     queries: dict[StageImage, dict[str, Any]]
     answers: dict[StageImage, list[dict[str, Any]]]
-    ledger: dict[StageImage, collections.Counter]
+    ledger: list[ledger.Row]
+    sizes: dict[str, int]
 
     @property
     def images(self) -> list[str]:
@@ -48,33 +50,27 @@ class Run:
 
 
 def read_run(workdir: str | os.PathLike) -> Run:
-    """Reads a run's DIR; of queries and answers, only those of previewed images are kept whole."""
+    """Reads a run's DIR, and changes nothing in it: the run may be going on."""
     workdir = pathlib.Path(workdir)
     summary = _json(workdir / "summary.json")
     previews = read_previews(workdir / "previews")
     shown = set().union(*previews.values())
-    queries, answers = {}, collections.defaultdict(list)
-    ledger = collections.defaultdict(collections.Counter)
-    for path in sorted((workdir / "queries").glob("stage_*.jsonl")):
-        for query in _lines(path):
-            key = (query["stage"], query["image"])
-            ledger[key].update(cost_of_query(query))
-            if key[1] in shown:
-                queries[key] = query
-    for answer in last_answers(_lines(workdir / "annotations" / "journal.jsonl")):
-        key = (answer["stage"], answer["image"])
-        seconds = answer.get("seconds") or 0
-        ledger[key].update(clicks=1, void=int(answer["class"] == UNSURE), seconds=seconds)
-        if key[1] in shown:
-            answers[key].append(answer)
+    paths = sorted((workdir / "queries").glob("stage_*.jsonl"))
+    queries = [query for path in paths for query in _lines(path)]
+    answers = list(_lines(workdir / "annotations" / "journal.jsonl"))
+    shown_answers = collections.defaultdict(list)
+    for answer in answers:
+        if answer["image"] in shown:
+            shown_answers[answer["stage"], answer["image"]].append(answer)
     return Run(
         summary=summary,
-        config=summary.get("config") or _json(workdir / "config.json"),
+        config=config.flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
         previews=previews,
-        queries=queries,
-        answers=dict(answers),
-        ledger=dict(ledger),
+        queries={(q["stage"], q["image"]): q for q in queries if q["image"] in shown},
+        answers=dict(shown_answers),
+        ledger=ledger.rows(queries, answers),
+        sizes={q["image"]: q["size"][0] * q["size"][1] for q in queries},
     )
 
 
@@ -86,27 +82,6 @@ def read_previews(folder: pathlib.Path) -> dict[int | str, dict[str, pathlib.Pat
     if (folder / "final").is_dir():
         previews["final"] = _by_id(folder / "final")
     return previews
-
-
-def cost_of_query(query: dict[str, Any]) -> dict[str, int]:
-    """What a query asks: points, segments, pixels; and the size of its image in pixels."""
-    points, segments = query.get("points") or [], query.get("segments") or []
-    return {
-        "queries": 1,
-        "points": len(points),
-        "segments": len(segments),
-        "pixels": len(points) + sum(sum(runs[1::2]) for runs in segments),
-        "size": query["size"][0] * query["size"][1],
-    }
-
-
-def last_answers(answers: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The answers that hold: of several to one piece of a query, the last; without a class, none.
-
-    An annotator who takes an answer back, or mends it, adds a line to the journal.
-    """
-    last = {(answer["query"], answer["piece"]): answer for answer in answers}
-    return [answer for answer in last.values() if answer["class"] is not None]
 
 
 def _by_id(folder: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from labor_jax import files
+from labor_jax.annotation import ledger
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID, IGNORE, colorize
 from labor_jax.images import write_label_png
@@ -71,7 +72,8 @@ def write_run(
     config = {"method": method, "stages": stages}
     config |= {"source": {"domain": "toytown/160x120"}, "target": {"domain": "streets"}}
     files.write_json(workdir / "config.json", config)
-    journal, budget, rows = [], dict.fromkeys(BUDGET, 0), []
+    pool = dict.fromkeys(target.ids, size[0] * size[1])
+    journal, queries, rows = [], [], []
     for stage in range(1, (stages if asked_stages is None else asked_stages) + 1):
         lines = []
         for n, image in enumerate(target.ids):
@@ -82,6 +84,7 @@ def write_run(
             if asks:
                 query, answers = ask(asks, image, stage, truth, predicted, n)
                 lines.append(query)
+                queries.append(query)
                 journal += answers
         if asks:
             text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -90,18 +93,8 @@ def write_run(
     if asks:
         files.write_atomic(workdir / "annotations/journal.jsonl", text.encode())
     for stage in range(stages + 1):
-        done = [a for a in journal if a["stage"] <= stage]
-        pixels = sum(1 if "point" in a else sum(a["runs"][1::2]) for a in done)
-        budget = {
-            "images": len(target.ids),
-            "pixels": pixels,
-            "fraction": pixels / (len(target.ids) * size[0] * size[1]),
-            "points": sum("point" in a for a in done),
-            "segments": sum("runs" in a for a in done),
-            "clicks": len(done),
-            "void": sum(a["class"] == 255 for a in done),
-            "seconds": sum(a["seconds"] for a in done),
-        }
+        done_queries = [query for query in queries if query["stage"] <= stage]
+        budget = ledger.budget(ledger.rows(done_queries, journal), pool)
         iou = {name: 22.0 + 9 * stage**0.7 + 5 * c for c, name in enumerate(TABLE.names)}
         iou["bicyclist"] = None
         mask = (
@@ -109,7 +102,7 @@ def write_run(
             if stage
             else None
         )
-        mask = mask and {**mask, "asked_share": 0.007}
+        mask = mask and {**mask, "error_rate": 0.2}
         rows.append({"stage": stage, "mIoU": 41.2 + 6 * stage**0.7, "per_class_iou": iou})
         rows[-1] |= {"budget": budget, "mask": mask if asks else None}
     write_metrics(workdir, stages)
@@ -122,9 +115,6 @@ def write_run(
         result |= {"wall_seconds": 431.5, "versions": {"jax": "0.10.2"}, "device": "cpu x 1"}
         files.write_json(workdir / "summary.json", result)
     return target
-
-
-BUDGET = ("images", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds")
 
 
 def ask(kind, image, stage, truth, predicted, seed):

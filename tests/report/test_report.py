@@ -14,6 +14,7 @@ from fabricate import TABLE, ask, guess, street, write_run
 from PIL import Image
 
 from labor_jax import files
+from labor_jax.annotation.query import asked_pixels
 from labor_jax.report import charts, page, pictures, run, write_report
 
 SECTIONS = ("result", "stages", "classes", "pictures", "ledger", "training", "settings")
@@ -167,17 +168,16 @@ def test_only_previewed_images_are_read(tmp_path):
 # ------------------------------------------------------------------ run
 
 
-def test_the_ledger_agrees_with_the_summary(tmp_path):
+def test_the_ledger_by_stage_and_by_image_adds_up_to_the_summary(tmp_path):
     write_run(tmp_path, "labor_spl")
-    read = run.read_run(tmp_path)
+    rows = page.ledger_rows(run.read_run(tmp_path))
     budget = files.read_json(tmp_path / "summary.json")["budget"]
-    total = page.total_cost(read)
-    for key in ("images", "pixels", "segments", "clicks", "void", "fraction", "seconds"):
-        assert total[key] == pytest.approx(budget[key]), key
-    ledger = page.ledger_rows(read)
-    assert sum(cost["clicks"] for _, cost in ledger["stages"]) == budget["clicks"]
-    pixels = [cost["pixels"] for _, cost in ledger["images"]]
-    assert pixels == sorted(pixels, reverse=True) and sum(pixels) == budget["pixels"]
+    for key in ("pixels", "segments", "clicks", "void", "seconds"):
+        for by in ("stages", "images"):
+            total = sum(row[key] or 0 for _, row in rows[by])
+            assert total == pytest.approx(budget[key]) and total > 0, (by, key)
+    pixels = [row["pixels"] for _, row in rows["images"]]
+    assert pixels == sorted(pixels, reverse=True)
 
 
 def test_the_ledger_lists_the_largest_images_and_counts_the_rest(monkeypatch, tmp_path):
@@ -187,22 +187,23 @@ def test_the_ledger_lists_the_largest_images_and_counts_the_rest(monkeypatch, tm
     assert len(ledger["images"]) == 3 and ledger["left_out"] == 5
 
 
-def test_of_several_answers_to_a_piece_the_last_one_holds():
-    lines = [
-        {"query": "a", "piece": 0, "class": 1},
-        {"query": "a", "piece": 1, "class": 2},
-        {"query": "a", "piece": 0, "class": 3},
-        {"query": "a", "piece": 1, "class": None},
+def test_every_part_of_a_segment_is_drawn(tmp_path):
+    parts = [([0, 2], 3), ([2, 2], 4)]
+    answers = [
+        {"kind": "segments", "piece": 0, "class": label, "runs": runs} for runs, label in parts
     ]
-    assert [a["class"] for a in run.last_answers(iter(lines))] == [3]
+    layer = str(pictures.answer_layers(answers, (4, 6), TABLE)[0])
+    with Image.open(io.BytesIO(base64.b64decode(layer.split("base64,")[1].split('"')[0]))) as png:
+        assert {3, 4} <= set(np.unique(np.asarray(png)))
 
 
-def test_a_journal_still_being_written_is_read_up_to_its_last_whole_line(tmp_path):
+def test_reading_a_run_that_goes_on_leaves_its_half_written_line_alone(tmp_path):
     write_run(tmp_path, "labor_ppl", stages=1)
     path = tmp_path / "annotations" / "journal.jsonl"
-    clicks = page.total_cost(run.read_run(tmp_path))["clicks"]
+    before = run.read_run(tmp_path)
     path.write_text(path.read_text() + json.dumps({"query": "x"})[:8])
-    assert page.total_cost(run.read_run(tmp_path))["clicks"] == clicks
+    assert run.read_run(tmp_path) == before
+    assert path.read_text().endswith('{"query"')
 
 
 # ------------------------------------------------------------------ pictures and charts
@@ -213,7 +214,7 @@ def test_drawn_runs_are_the_queried_pixels():
     predicted = guess(truth, 1, 0)
     query, _ = ask("segments", "a", 1, truth, predicted, 0)
     drawn = pictures.fill((24, 32), ((runs, 0) for runs in query["segments"]))
-    assert (drawn == 0).sum() == run.cost_of_query(query)["pixels"] > 0
+    assert (drawn == 0).sum() == len(asked_pixels(query)) > 0
     assert not ((drawn == 0) & (truth == predicted)).any()
 
 
