@@ -203,6 +203,8 @@ def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -
 def what_was_asked(query: dict[str, Any]) -> str:
     """A query's points or segments, and its pixels, in words."""
     (row,) = ledger.rows([query], [])
+    if not row["pixels"]:
+        return "Asked: nothing"
     share = row["pixels"] / (query["size"][0] * query["size"][1])
     return f"Asked: {_plural(row[query['kind']], query['kind'])}, {percent(share)} % of pixels"
 

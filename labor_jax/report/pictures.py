@@ -36,7 +36,8 @@ def photo(image: np.ndarray, name: str) -> Markup:
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    dim = np.repeat((12 + 0.42 * grey).astype(np.uint8)[..., None], 3, axis=2)
+    light = np.minimum(grey / max(np.percentile(grey, 99), 64), 1)  # a night stays recognisable
+    dim = np.repeat((12 + 108 * light).astype(np.uint8)[..., None], 3, axis=2)
     return Markup("").join(
         _image(images.encode_jpeg(pixels), "image/jpeg", size, id=id_, **_rendering(size))
         for pixels, id_ in ((image, name), (dim, f"{name}-dim"))
