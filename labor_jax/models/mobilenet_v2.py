@@ -5,10 +5,12 @@ numbered in network order, `00_conv` to `50_conv`, depthwise ones `NN_dw`: the n
 weights' file. Padding is TensorFlow's SAME: at stride 2 one more at the bottom and right.
 """
 
+from functools import partial
 from itertools import count
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -25,27 +27,68 @@ STAGES = (
 AUX_STAGE = 4  # the last one at stride 16
 
 
-def depthwise3x3(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """A SAME-padded depthwise convolution as nine shifted multiply-adds.
+def shifted_views(x: Array, stride: int, dilation: int) -> list[Array]:
+    """The nine inputs of a SAME-padded 3x3 window, row by row.
 
-    XLA runs grouped convolutions slowly on CPUs; these nine fuse into one loop everywhere.
-
-    x: [B, H, W, C]; kernel: [3, 3, 1, C]; returns [B, ceil(H / stride), ceil(W / stride), C].
+    x: [B, H, W, C]; each view is [B, ceil(H / stride), ceil(W / stride), C].
     """
     reach = 2 * dilation + 1
     pads = lax.padtype_to_pads(x.shape[1:3], (reach, reach), (stride, stride), "SAME")
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     high, wide = x.shape[1] - reach + 1, x.shape[2] - reach + 1
-    return sum(
-        x[
-            :,
-            row * dilation : row * dilation + high : stride,
-            column * dilation : column * dilation + wide : stride,
-        ]
-        * kernel[row, column, 0]
-        for row in range(3)
-        for column in range(3)
-    )
+    starts = (0, dilation, 2 * dilation)
+    return [
+        x[:, row : row + high : stride, column : column + wide : stride]
+        for row in starts
+        for column in starts
+    ]
+
+
+def multiply_add(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
+    """`depthwise3x3` with the gradients that JAX derives."""
+    views = shifted_views(x, stride, dilation)
+    return sum(view * tap for view, tap in zip(views, kernel.reshape(9, -1), strict=True))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise3x3(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
+    """A SAME-padded depthwise convolution as nine shifted multiply-adds.
+
+    XLA runs grouped convolutions slowly on CPUs; the nine fuse into one loop everywhere.
+
+    x: [B, H, W, C]; kernel: [3, 3, 1, C]; returns [B, ceil(H / stride), ceil(W / stride), C].
+    """
+    return multiply_add(x, kernel, stride, dilation)
+
+
+def _forward(x: Array, kernel: Array, stride: int, dilation: int):
+    return multiply_add(x, kernel, stride, dilation), (x, kernel)
+
+
+def _backward(stride: int, dilation: int, saved: tuple[Array, Array], gradient: Array):
+    x, kernel = saved
+    to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation), x)[1]
+
+    def by_example(x: Array, gradient: Array) -> Array:
+        # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up
+        # the examples first makes this gradient five times faster.
+        examples = range(x.shape[0])
+        views = shifted_views(x, stride, dilation)
+        return jnp.stack([sum(view[i] * gradient[i] for i in examples) for view in views])
+
+    def at_once(x: Array, gradient: Array) -> Array:
+        return jnp.stack([view * gradient for view in shifted_views(x, stride, dilation)]).sum(1)
+
+    taps = lax.platform_dependent(x, gradient, cpu=by_example, default=at_once)
+    return *to_x(gradient), taps.sum((1, 2)).reshape(kernel.shape)
+
+
+depthwise3x3.defvjp(_forward, _backward)
+
+
+def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+    """A 1x1 convolution as the matrix product it is: on CPUs its gradient is a third faster."""
+    return x @ kernel[0, 0]
 
 
 class Depthwise(nn.Module):
@@ -84,18 +127,19 @@ class MobileNetV2(nn.Module):
         """
         number = count()
 
-        def pointwise(x: Array, features: int, gain: float, size: int = 1, stride: int = 1):
+        def convolution(x: Array, features: int, gain: float, size: int = 1, stride: int = 1):
             return nn.Conv(
                 features,
                 (size, size),
                 strides=stride,
                 padding="SAME",
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
+                conv_general_dilated=as_product if size == 1 else None,
                 dtype=self.dtype,
                 name=f"{next(number):02d}_conv",
             )(x)
 
-        x = nn.relu6(pointwise(x, scaled(32, self.width), 2.0, size=3, stride=2))
+        x = nn.relu6(convolution(x, scaled(32, self.width), 2.0, size=3, stride=2))
         reached, dilation, outputs = 2, 1, []
         for expansion, channels, blocks, stage_stride in STAGES:
             for block in range(blocks):
@@ -106,9 +150,9 @@ class MobileNetV2(nn.Module):
                 reached *= stride
                 y = x
                 if expansion > 1:
-                    y = nn.relu6(pointwise(y, expansion * x.shape[-1], 2.0))
+                    y = nn.relu6(convolution(y, expansion * x.shape[-1], 2.0))
                 y = Depthwise(stride, dilation, self.dtype, name=f"{next(number):02d}_dw")(y)
-                y = pointwise(nn.relu6(y), scaled(channels, self.width), 1.0)
+                y = convolution(nn.relu6(y), scaled(channels, self.width), 1.0)
                 x = x + y if block > 0 else y
                 dilation = next_dilation
             outputs.append(x)
