@@ -17,6 +17,7 @@ from labor_jax.errors import UserError
 from labor_jax.models.deeplab import Segmenter
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.mobilenet_v2 import MobileNetV2
+from labor_jax.models.pretrained import load_backbone
 from labor_jax.models.resize import upsample
 from labor_jax.models.resnet import LAYERS, STYLES, ResNet
 from labor_jax.models.selector import Selector, selector_from_segmenter
@@ -27,6 +28,7 @@ __all__ = [
     "Selector",
     "build_segmenter",
     "build_selector",
+    "load_backbone",
     "selector_from_segmenter",
     "upsample",
 ]

@@ -11,7 +11,7 @@ Names follow PyTorch's: `layer3.0.downsample.1.weight` is `layer3_0/downsample_b
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import flax.linen as nn
@@ -55,9 +55,15 @@ def convolution(
 
 
 def max_pool(x: Array, ceil_mode: bool) -> Array:
-    """PyTorch's MaxPool2d(3, stride=2, padding=1). x: [B, H, W, C]."""
-    padding = [(1, 2 if ceil_mode and size % 2 == 0 else 1) for size in x.shape[1:3]]
-    return nn.max_pool(x, (3, 3), (2, 2), padding)
+    """PyTorch's MaxPool2d(3, stride=2, padding=1). x: [B, H, W, C].
+
+    As maxima of shifted maps: XLA's window reductions have a slow gradient on CPUs.
+    """
+    pads = [(1, 2 if ceil_mode and size % 2 == 0 else 1) for size in x.shape[1:3]]
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
+    high, wide = x.shape[1] - 2, x.shape[2] - 2
+    x = reduce(jnp.maximum, [x[:, start : start + high : 2] for start in range(3)])
+    return reduce(jnp.maximum, [x[:, :, start : start + wide : 2] for start in range(3)])
 
 
 class BasicBlock(nn.Module):
