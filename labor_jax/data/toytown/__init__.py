@@ -1,4 +1,4 @@
-"""Toytown: street scenes drawn from a seed, in a game-like `source` and a camera-like `target` look.
+"""Toytown: street scenes drawn from a seed, in a game-like `source` or camera-like `target` look.
 
 A scene is laid out in metres, painted from far to near on a canvas of twice the size, and developed
 into a photograph. `render` is a pure function: the size changes how finely a scene is drawn and
@@ -6,14 +6,13 @@ nothing else. All of it is ours [ours]; it resembles CamVid in the rough share o
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
-from labor_jax.data.toytown import photo, street, things
-from labor_jax.data.toytown.canvas import Camera, Canvas, Light, on_ground, pick
+from labor_jax.data.toytown import cars, photo, street, things
+from labor_jax.data.toytown.canvas import Camera, Canvas, Light, jitter, on_ground, pick
 from labor_jax.data.toytown.looks import LOOKS, SKY, Look
 from labor_jax.data.toytown.street import FAR, Plan
 
@@ -35,20 +34,18 @@ def render(
       image: [height, width, 3] uint8 RGB.
       label: [height, width] uint8, CamVid's eleven train ids, 255 on the camera car's bonnet.
     """
-    root = np.random.default_rng([seed, index, sorted(LOOKS).index(look)])
-    rngs = (root.spawn(1)[0] for _ in itertools.count())  # a change to one thing moves no other
+    rng = np.random.default_rng([seed, index, sorted(LOOKS).index(look)])
     style = LOOKS[look]
     h, w = SUPERSAMPLE * height, SUPERSAMPLE * width
-    light = choose_light(next(rngs), look)
+    light = choose_light(rng, look)
     canvas = Canvas(
         np.zeros((h, w, 3), np.uint8),
         np.full((h, w), SKY, np.uint8),
-        choose_camera(next(rngs), style),
+        choose_camera(rng, style),
         light,
         [],
     )
-    paint_scene(canvas, rngs, style)
-    rng = next(rngs)
+    paint_scene(canvas, rng, style)
     if light.weather == "rain":
         photo.mirror_wet_road(canvas, rng, 0.5)
         photo.draw_rain(canvas, rng)
@@ -114,30 +111,29 @@ Thing = tuple[float, Callable[[Canvas], None], np.ndarray]
 """Depth, how to paint it, and its shadow on the ground [N, 3]."""
 
 
-def paint_scene(canvas: Canvas, rngs: Iterator[np.random.Generator], look: Look) -> None:
+def paint_scene(canvas: Canvas, rng: np.random.Generator, look: Look) -> None:
     """Everything, from far to near."""
-    plan, sun = choose_plan(next(rngs), look), canvas.light.sun
-    houses = street.plan_buildings(next(rngs), look, plan)
-    backdrop = list(gardens(rngs, look, plan, sun))
+    plan, sun = choose_plan(rng, look), canvas.light.sun
+    houses = street.plan_buildings(rng, look, plan)
+    backdrop = list(gardens(rng, look, plan, sun))
     things_there = [
-        *furniture(rngs, look, plan, sun),
-        *traffic(rngs, look, plan, sun),
-        *people(rngs, look, plan, sun),
+        *furniture(rng, look, plan, sun),
+        *traffic(rng, look, plan, sun),
+        *people(rng, look, plan, sun),
     ]
     shadows = [shadow for _, _, shadow in things_there]
     if canvas.light.weather == "sunny":
         shadows += [house.shadow(sun) for house in houses]
 
-    rng = next(rngs)
     cloudiness = rng.uniform(0.15, 0.45) if canvas.light.weather == "sunny" else 0.8
     street.paint_sky(canvas, rng, 0.0 if canvas.light.weather == "fog" else cloudiness)
-    street.paint_skyline(canvas, next(rngs), look)
-    street.paint_ground(canvas, next(rngs), look, plan, shadows)
-    street.paint_markings(canvas, next(rngs), look, plan)
+    street.paint_skyline(canvas, rng, look)
+    street.paint_ground(canvas, rng, look, plan, shadows)
+    street.paint_markings(canvas, rng, look, plan)
     for _, paint, _ in sorted(backdrop, key=lambda thing: -thing[0]):
         paint(canvas)
     for house in houses:
-        street.paint_building(canvas, next(rngs), look, house)
+        street.paint_building(canvas, rng, look, house)
     # Whatever stands between the walls is never behind one, so the rest can follow by depth.
     for _, paint, _ in sorted(things_there, key=lambda thing: -thing[0]):
         paint(canvas)
@@ -156,79 +152,74 @@ def cast(half: float, height: float, sun: tuple[float, float], start: float = 0.
     return [*low, (dx + half, dz + 0.1), (dx, dz + 0.2), (dx - half, dz), (sx - half, sz)]
 
 
-def gardens(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
+def gardens(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     """Trees behind and between the houses."""
-    rng = next(rngs)
     for side, outer in ((-1, plan.outer_left), (1, plan.outer_right)):
         z = rng.uniform(6, 14)
         while z < FAR:
             x = outer + side * rng.uniform(2.5, 16)
             height = rng.uniform(5, 10)
-            yield thing(
-                things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=[(0, 0)] * 3
-            )
-            z += rng.uniform(4, 12)
+            yield thing(things.paint_tree, rng, look, x, z, ("height", height), shadow=[(0, 0)] * 3)
+            z += rng.uniform(6, 14)
 
 
-def furniture(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
+def furniture(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     """Fences, hedges, street trees, lamps, signs, traffic lights and bollards."""
-    rng = next(rngs)
     for side, kerb, outer in (
         (-1, plan.left, plan.outer_left),
         (1, plan.right, plan.outer_right),
     ):
-        yield from fences(rngs, look, plan, side, kerb, outer, sun)
+        yield from fences(rng, look, plan, side, kerb, outer, sun)
         z = rng.uniform(6, 16)
         planted = rng.random() < look.avenues
         while z < 80:
             if planted and not plan.at_crossing(z, z, 2):
-                x, height = kerb + side * rng.uniform(0.7, 1.1), rng.uniform(4.5, 8.0)
+                x, height = kerb + side * rng.uniform(0.7, 1.1), rng.uniform(5.0, 9.0)
                 crown = cast(0.25 * height, 0.95 * height, sun, 0.35 * height)
-                yield thing(
-                    things.paint_tree, next(rngs), look, x, z, ("height", height), shadow=crown
-                )
+                yield thing(things.paint_tree, rng, look, x, z, ("height", height), shadow=crown)
             z += rng.uniform(*look.street_trees)
         z = rng.uniform(5, 13)
         while z < 90:
             x = kerb + side * rng.uniform(0.3, 0.6)
             if not plan.at_crossing(z, z):
-                yield thing(things.paint_lamp, next(rngs), look, x, z, shadow=cast(0.1, 6, sun))
+                yield thing(things.paint_lamp, rng, look, x, z, shadow=cast(0.1, 6, sun))
             z += rng.uniform(*look.lamps)
         for _ in range(int(rng.integers(1, 4))):
             x, z = kerb + side * rng.uniform(0.35, 0.9), rng.uniform(6, 26)
             if not plan.at_crossing(z, z):
-                yield thing(things.paint_sign, next(rngs), look, x, z, shadow=cast(0.3, 2.8, sun))
+                yield thing(things.paint_sign, rng, look, x, z, shadow=cast(0.3, 2.8, sun))
         if rng.random() < look.bollards:
             for z in rng.uniform(5, 9) + 1.8 * np.arange(5):
                 x = kerb + side * 0.35
-                yield thing(things.paint_bollard, next(rngs), look, x, z, shadow=cast(0.1, 1, sun))
+                yield thing(things.paint_bollard, rng, look, x, z, shadow=cast(0.1, 1, sun))
         if plan.crossing < FAR:
             x = kerb + side * 0.5
             for z in (plan.crossing - plan.side_street - 4.8, plan.crossing + plan.side_street + 1):
-                yield thing(
-                    things.paint_traffic_light, next(rngs), look, x, z, shadow=cast(0.2, 4, sun)
-                )
+                yield thing(things.paint_traffic_light, rng, look, x, z, shadow=cast(0.2, 4, sun))
 
 
-def fences(rngs, look: Look, plan: Plan, side: int, kerb: float, outer: float, sun):
+def fences(rng, look: Look, plan: Plan, side: int, kerb: float, outer: float, sun):
     """Runs of fence or hedge at the back of the pavement, or a railing at the kerb."""
-    rng = next(rngs)
     if rng.random() > look.fenced:
         return
     kind, height = pick(rng, look.fences), rng.uniform(0.95, 1.6)
     at_kerb = kind == "rail" and rng.random() < 0.5
     x = kerb + side * 0.3 if at_kerb else outer - side * 0.05
     z, end = rng.uniform(3, 9), rng.uniform(20, 50)
-    color = next(rngs)
+    color = jitter(rng, pick(rng, look.fence_colors[kind]), 8)
     hedge = rng.random() < look.hedges
     while z < end:
         if not plan.at_crossing(z, z + 3.0):
-            # Every piece of a run is drawn from the same state, so that they match.
-            state = np.random.default_rng(color.bit_generator.seed_seq)
-
-            def paint(canvas, z=z, state=state):
-                street.paint_fence(canvas, state, look, kind, (x, z), (x, z + 3.0), height)
-
+            ends = (x, z), (x, z + 3.0)
+            paint = functools.partial(
+                street.paint_fence,
+                rng=rng,
+                kind=kind,
+                color=color,
+                start=ends[0],
+                end=ends[1],
+                height=height,
+            )
             dx, dz = np.multiply(sun, height)
             yield z + 1.5, paint, on_ground([(0, 0), (0, 3), (dx, 3 + dz), (dx, dz)], z, x)
             if hedge and not at_kerb:
@@ -236,7 +227,7 @@ def fences(rngs, look: Look, plan: Plan, side: int, kerb: float, outer: float, s
                     bush = x + side * 0.7
                     yield thing(
                         things.paint_hedge,
-                        next(rngs),
+                        rng,
                         look,
                         bush,
                         z + offset + 1.5,
@@ -246,15 +237,16 @@ def fences(rngs, look: Look, plan: Plan, side: int, kerb: float, outer: float, s
         z += 3.0
 
 
-def traffic(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
+def traffic(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     """Parked cars, moving cars in both directions, cars in the side street."""
-    rng = next(rngs)
     kinds = ("hatch", "saloon", "hatch", "estate", "van")
 
     def car(kind: str, x: float, z: float, heading: float) -> Thing:
-        length, half, height = things.CARS[kind][0], things.CARS[kind][1], things.CARS[kind][3]
-        dx, dz = np.multiply(sun, height * 0.8)
-        a, b = (half, length) if abs(np.cos(heading)) > 0.5 else (length / 2, 2 * half)
+        body = cars.BODIES[kind]
+        dx, dz = np.multiply(sun, body.roof * 0.8)
+        a, b = body.half, body.length
+        if abs(np.cos(heading)) < 0.5:
+            a, b = 0.5 * b, 2 * a
         plan_shadow = cv2.convexHull(
             np.float32(
                 [
@@ -266,8 +258,8 @@ def traffic(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
             )
         )[:, 0]
         return thing(
-            things.paint_car,
-            next(rngs),
+            cars.paint_car,
+            rng,
             look,
             x,
             z,
@@ -292,12 +284,12 @@ def traffic(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     while z < 90:
         kind = pick(rng, (*kinds, "bus"))
         yield car(kind, plan.centre + 0.5 * plan.lane + rng.uniform(-0.2, 0.2), z, 0.0)
-        z += rng.uniform(*look.traffic) + things.CARS[kind][0]
+        z += rng.uniform(*look.traffic) + cars.BODIES[kind].length
     z = rng.uniform(5, 20)
     while z < 90:
         kind = pick(rng, (*kinds, "bus"))
         yield car(kind, plan.centre - 0.5 * plan.lane + rng.uniform(-0.2, 0.2), z, np.pi)
-        z += rng.uniform(*look.traffic) + things.CARS[kind][0]
+        z += rng.uniform(*look.traffic) + cars.BODIES[kind].length
     if plan.crossing < FAR:
         for _ in range(int(rng.integers(0, 3))):
             way = pick(rng, (-1, 1))
@@ -305,9 +297,8 @@ def traffic(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
             yield car(pick(rng, kinds), x, z, way * np.pi / 2)
 
 
-def people(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
+def people(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     """People on the pavements and on crossings, cyclists on the road."""
-    rng = next(rngs)
     for _ in range(int(rng.integers(look.people[0], look.people[1] + 1))):
         side = pick(rng, (-1, 1))
         kerb, outer = (plan.left, plan.outer_left) if side < 0 else (plan.right, plan.outer_right)
@@ -320,7 +311,7 @@ def people(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
         for k in range(1 + (rng.random() < 0.3)):
             yield thing(
                 things.paint_person,
-                next(rngs),
+                rng,
                 look,
                 x + 0.55 * k,
                 z + 0.2 * k,
@@ -336,5 +327,5 @@ def people(rngs, look: Look, plan: Plan, sun) -> Iterator[Thing]:
             x, turn = rng.uniform(plan.left, plan.right), pick(rng, (-1.0, 1.0))
             z = rng.uniform(9, 17)
         yield thing(
-            things.paint_cyclist, next(rngs), look, x, z, ("turn", turn), shadow=cast(0.4, 1.6, sun)
+            things.paint_cyclist, rng, look, x, z, ("turn", turn), shadow=cast(0.4, 1.6, sun)
         )

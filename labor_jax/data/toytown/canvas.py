@@ -6,6 +6,7 @@ metres, so that the number of pixels changes how finely a scene is drawn and not
 
 import dataclasses
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ class Canvas:
     label: np.ndarray  # [h, w] uint8
     camera: Camera
     light: Light
-    glows: list  # (pixel x, pixel y, radius, color): lamps, added when the photo is developed
+    glows: list[tuple]  # (x, y, radius in pixels, color, class): lamps, lit in the photo
 
     @property
     def unit(self) -> float:
@@ -68,30 +69,40 @@ def project(canvas: Canvas, points: np.ndarray) -> np.ndarray:
     """World points [N, 3] to pixels [N, 2]."""
     camera, (cx, cy) = canvas.camera, canvas.center
     scale = camera.focal * canvas.unit / np.maximum(points[:, 2], 0.5)
-    return np.stack(
-        [cx + camera.mirror * points[:, 0] * scale, cy + (camera.eye - points[:, 1]) * scale], 1
-    )
+    pixels = np.empty((len(points), 2))
+    pixels[:, 0] = cx + camera.mirror * points[:, 0] * scale
+    pixels[:, 1] = cy + (camera.eye - points[:, 1]) * scale
+    return pixels
 
 
 def hazed(canvas: Canvas, color: Color, z: float, shade: float = 1.0) -> Color:
     """The colour, `shade` as bright, seen through `z` metres of air."""
-    keep = float(np.exp(-canvas.light.haze * max(z, 0.0)))
-    air = canvas.light.horizon
-    return tuple(min(255.0, c * shade) * keep + a * (1 - keep) for c, a in zip(color, air))  # noqa: B905
+    keep = math.exp(-canvas.light.haze * max(z, 0.0))
+    (r, g, b), air = color, canvas.light.horizon
+    return (
+        min(255.0, r * shade) * keep + air[0] * (1 - keep),
+        min(255.0, g * shade) * keep + air[1] * (1 - keep),
+        min(255.0, b * shade) * keep + air[2] * (1 - keep),
+    )
+
+
+def toned(color: Color, shade: float) -> Color:
+    """The colour, `shade` as bright."""
+    return min(255.0, color[0] * shade), min(255.0, color[1] * shade), min(255.0, color[2] * shade)
 
 
 def fill(canvas: Canvas, pixels: np.ndarray, color: Color, cls: int | None) -> None:
     """Fills the polygon `pixels` [N, 2]; `cls` None leaves the label as it is."""
-    fixed = np.rint(pixels * 16).astype(np.int32)
-    cv2.fillPoly(canvas.image, [fixed], color, cv2.LINE_AA, 4)
+    fixed = [np.rint(pixels * 16).astype(np.int32)]
+    cv2.fillPoly(canvas.image, fixed, color, cv2.LINE_AA, 4)
     if cls is not None:
-        cv2.fillPoly(canvas.label, [fixed], cls, cv2.LINE_8, 4)
+        cv2.fillPoly(canvas.label, fixed, cls, cv2.LINE_8, 4)
 
 
 def shape(canvas: Canvas, points, color: Color, cls: int | None, shade: float = 1.0) -> None:
     """Fills the polygon of world `points` [N, 3]."""
     points = np.asarray(points, np.float64)
-    depth = float(points[:, 2].mean())
+    depth = float(points[0, 2] + points[len(points) // 2, 2]) / 2
     fill(canvas, project(canvas, points), hazed(canvas, color, depth, shade), cls)
 
 
@@ -99,16 +110,31 @@ def card(
     canvas: Canvas, points, x: float, z: float, color: Color, cls: int | None, shade: float = 1.0
 ) -> None:
     """Fills a polygon of a flat figure that faces the camera; `points` [N, 2] are (X - x, Y)."""
-    camera, scale = canvas.camera, canvas.scale(z)
-    offset = np.array(canvas.center) + (camera.mirror * x * scale, camera.eye * scale)
-    pixels = np.asarray(points, np.float64) * (camera.mirror * scale, -scale) + offset
-    fill(canvas, pixels, hazed(canvas, color, z, shade), cls)
+    camera, scale, (cx, cy) = canvas.camera, canvas.scale(z), canvas.center
+    scales = np.array((camera.mirror * scale, -scale))
+    offset = np.array((cx + camera.mirror * x * scale, cy + camera.eye * scale))
+    fill(canvas, np.asarray(points) * scales + offset, hazed(canvas, color, z, shade), cls)
+
+
+def glow(canvas: Canvas, at, radius: float, color: Color, cls: int) -> None:
+    """Notes a lamp at world point `at` on a thing of class `cls`, to be lit in the photo."""
+    x, y = project(canvas, np.array([at], np.float64))[0].tolist()
+    canvas.glows.append((x, y, radius * canvas.scale(at[2]), color, cls))
+
+
+HALF_CIRCLE = np.array([(-math.sin(a), math.cos(a)) for a in np.linspace(0, np.pi, 5)])
+
+
+@functools.cache
+def circle(n: int) -> np.ndarray:
+    """The corners [n, 2] of a regular polygon of radius 1."""
+    turn = np.arange(n) * (2 * np.pi / n)
+    return np.stack([np.cos(turn), np.sin(turn)], 1)
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, n: int = 14) -> np.ndarray:
     """The outline [n, 2] of an ellipse."""
-    turn = np.arange(n) * (2 * np.pi / n)
-    return np.stack([cx + rx * np.cos(turn), cy + ry * np.sin(turn)], 1)
+    return circle(n) * (rx, ry) + (cx, cy)
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
@@ -118,10 +144,10 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
 
 def limb(p, q, wp: float, wq: float) -> np.ndarray:
     """The outline [10, 2] of a stroke from `p` to `q` with round ends; widths are diameters."""
-    p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
-    turn = np.arctan2(*(q - p)[::-1]) + np.linspace(np.pi / 2, 3 * np.pi / 2, 5)
-    arc = np.stack([np.cos(turn), np.sin(turn)], 1)
-    return np.concatenate([p + 0.5 * wp * arc, q - 0.5 * wq * arc])
+    dx, dy = q[0] - p[0], q[1] - p[1]
+    norm = math.hypot(dx, dy) or 1.0
+    arc = HALF_CIRCLE @ np.array(((dx, dy), (-dy, dx))) * (0.5 / norm)
+    return np.concatenate((arc * wp + p, arc * -wq + q))
 
 
 def on_ground(points, z: float = 0.0, x: float = 0.0) -> np.ndarray:
@@ -137,35 +163,35 @@ def pick(rng: np.random.Generator, options: tuple):
 
 def jitter(rng: np.random.Generator, color: Color, amount: float = 10.0) -> Color:
     """The colour, lighter or darker and slightly off its hue."""
-    noise = rng.normal(0, amount) + rng.normal(0, amount / 3, 3)
-    return tuple(np.clip(np.add(color, noise), 0, 255).tolist())
+    value, *hue = (rng.standard_normal(4) * amount).tolist()
+    return tuple([min(255.0, max(0.0, c + value + h / 3)) for c, h in zip(color, hue, strict=True)])
 
 
 # ------------------------------------------------------------------------------------- textures
 
 
 @functools.cache
-def noise_tile(seed: int, octaves: int, roughness: float = 0.6) -> np.ndarray:
-    """Tileable value noise [256, 256] float32 with mean 0 and deviation 1."""
+def noise_tile(seed: int, octaves: int, roughness: float = 0.6, size: int = 256) -> np.ndarray:
+    """Tileable value noise [size, size] float32 with mean 0 and deviation 1."""
     rng = np.random.default_rng(seed)
-    total = np.zeros((256, 256), np.float32)
+    total = np.zeros((size, size), np.float32)
     for octave in range(octaves):
         cells = 4 * 2**octave
         lattice = np.pad(rng.normal(size=(cells, cells)).astype(np.float32), 2, mode="wrap")
-        step = 256 // cells
+        step = size // cells
         layer = cv2.resize(lattice, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
-        total += roughness**octave * layer[2 * step : 2 * step + 256, 2 * step : 2 * step + 256]
+        total += roughness**octave * layer[2 * step : 2 * step + size, 2 * step : 2 * step + size]
     return (total - total.mean()) / total.std()
 
 
 @functools.cache
 def brick_tile() -> np.ndarray:
-    """Tileable brickwork [128, 128] float32, factors of brightness; bricks are 16 x 8."""
+    """Tileable brickwork [64, 64] float32, factors of brightness; bricks are 16 x 8."""
     rng = np.random.default_rng(7)
-    tile = np.full((128, 128), 1.3, np.float32)
-    for row in range(16):
-        course = np.full((7, 128), 1.3, np.float32)
-        for column in range(8):
+    tile = np.full((64, 64), 1.3, np.float32)
+    for row in range(8):
+        course = np.full((7, 64), 1.3, np.float32)
+        for column in range(4):
             course[:, column * 16 : column * 16 + 15] = 0.95 + 0.13 * rng.normal()
         tile[row * 8 : row * 8 + 7] = np.roll(course, 8 * (row % 2), 1)
     return tile
@@ -193,22 +219,25 @@ class Wall:
     texture: np.ndarray  # [h, w, 3] uint8
     scale: tuple[float, float]  # pixels a metre, (x, y)
     size: tuple[float, float]  # metres, (width, height)
+    shade: float = 1.0  # how bright the light on it is
 
     def box(self, x0: float, y0: float, x1: float, y1: float, color: Color) -> None:
         """Paints a rectangle."""
-        corners = rectangle(x0, self.size[1] - y1, x1, self.size[1] - y0) * self.scale
-        fixed = np.rint(corners * 16).astype(np.int32)
-        cv2.fillConvexPoly(self.texture, fixed, color, cv2.LINE_AA, 4)
+        (sx, sy), height = self.scale, self.size[1]
+        corner = int(x0 * sx * 16), int((height - y1) * sy * 16)
+        across = int(x1 * sx * 16) - 8, int((height - y0) * sy * 16) - 8
+        cv2.rectangle(self.texture, corner, across, toned(color, self.shade), -1, cv2.LINE_AA, 4)
 
-    def multiply(self, factor: np.ndarray) -> None:
-        """Scales the brightness by `factor`, which broadcasts to [h, w]."""
-        self.texture = np.clip(self.texture * factor[..., None], 0, 255).astype(np.uint8)
+    def plaster(self, color: Color, brightness: np.ndarray) -> None:
+        """Covers all of it with a colour, times `brightness` [h, w] float32."""
+        paint = np.float32(color)[:, None] * np.float32(self.shade)
+        self.texture = np.minimum(cv2.transform(brightness, paint), 255).astype(np.uint8)
 
 
-def wall(canvas: Canvas, start, end, bottom: float, top: float) -> Wall:
+def wall(canvas: Canvas, start, end, height: float, shade: float = 1.0) -> Wall:
     """An upright rectangle over the plan points `start` and `end`, both (X, Z)."""
     (x0, z0), (x1, z1) = start, end
-    corners = np.array([(x0, top, z0), (x1, top, z1), (x1, bottom, z1), (x0, bottom, z0)])
+    corners = np.array([(x0, height, z0), (x1, height, z1), (x1, 0, z1), (x0, 0, z0)])
     near, far = min(z0, z1), max(z0, z1)
     aspect = canvas.label.shape[1] / canvas.unit
     # What is nearer than this is outside the picture, and need not be fine.
@@ -216,12 +245,13 @@ def wall(canvas: Canvas, start, end, bottom: float, top: float) -> Wall:
     depth = min(max(near, enters, 1.5), max(far, 1.5))
     width = float(np.hypot(x1 - x0, z1 - z0))
     along = abs(x1 - x0) / width + abs(z1 - z0) / width * max(abs(x0), abs(x1)) / depth
+    finest = 0.13 * canvas.unit
     scale = (
-        float(np.clip(canvas.scale(depth) * along, 2, 80)),
-        float(np.clip(canvas.scale(depth), 2, 80)),
+        min(max(canvas.scale(depth) * along, 2.0), finest),
+        min(max(canvas.scale(depth), 2.0), finest),
     )
-    h, w = max(2, round((top - bottom) * scale[1])), max(2, round(width * scale[0]))
-    return Wall(corners, np.zeros((h, w, 3), np.uint8), scale, (width, top - bottom))
+    h, w = max(2, round(height * scale[1])), max(2, round(width * scale[0]))
+    return Wall(corners, np.zeros((h, w, 3), np.uint8), scale, (width, height), shade)
 
 
 def hang(canvas: Canvas, plane: Wall, cls: int, alpha: np.ndarray | None = None) -> None:
@@ -232,14 +262,15 @@ def hang(canvas: Canvas, plane: Wall, cls: int, alpha: np.ndarray | None = None)
     """
     pixels = project(canvas, plane.corners)
     height, width = canvas.label.shape
-    x0, y0 = np.clip(np.floor(pixels.min(0)), 0, (width, height)).astype(int).tolist()
-    x1, y1 = np.clip(np.ceil(pixels.max(0)) + 1, 0, (width, height)).astype(int).tolist()
+    (left, top), (right, bottom) = pixels.min(0).tolist(), pixels.max(0).tolist()
+    x0, x1 = max(math.floor(left), 0), min(math.ceil(right) + 1, width)
+    y0, y1 = max(math.floor(top), 0), min(math.ceil(bottom) + 1, height)
     if x1 <= x0 or y1 <= y0:
         return
     h, w = plane.texture.shape[:2]
-    depth = np.linspace(plane.corners[0, 2], plane.corners[1, 2], w, dtype=np.float32)
-    keep = np.exp(-canvas.light.haze * np.maximum(depth, 0))[None, :, None]
-    texture = plane.texture * keep + np.float32(canvas.light.horizon) * (1 - keep)
+    z0, z1 = plane.corners[:2, 2].tolist()
+    keep = np.exp(-canvas.light.haze * (z0 + (z1 - z0) / w * np.arange(w, dtype=np.float32)))
+    texture = plane.texture * keep[:, None] + (1 - keep[:, None]) * np.float32(canvas.light.horizon)
     inside = np.float32(pixels - (x0, y0))
     matrix = cv2.getPerspectiveTransform(np.float32([(0, 0), (w, 0), (w, h), (0, h)]), inside)
     warp = functools.partial(

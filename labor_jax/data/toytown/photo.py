@@ -22,17 +22,18 @@ def mirror_wet_road(canvas: Canvas, rng: np.random.Generator, strength: float) -
 
 
 def add_glows(canvas: Canvas) -> None:
-    """Lamps with a halo."""
-    if not canvas.glows:
-        return
+    """Lights the lamps that nothing stands in front of, with a halo."""
+    h, w = canvas.label.shape
     layer = np.zeros(canvas.image.shape, np.uint8)
-    for x, y, radius, color in canvas.glows:
-        center = (int(np.clip(x, -999, 9999) * 16), int(np.clip(y, -999, 9999) * 16))
-        cv2.circle(layer, center, int(max(radius, 0.6) * 16), color, -1, cv2.LINE_AA, 4)
-    small = cv2.resize(layer, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    halo = cv2.GaussianBlur(small, (0, 0), canvas.unit * 0.016)
-    halo = cv2.resize(halo, layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    canvas.image[:] = cv2.add(canvas.image, cv2.addWeighted(halo, 1.3, layer, 0.35, 0))
+    for x, y, radius, color, cls in canvas.glows:
+        if 0 <= x < w and 0 <= y < h and canvas.label[int(y), int(x)] == cls:
+            r = int(max(radius, 0.6) * 16)
+            cv2.circle(layer, (int(x * 16), int(y * 16)), r, color, -1, cv2.LINE_AA, 4)
+    if layer.any():
+        small = cv2.resize(layer, (w // 2, h // 2), interpolation=cv2.INTER_AREA)
+        halo = cv2.GaussianBlur(small, (0, 0), 0.016 * h)
+        halo = cv2.resize(halo, (w, h), interpolation=cv2.INTER_LINEAR)
+        canvas.image[:] = cv2.add(canvas.image, cv2.addWeighted(halo, 1.6, layer, 0.6, 0))
 
 
 def draw_rain(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -54,8 +55,8 @@ def hood(canvas: Canvas, rng: np.random.Generator) -> None:
     rise = rng.uniform(0.035, 0.06) * (1 - ((x - 0.5) / 0.72) ** 2 * 0.7)
     edge = np.stack([x * w, (1 - rise) * h], 1)
     for drop, color in ((0.0, (20, 20, 24)), (0.012, (44, 46, 52)), (0.024, (30, 31, 35))):
-        outline = np.concatenate([edge + (0, drop * h), [(1.1 * w, 2 * h), (-0.1 * w, 2 * h)]])
-        fixed = np.rint(outline * 16).astype(np.int32)
+        outline = [*np.add(edge, (0, drop * h)), (1.1 * w, 2 * h), (-0.1 * w, 2 * h)]
+        fixed = np.rint(np.multiply(outline, 16)).astype(np.int32)
         cv2.fillPoly(canvas.image, [fixed], color, cv2.LINE_AA, 4)
         cv2.fillPoly(canvas.label, [fixed], VOID, cv2.LINE_8, 4)
 
@@ -71,10 +72,10 @@ def develop_game(image: np.ndarray) -> np.ndarray:
 def develop_camera(image: np.ndarray, rng: np.random.Generator, weather: str) -> np.ndarray:
     """Exposure, cast, flat contrast, vignette, blur, sensor noise and JPEG; uint8 both ways."""
     h, w = image.shape[:2]
-    exposure = {"overcast": 0.88, "evening": 0.5, "rain": 0.7, "fog": 0.86}[weather]
+    exposure = {"overcast": 0.88, "evening": 0.66, "rain": 0.7, "fog": 0.86}[weather]
     cast = {
         "overcast": (0.97, 1.0, 1.03),
-        "evening": (1.1, 0.96, 0.9),
+        "evening": (1.07, 0.97, 0.93),
         "rain": (0.92, 0.99, 1.06),
         "fog": (1.0, 1.01, 0.98),
     }[weather]

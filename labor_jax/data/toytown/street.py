@@ -19,9 +19,12 @@ from labor_jax.data.toytown.canvas import (
     rectangle,
     shape,
     spread,
+    toned,
     wall,
 )
 from labor_jax.data.toytown.looks import BUILDING, FENCE, PAVEMENT, ROAD, SKY, TREE, Color, Look
+
+WHITE = (255.0, 255.0, 255.0)
 
 FAR = 110.0
 """Where the street ends, in metres."""
@@ -51,7 +54,7 @@ class Plan:
 
 def paint_sky(canvas: Canvas, rng: np.random.Generator, cloudiness: float) -> None:
     """A gradient with clouds in perspective, on everything above the horizon."""
-    (cx, cy), (h, w) = canvas.center, canvas.label.shape
+    (cx, cy), w = canvas.center, canvas.label.shape[1]
     rows = int(np.ceil(cy)) + 2
     y, x = np.arange(rows, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
     rise = np.clip((cy - y) / max(cy, 1), 0, 1) ** 0.7
@@ -74,12 +77,12 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, cloudiness: float) -> No
 
 def paint_skyline(canvas: Canvas, rng: np.random.Generator, look: Look) -> None:
     """Hazy roofs and tree tops that close the view."""
-    for z in (190.0, 140.0):
-        x = -150.0
-        while x < 150:
-            width, leafy = rng.uniform(10, 26), rng.random() < 0.5
+    for z in (170.0, 130.0):
+        x = -0.85 * z
+        while x < 0.85 * z:
+            width, leafy = rng.uniform(12, 30), rng.random() < 0.5
             color = jitter(rng, pick(rng, look.leaves if leafy else look.walls), 8)
-            color = tuple(np.multiply(color, 0.72))
+            color = toned(color, 0.72)
             height = rng.uniform(5, 11) if leafy else rng.uniform(6, 17)
             if leafy:
                 turn = np.linspace(0, np.pi, 9)
@@ -207,6 +210,7 @@ class Building:
     x: float  # of the wall along the street
     z0: float
     z1: float
+    open_end: bool  # whether its end wall can be seen
     floors: int
     storey: float  # metres
     roof: str  # "gable", "hip" or "flat"
@@ -215,13 +219,20 @@ class Building:
     def height(self) -> float:
         return self.floors * self.storey + (0.9 if self.roof == "flat" else 0.3)
 
+    def hidden_by(self, near: "Building | None") -> bool:
+        """Whether the house in front hides this one's end wall."""
+        return bool(
+            near
+            and self.z0 - near.z1 < 0.1
+            and abs(near.x) <= abs(self.x)
+            and near.height >= self.height
+        )
+
     def shadow(self, sun: tuple[float, float]) -> np.ndarray:
         """The shadow of its wall along the street, [4, 3]."""
         dx, dz = sun[0] * self.height, sun[1] * self.height
-        return on_ground(
-            [(self.x, self.z0), (self.x, self.z1), (self.x + dx, self.z1 + dz)]
-            + [(self.x + dx, self.z0 + dz)]
-        )
+        x, z0, z1 = self.x, self.z0, self.z1
+        return on_ground([(x, z0), (x, z1), (x + dx, z1 + dz), (x + dx, z0 + dz)])
 
 
 def plan_buildings(rng: np.random.Generator, look: Look, plan: Plan) -> list[Building]:
@@ -229,26 +240,29 @@ def plan_buildings(rng: np.random.Generator, look: Look, plan: Plan) -> list[Bui
     houses = []
     for side, outer in ((-1, plan.outer_left), (1, plan.outer_right)):
         setback = rng.uniform(*look.setback)
-        z = rng.uniform(1.5, 6.0)
+        z, before = rng.uniform(1.5, 6.0), None
         while z < FAR:
             width = rng.uniform(*look.building_width)
-            if not plan.at_crossing(z, z + width, 1.0) and rng.random() > look.gap:
-                houses.append(
-                    Building(
-                        side,
-                        outer + side * (setback + rng.uniform(0, 0.8)),
-                        z,
-                        z + width,
-                        int(rng.integers(look.floors[0], look.floors[1] + 1)),
-                        rng.uniform(2.8, 3.4),
-                        pick(rng, look.roof_kinds),
-                    )
-                )
-                z += width + (rng.uniform(0.8, 3.0) if rng.random() < 0.3 else 0.0)
-            elif plan.at_crossing(z, z + width, 1.0) and z < plan.crossing:
-                z = max(z + 0.5, plan.crossing + plan.side_street + plan.lane)
-            else:
+            if plan.at_crossing(z, z + width, 1.0):
+                beyond = plan.crossing + plan.side_street + plan.lane
+                z = max(z + 0.5, beyond) if z < plan.crossing else z + width
+                continue
+            if rng.random() < look.gap:
                 z += width
+                continue
+            house = Building(
+                side=side,
+                x=outer + side * (setback + rng.uniform(0, 0.8)),
+                z0=z,
+                z1=z + width,
+                open_end=True,
+                floors=int(rng.integers(look.floors[0], look.floors[1] + 1)),
+                storey=rng.uniform(2.8, 3.4),
+                roof=pick(rng, look.roof_kinds),
+            )
+            houses.append(dataclasses.replace(house, open_end=not house.hidden_by(before)))
+            before = house
+            z += width + (rng.uniform(0.8, 3.0) if rng.random() < 0.3 else 0.0)
     return sorted(houses, key=lambda house: -house.z1)
 
 
@@ -269,28 +283,30 @@ def paint_building(canvas: Canvas, rng: np.random.Generator, look: Look, house: 
             shape(canvas, gable, base, BUILDING, front * 0.96)
     style = window_style(rng, look)
     shop = rng.random() < look.shops
-    end = wall(canvas, (house.x, house.z0), (back, house.z0), 0, house.height)
-    paint_facade(canvas, rng, end, house, base, kind, style, False, front)
-    hang(canvas, end, BUILDING)
-    along = wall(canvas, (house.x, house.z0), (house.x, house.z1), 0, house.height)
-    paint_facade(canvas, rng, along, house, base, kind, style, shop, facing)
+    if house.open_end:
+        end = wall(canvas, (house.x, house.z0), (back, house.z0), house.height, front)
+        paint_facade(canvas, rng, end, house, base, kind, style, False)
+        hang(canvas, end, BUILDING)
+    along = wall(canvas, (house.x, house.z0), (house.x, house.z1), house.height, facing)
+    paint_facade(canvas, rng, along, house, base, kind, style, shop)
     hang(canvas, along, BUILDING)
 
 
 def paint_roof(canvas, rng, house: Building, back: float, color: Color, shade: float) -> None:
     """The slope over the street with its chimneys; `back` is X of the rear wall."""
-    ridge_x, eaves = 0.5 * (house.x + back), house.height
+    ridge_x, eaves, eye = 0.5 * (house.x + back), house.height, canvas.camera.eye
     ridge = eaves + 0.32 * abs(back - house.x)
     inset = 0.0 if house.roof == "gable" else 2.5
-    for _ in range(int(rng.integers(0, 3))):
-        z = rng.uniform(house.z0 + inset, max(house.z1 - inset, house.z0 + inset + 0.1))
-        stack = [(-0.4, ridge - 1), (0.4, ridge - 1), (0.4, ridge + 1.0), (-0.4, ridge + 1.0)]
-        card(canvas, stack, ridge_x, z, tuple(np.multiply(color, 0.8)), BUILDING)
-    over = house.x - house.side * 0.35
-    near, far = house.z0 - 0.2, house.z1 + 0.2
-    if house.roof == "hip":
+    over, near, far = house.x - house.side * 0.35, house.z0 - 0.2, house.z1 + 0.2
+    if house.roof == "hip" and (ridge - eye) / (house.z0 + inset) > (eaves - eye) / near:
         hip = [(over, eaves, near), (back, eaves, near), (ridge_x, ridge, house.z0 + inset)]
         shape(canvas, hip, color, BUILDING, 0.85)
+    if (ridge - eye) / abs(ridge_x) <= (eaves - eye) / abs(over):
+        return  # too steep to see from the street
+    for _ in range(int(rng.integers(0, 3))):
+        z = rng.uniform(house.z0 + inset, max(house.z1 - inset, house.z0 + inset + 0.1))
+        stack = rectangle(-0.4, ridge - 1, 0.4, ridge + 1.0)
+        card(canvas, stack, ridge_x, z, toned(color, 0.8), BUILDING)
     slope = [(over, eaves, near), (over, eaves, far)]
     slope += [(ridge_x, ridge, house.z1 - inset), (ridge_x, ridge, house.z0 + inset)]
     shape(canvas, slope, color, BUILDING, shade)
@@ -318,17 +334,15 @@ def paint_facade(
     kind: str,
     style: dict,
     shop: bool,
-    shade: float,
 ) -> None:
     """The wall's material, windows, door or shop front, plinth and cornice, onto `plane`."""
     width, height = plane.size
-    plane.texture[:] = np.clip(base, 0, 255)
     size, shift = plane.texture.shape[:2], rng.random(2)
-    grime = 1 + 0.05 * spread(noise_tile(31, 5), (9, 9), size, plane.scale, shift)
+    brightness = spread(noise_tile(31, 4, 0.7, 64), (7, 7), size, plane.scale, shift) * 0.05 + 1
     if kind == "brick":
-        grime = grime * spread(brick_tile(), (2.4, 1.7), size, plane.scale, shift)
-    plane.multiply(grime)
-    dark, pale = tuple(np.multiply(base, 0.72)), tuple(np.minimum(np.multiply(base, 1.14), 255))
+        brightness *= spread(brick_tile(), (1.2, 0.85), size, plane.scale, shift)
+    plane.plaster(base, brightness)
+    dark, pale = toned(base, 0.72), toned(base, 1.14)
     if kind == "panel":
         for y in np.arange(house.storey, height - 0.3, house.storey):
             plane.box(0, y - 0.06, width, y + 0.06, dark)
@@ -352,14 +366,13 @@ def paint_facade(
                 plane.box(x - 0.62, 0, x + 0.62, 2.25, style["frame"])
                 plane.box(x - 0.48, 0.05, x + 0.48, 2.1, color)
             else:
-                paint_window(canvas, rng, plane, x, y, style)
-    plane.multiply(np.float32([[shade]]))
-    ramp = np.linspace(1.04, 0.9, size[0], dtype=np.float32)[:, None]  # darker at the foot
-    plane.multiply(np.broadcast_to(ramp, size))
+                paint_window(canvas, rng, plane, x, y, style, house.z0 < 35)
 
 
-def paint_window(canvas: Canvas, rng, plane: Wall, x: float, y: float, style: dict) -> None:
-    """One window, centred at `x`, its sill at `y`."""
+def paint_window(
+    canvas: Canvas, rng, plane: Wall, x: float, y: float, style: dict, near: bool
+) -> None:
+    """One window, centred at `x`, its sill at `y`; details only if `near`."""
     w, h = 0.5 * style["width"], style["height"]
     glass = jitter(rng, style["glass"], 9)
     if rng.random() < canvas.light.lit:
@@ -369,7 +382,9 @@ def paint_window(canvas: Canvas, rng, plane: Wall, x: float, y: float, style: di
         plane.box(x + w, y, x + w + 0.5, y + h, style["shutter"])
     plane.box(x - w - 0.12, y - 0.12, x + w + 0.12, y + h + 0.12, style["frame"])
     plane.box(x - w, y, x + w, y + h, glass)
-    plane.box(x - w, y + 0.62 * h, x + w, y + h, tuple(np.minimum(np.multiply(glass, 1.25), 255)))
+    if not near:
+        return
+    plane.box(x - w, y + 0.62 * h, x + w, y + h, toned(glass, 1.25))
     if style["split"]:
         plane.box(x - 0.05, y, x + 0.05, y + h, style["frame"])
 
@@ -394,27 +409,28 @@ def paint_shop(canvas: Canvas, rng: np.random.Generator, plane: Wall, storey: fl
 # --------------------------------------------------------------------------------------- fences
 
 
-def paint_fence(canvas: Canvas, rng, look: Look, kind: str, start, end, height: float) -> None:
+def paint_fence(
+    canvas: Canvas, rng: np.random.Generator, kind: str, color: Color, start, end, height: float
+) -> None:
     """A fence over the plan points `start` and `end`, both (X, Z)."""
-    plane = wall(canvas, start, end, 0.0, height)
+    plane = wall(canvas, start, end, height)
     width, alpha = plane.size[0], None
-    color = jitter(rng, pick(rng, look.fence_colors[kind]), 8)
-    plane.texture[:] = np.clip(color, 0, 255)
+    plane.texture[:] = color
     if kind == "board":
         for x in np.arange(0, width, 0.32):
             plane.box(x, 0, x + 0.29, height, jitter(rng, color, 9))
-            plane.box(x + 0.28, 0, x + 0.32, height, tuple(np.multiply(color, 0.55)))
-        plane.box(0, height - 0.1, width, height, tuple(np.multiply(color, 0.8)))
+            plane.box(x + 0.28, 0, x + 0.32, height, toned(color, 0.55))
+        plane.box(0, height - 0.1, width, height, toned(color, 0.8))
     else:
-        bars = Wall(plane.corners, np.zeros_like(plane.texture), plane.scale, plane.size)
+        bars = dataclasses.replace(plane, texture=np.zeros_like(plane.texture))
         step, bar = {"picket": (0.26, 0.17), "rail": (0.22, 0.07), "wire": (0.3, 0.04)}[kind]
         if kind == "wire":
             bars.texture[:] = 70
-        for x in np.arange(0, width, step):
-            bars.box(x, 0, x + bar, height - (0.0 if int(x / step) % 2 else 0.06), (255,) * 3)
+        for i, x in enumerate(np.arange(0, width, step)):
+            bars.box(x, 0, x + bar, height - 0.06 * (i % 2), WHITE)
         for y in (0.18, height - 0.3 if kind == "picket" else height - 0.08):
-            bars.box(0, y, width, y + 0.1, (255,) * 3)
+            bars.box(0, y, width, y + 0.1, WHITE)
         for x in np.arange(0, width + 0.1, 2.0):
-            bars.box(x - 0.08, 0, x + 0.08, height, (255,) * 3)
+            bars.box(x - 0.08, 0, x + 0.08, height, WHITE)
         alpha = bars.texture[..., 0].copy()
     hang(canvas, plane, FENCE, alpha)

@@ -1,4 +1,4 @@
-"""What stands and moves in the street: trees, poles, signs, cars, people, cyclists."""
+"""What stands and moves in the street beside cars: trees, poles, signs, people, cyclists."""
 
 import cv2
 import numpy as np
@@ -7,17 +7,15 @@ from labor_jax.data.toytown.canvas import (
     Canvas,
     card,
     ellipse,
+    glow,
     hazed,
     jitter,
     limb,
     pick,
-    project,
     rectangle,
-    shape,
 )
 from labor_jax.data.toytown.looks import (
     BICYCLIST,
-    CAR,
     PEDESTRIAN,
     POLE,
     SIGN,
@@ -33,21 +31,18 @@ Rng = np.random.Generator
 
 def blobs(canvas: Canvas, rng: Rng, centers: np.ndarray, radii, x, z, color: Color) -> None:
     """Leaves: discs at `centers` [N, 2], dark below and behind, light above and in front."""
-    camera, scale = canvas.camera, canvas.scale(z)
-    (cx, cy), low, high = canvas.center, centers[:, 1].min(), np.ptp(centers[:, 1]) + 1e-6
-    shades = rng.normal(0, 0.09, len(centers))
-    sunny = 0.06 * np.sign(canvas.light.sun[0])
-    for i, ((dx, y), radius) in enumerate(zip(centers, radii, strict=True)):
-        front = i / len(centers)
-        lift = (y - low) / high
-        shade = 0.62 + 0.3 * front * lift + 0.28 * lift - sunny * dx / high + shades[i]
-        point = (
-            round((cx + camera.mirror * (x + dx) * scale) * 16),
-            round((cy + (camera.eye - y) * scale) * 16),
-        )
-        r = max(8, round(radius * scale * 16))
-        cv2.circle(canvas.image, point, r, hazed(canvas, color, z, shade), -1, cv2.LINE_AA, 4)
-        cv2.circle(canvas.label, point, r, TREE, -1, cv2.LINE_8, 4)
+    camera, scale, (cx, cy) = canvas.camera, canvas.scale(z), canvas.center
+    low, high = centers[:, 1].min(), np.ptp(centers[:, 1]) + 1e-6
+    lift, front = (centers[:, 1] - low) / high, np.linspace(0, 1, len(centers))
+    sunny = 0.06 * np.sign(canvas.light.sun[0]) * centers[:, 0] / high
+    shades = 0.62 + (0.28 + 0.3 * front) * lift - sunny + rng.normal(0, 0.09, len(centers))
+    xs = np.rint((cx + camera.mirror * (x + centers[:, 0]) * scale) * 16).astype(int).tolist()
+    ys = np.rint((cy + (camera.eye - centers[:, 1]) * scale) * 16).astype(int).tolist()
+    rs = np.maximum(8, np.rint(radii * scale * 16)).astype(int).tolist()
+    for px, py, r, shade in zip(xs, ys, rs, shades.tolist(), strict=True):
+        leaf = hazed(canvas, color, z, shade)
+        cv2.circle(canvas.image, (px, py), r, leaf, -1, cv2.LINE_AA, 4)
+        cv2.circle(canvas.label, (px, py), r, TREE, -1, cv2.LINE_8, 4)
 
 
 def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height: float) -> None:
@@ -57,7 +52,7 @@ def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height:
     crown = height * (0.45 if kind == "ball" else rng.uniform(0.3, 0.42))
     thick = 0.045 * height
     card(canvas, limb((0, -0.1), (0, crown + 0.15 * height), thick * 1.3, thick), x, z, bark, TREE)
-    count = int(np.clip(70 - z, 26, 60))
+    count = int(np.clip(64 - z, 18, 56))
     color = jitter(rng, pick(rng, look.leaves), 9)
     if kind == "cone":
         rise = np.sort(rng.uniform(0, 1, count))
@@ -66,20 +61,20 @@ def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height:
         blobs(canvas, rng, centers, 0.03 * height + 0.09 * height * (1 - rise), x, z, color)
         return
     if kind in ("bare", "thin"):
-        for _ in range(16):
+        for _ in range(12 if z < 25 else 5):
             p = np.array([0, rng.uniform(0.25, 0.55) * height])
-            for width in (0.5, 0.28, 0.14):
+            for width in (0.5, 0.28, 0.14)[: 3 if z < 25 else 2]:
                 turn = rng.uniform(-1.0, 1.0)
                 q = p + np.array([np.sin(turn), np.cos(turn)]) * height * rng.uniform(0.1, 0.2)
                 outline = limb(p, q, thick * width, thick * width * 0.6)
                 card(canvas, outline, x, z, bark, TREE, 0.9)
                 p = q
-    count = count // 2 if kind == "bare" else count
+    count = {"bare": count // 2, "thin": 2 * count}.get(kind, count)
     turn, away = rng.uniform(0, 2 * np.pi, count), np.sqrt(rng.uniform(0, 1, count))
     rx, ry = (0.26, 0.26) if kind == "ball" else (rng.uniform(0.24, 0.34), rng.uniform(0.26, 0.34))
     centers = np.stack([np.cos(turn) * away * rx, np.sin(turn) * away * ry], 1) * height
     centers += (0, crown + 0.6 * ry * height)
-    size = {"ball": 0.095, "broad": 0.075, "thin": 0.04, "bare": 0.03}[kind]
+    size = {"ball": 0.095, "broad": 0.066, "thin": 0.03, "bare": 0.022}[kind]
     radii = height * size * rng.uniform(0.6, 1.2, count)
     order = np.argsort(np.abs(turn - np.pi / 2) < 1.2, kind="stable")
     blobs(canvas, rng, centers[order], radii[order], x, z, color)
@@ -113,13 +108,13 @@ def paint_lamp(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
     """A street lamp with an arm over the road."""
     color, height = jitter(rng, pick(rng, look.pole), 6), rng.uniform(5.5, 7.5)
     reach = -np.sign(x) * rng.uniform(0.9, 1.6)
-    paint_pole(canvas, x, z, height, rng.uniform(0.17, 0.24), color)
-    card(canvas, rectangle(-0.2, 0, 0.2, 0.8), x, z, color, POLE, 0.85)
+    paint_pole(canvas, x, z, height, rng.uniform(0.14, 0.2), color)
+    card(canvas, rectangle(-0.15, 0, 0.15, 0.8), x, z, color, POLE, 0.85)
     card(canvas, limb((0, height), (reach, height + 0.3), 0.14, 0.12), x, z, color, POLE)
     head = limb((reach, height + 0.28), (reach * 1.45, height + 0.26), 0.3, 0.2)
     card(canvas, head, x, z, (90, 92, 96), POLE)
     if canvas.light.weather == "evening":
-        glow(canvas, (x + reach * 1.2, height + 0.2, z), 0.9, (255, 214, 150))
+        glow(canvas, (x + reach * 1.2, height + 0.2, z), 0.3, (255, 220, 165), POLE)
 
 
 def paint_traffic_light(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None:
@@ -133,7 +128,7 @@ def paint_traffic_light(canvas: Canvas, rng: Rng, look: Look, x: float, z: float
         shade = 1.0 if i == on else 0.3
         card(canvas, ellipse(*at, 0.16, 0.16), x, z, lamp, SIGN, shade)
         if i == on and canvas.light.weather != "sunny":
-            glow(canvas, (x, at[1], z), 0.4, lamp)
+            glow(canvas, (x, at[1], z), 0.2, lamp, SIGN)
 
 
 def paint_sign(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None:
@@ -145,7 +140,7 @@ def paint_sign(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
 
     def plate(points, paint) -> None:
         faded = tuple(np.add(np.multiply(paint, 1 - fade), 118 * fade))
-        card(canvas, np.asarray(points) + (0, y), x, z, faded, SIGN)
+        card(canvas, np.add(points, (0, y)), x, z, faded, SIGN)
 
     paint_pole(canvas, x, z, y + 0.2, 0.13, color)
     red, blue, white, yellow, green = (
@@ -196,151 +191,6 @@ def paint_bollard(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> N
     color = jitter(rng, pick(rng, look.pole), 6)
     paint_pole(canvas, x, z, 1.05, 0.22, color)
     card(canvas, rectangle(-0.11, 0.75, 0.11, 0.92), x, z, (226, 222, 210), POLE)
-
-
-def glow(canvas: Canvas, at, radius: float, color: Color) -> None:
-    """Notes a lamp at world point `at`, to be added when the photo is developed."""
-    pixel = project(canvas, np.array([at], np.float64))[0]
-    canvas.glows.append((pixel[0], pixel[1], radius * canvas.scale(at[2]), color))
-
-
-# ----------------------------------------------------------------------------------------- cars
-
-CARS = {
-    # length, half width, height of the waist and of the roof, cabin from and to (shares), slopes
-    "hatch": (3.9, 0.86, 0.92, 1.5, 0.02, 0.72, 0.35, 0.75),
-    "saloon": (4.5, 0.88, 0.9, 1.44, 0.14, 0.74, 0.6, 0.8),
-    "estate": (4.6, 0.9, 0.95, 1.6, 0.0, 0.74, 0.2, 0.75),
-    "van": (5.2, 0.98, 1.15, 2.2, 0.0, 0.84, 0.05, 0.5),
-    "bus": (10.5, 1.25, 1.2, 3.0, 0.0, 1.0, 0.05, 0.1),
-}
-
-
-def paint_car(
-    canvas: Canvas, rng: Rng, look: Look, kind: str, x: float, z: float, heading: float
-) -> None:
-    """A car with its rear end at (x, z) when it drives ahead (`heading` 0, radians)."""
-    length, half, waist, roof, cabin0, cabin1, slope0, slope1 = CARS[kind]
-    color, glass = jitter(rng, pick(rng, look.paint), 8), jitter(rng, pick(rng, look.glass), 6)
-    forward = np.array([np.sin(heading), 0, np.cos(heading)])
-    aside = np.array([np.cos(heading), 0, -np.sin(heading)])
-    middle = np.array([x, 0, z]) + 0.5 * length * np.array([0, 0, abs(np.cos(heading))])
-    up = np.array([0, 1.0, 0])
-
-    def place(along, across, height) -> np.ndarray:
-        return middle + (along - 0.5 * length) * forward + across * aside + height * up
-
-    def face_of(quad: np.ndarray, shade: float, paint: Color, patches=()) -> None:
-        """Draws a face if it can be seen; patches are (u0, v0, u1, v1, color) on it."""
-        shape(canvas, quad, paint, CAR, shade)
-        for u0, v0, u1, v1, patch in patches:
-            u, v = np.array([u0, u1, u1, u0])[:, None], np.array([v0, v0, v1, v1])[:, None]
-            low = quad[0] + (quad[1] - quad[0]) * u
-            high = quad[3] + (quad[2] - quad[3]) * u
-            shape(canvas, low + (high - low) * v, patch, CAR, shade)
-
-    eye = np.array([0, canvas.camera.eye, 0])
-
-    def block(a0, a1, half0, half1, y0, y1, in0, in1, paint, faces) -> None:
-        """A box with sloping ends; `faces` names the patches of rear, front and sides."""
-        c = {
-            (e, s, t): place(
-                (a0 + in0 * t) if e == 0 else (a1 - in1 * t),
-                s * (half1 if t else half0),
-                y1 if t else y0,
-            )
-            for e in (0, 1)
-            for s in (-1, 1)
-            for t in (0, 1)
-        }
-        heart = sum(c.values()) / 8
-        quads = {
-            "rear": [c[0, -1, 0], c[0, 1, 0], c[0, 1, 1], c[0, -1, 1]],
-            "front": [c[1, -1, 0], c[1, 1, 0], c[1, 1, 1], c[1, -1, 1]],
-            "left": [c[0, -1, 0], c[1, -1, 0], c[1, -1, 1], c[0, -1, 1]],
-            "right": [c[0, 1, 0], c[1, 1, 0], c[1, 1, 1], c[0, 1, 1]],
-            "top": [c[0, -1, 1], c[0, 1, 1], c[1, 1, 1], c[1, -1, 1]],
-        }
-        shades = {"rear": 0.92, "front": 0.92, "left": 0.8, "right": 0.8, "top": 1.12}
-        for name, quad in quads.items():
-            quad = np.array(quad)
-            center = quad.mean(0)
-            normal = np.cross(quad[1] - quad[0], quad[2] - quad[1])
-            if np.dot(normal, center - heart) < 0:
-                normal = -normal
-            if np.dot(normal, center - eye) < 0:
-                side = "side" if name in ("left", "right") else name
-                face_of(quad, shades[name], paint, faces.get(side, ()))
-
-    night = canvas.light.weather in ("evening", "rain", "fog")
-    tail = (236, 40, 36) if night else (190, 30, 34)
-    lamp = (255, 250, 226) if night else (226, 226, 216)
-    dark, plate_color = (34, 34, 38), (232, 226, 190)
-    block(0.1, length - 0.1, half - 0.06, half - 0.06, 0.0, 0.4, 0, 0, (26, 26, 28), {})
-    ends = [(0.0, 0.0, 1.0, 0.22, dark)]
-    rear = [*ends, (0.02, 0.5, 0.2, 0.85, tail), (0.8, 0.5, 0.98, 0.85, tail)]
-    rear.append((0.36, 0.3, 0.64, 0.48, plate_color))
-    front = [*ends, (0.03, 0.5, 0.24, 0.82, lamp), (0.76, 0.5, 0.97, 0.82, lamp)]
-    front += [(0.3, 0.5, 0.7, 0.75, dark), (0.36, 0.26, 0.64, 0.42, plate_color)]
-    trim = [(0.0, 0.0, 1.0, 0.14, dark), (0.0, 0.62, 1.0, 0.66, tuple(np.multiply(color, 0.7)))]
-    block(
-        0,
-        length,
-        half,
-        half - 0.02,
-        0.26,
-        waist,
-        0.04,
-        0.06,
-        color,
-        {"rear": rear, "front": front, "side": trim},
-    )
-    wheels(canvas, place, length, half)
-    a0, a1 = cabin0 * length, cabin1 * length
-    panes = [(0.07, 0.1, 0.48, 0.88, glass), (0.52, 0.1, 0.93, 0.88, glass)]
-    if kind == "bus":
-        panes = [(i / 6 + 0.015, 0.15, i / 6 + 0.15, 0.8, glass) for i in range(6)]
-    if kind == "van":
-        panes = [(0.74, 0.2, 0.95, 0.85, glass)]
-    pane = [
-        (0.09, 0.12, 0.91, 0.88, glass),
-        (0.09, 0.62, 0.91, 0.88, tuple(np.multiply(glass, 1.2))),
-    ]
-    inset = 0.06 if kind in ("van", "bus") else 0.16
-    block(
-        a0,
-        a1,
-        half - 0.04,
-        half - inset,
-        waist - 0.02,
-        roof,
-        slope0,
-        slope1,
-        color,
-        {"rear": pane, "front": pane, "side": panes},
-    )
-    if night:
-        ahead = np.cos(heading)
-        for s in (-0.75, 0.75):
-            end = place(0.0 if ahead > 0.5 else length, s * half, 0.68)
-            if abs(ahead) > 0.5 and end[2] > 2:
-                glow(
-                    canvas, end, 0.22 if ahead > 0 else 0.5, tail if ahead > 0 else (255, 244, 214)
-                )
-
-
-def wheels(canvas: Canvas, place, length: float, half: float) -> None:
-    """Two wheels on the side that can be seen."""
-    left, right = place(length / 2, -half, 0.5), place(length / 2, half, 0.5)
-    axis = right - left
-    seen = -1 if np.dot(axis, left) > 0 else 1
-    near = right if seen > 0 else left
-    if np.dot(axis * seen, near) > 0:
-        return
-    for along in (0.19 * length, 0.8 * length):
-        for radius, color in ((0.34, (24, 24, 26)), (0.19, (150, 152, 156))):
-            rim = ellipse(along, 0.34, radius, radius, 12)
-            shape(canvas, [place(a, seen * (half + 0.01), y) for a, y in rim], color, CAR)
 
 
 # ------------------------------------------------------------------------- people and cyclists
