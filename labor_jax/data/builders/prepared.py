@@ -5,13 +5,13 @@ import fcntl
 import os
 import pathlib
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from labor_jax.data.builders.camvid import Camvid
 from labor_jax.data.builders.toytown import Toytown
@@ -43,28 +43,29 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.Datas
     """
     made = builder(domain, data_dir)
     target = pathlib.Path(made.data_dir)
-    if made.is_prepared():
+    if is_complete(target):
         return made
     if isinstance(made, Camvid):
         made.check(manual_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target.parent / ".lock"):
-        made = builder(domain, data_dir)
-        if made.is_prepared():  # by the process that had the lock before
-            return made
-        for leftover in target.parent.glob(f"*incomplete*{target.name}*"):
+        if is_complete(target):  # by the process that had the lock before
+            return builder(domain, data_dir)
+        for leftover in target.parent.glob("*incomplete*"):
             shutil.rmtree(leftover)
-        logging.info("preparing %s in %s (once)", domain, target)
+        print(f"preparing {domain} in {target} (once)", file=sys.stderr)
         started = time.monotonic()
         tfds.disable_progress_bar()
-        made.download_and_prepare(
-            file_format="array_record",
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir or None, try_download_gcs=False
-            ),
-        )
-        logging.info("prepared %s in %.0f s", domain, time.monotonic() - started)
+        config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
+        with contextlib.redirect_stdout(None):  # TFDS announces what we say better
+            made.download_and_prepare(file_format="array_record", download_config=config)
+        print(f"prepared {domain} in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return made
+
+
+def is_complete(path: pathlib.Path) -> bool:
+    """Whether a prepared data set is there: TFDS moves it into place as a whole."""
+    return (path / "dataset_info.json").is_file()
 
 
 @contextlib.contextmanager
