@@ -73,7 +73,6 @@ class BasicBlock(nn.Module):
     stride: int
     first_dilation: int
     dilation: int
-    style: str
     norm: Callable[..., BatchNorm]
     dtype: Any
 
@@ -97,14 +96,14 @@ class Bottleneck(nn.Module):
     stride: int
     first_dilation: int
     dilation: int
-    style: str
     norm: Callable[..., BatchNorm]
     dtype: Any
+    stride_first: bool
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         conv = partial(convolution, dtype=self.dtype)
-        early, late = (self.stride, 1) if self.style == "caffe" else (1, self.stride)
+        early, late = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = nn.relu(self.norm(name="bn1")(conv(self.features, 1, early, name="conv1")(x), train))
         y = conv(self.features, 3, late, self.first_dilation, name="conv2")(y)
         y = nn.relu(self.norm(name="bn2")(y, train))
@@ -135,7 +134,8 @@ class ResNet(nn.Module):
             axis_name=self.axis_name,
             dtype=self.dtype,
         )
-        block = BasicBlock if self.depth == "resnet18" else Bottleneck
+        bottleneck = partial(Bottleneck, stride_first=self.style == "caffe")
+        block = BasicBlock if self.depth == "resnet18" else bottleneck
         base = max(8, round(64 * self.width))
 
         x = convolution(base, 7, 2, name="conv1", dtype=self.dtype)(x)
@@ -152,7 +152,6 @@ class ResNet(nn.Module):
                     stride=stride if index == 0 else 1,
                     first_dilation=first if index == 0 else dilation,
                     dilation=dilation,
-                    style=self.style,
                     norm=norm,
                     dtype=self.dtype,
                     name=f"layer{layer + 1}_{index}",

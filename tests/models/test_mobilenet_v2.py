@@ -1,0 +1,182 @@
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from jax import lax
+
+from labor_jax.errors import UserError
+from labor_jax.models.mobilenet_v2 import MobileNetV2, depthwise3x3
+from labor_jax.models.pretrained import load_backbone
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (1, 48, 81, 3)).astype(np.float32)
+
+
+def random_tensors() -> dict[str, np.ndarray]:
+    """What an .npz holds, classifier included, of a scale that keeps every ReLU6 busy."""
+    shapes = jax.eval_shape(MobileNetV2().init, jax.random.key(0), IMAGES)["params"]
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for name, leaf in sorted(flatten_dict(shapes, sep="/").items()):
+        scale = 1.5 / np.sqrt(np.prod(leaf.shape[:3])) if name.endswith("kernel") else 0.3
+        tensors[name] = (scale * rng.standard_normal(leaf.shape)).astype(np.float32)
+    for name, inputs, outputs in (("51_conv", 320, 1280), ("52_conv", 1280, 1001)):
+        tensors[f"{name}/kernel"] = np.zeros((1, 1, inputs, outputs), np.float32)
+        tensors[f"{name}/bias"] = np.zeros(outputs, np.float32)
+    return tensors
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, np.ndarray]:
+    return random_tensors()
+
+
+def windows(x: np.ndarray, stride: int, dilation: int):
+    """The nine inputs of each output, TensorFlow's SAME padding restated."""
+    x = x.astype(np.float64)
+    counts = [-(-length // stride) for length in x.shape[1:3]]
+    pads = [
+        max((count - 1) * stride + 2 * dilation + 1 - length, 0)
+        for count, length in zip(counts, x.shape[1:3], strict=True)
+    ]
+    x = np.pad(x, ((0, 0), *((pad // 2, pad - pad // 2) for pad in pads), (0, 0)))
+    for row in range(3):
+        for column in range(3):
+            rows = np.arange(counts[0]) * stride + row * dilation
+            columns = np.arange(counts[1]) * stride + column * dilation
+            yield row, column, x[:, rows][:, :, columns]
+
+
+def restated(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """MobileNetV2 at output stride 16, in NumPy from the numbers of the layers alone."""
+    block_input = outputs = None
+    kept = {}
+    for name in sorted({name.split("/")[0] for name in tensors}):
+        number, kind = int(name[:2]), name[3:]
+        if number > 50:
+            break
+        kernel, bias = tensors[f"{name}/kernel"], tensors[f"{name}/bias"]
+        if number % 3 == 0:
+            block_input = x
+        if kind == "dw":
+            stride = 2 if number in (4, 10, 19) else 1
+            dilation = 2 if number in (43, 46, 49) else 1
+            outputs = sum(w * kernel[r, c, 0] for r, c, w in windows(x, stride, dilation))
+        elif number == 0:
+            outputs = sum(w @ kernel[r, c] for r, c, w in windows(x, 2, 1))
+        else:
+            outputs = x @ kernel[0, 0]
+        outputs = outputs + bias
+        projects = number > 0 and number % 3 == 2
+        if not projects:
+            outputs = np.clip(outputs, 0, 6)
+        elif number > 2 and outputs.shape == block_input.shape:
+            outputs = outputs + block_input
+        x = kept[number] = outputs
+    return kept[38], kept[50]
+
+
+def assert_agree(tensors: dict[str, np.ndarray], params: dict) -> None:
+    ours = MobileNetV2(output_stride=16).apply({"params": params}, IMAGES)
+    for value, expected in zip(ours, restated(tensors, IMAGES), strict=True):
+        scale = np.abs(expected).max()
+        assert scale > 0.1
+        np.testing.assert_allclose(value / scale, expected / scale, atol=1e-4)
+
+
+def fresh_params() -> dict:
+    shapes = jax.eval_shape(MobileNetV2().init, jax.random.key(0), IMAGES)["params"]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return {"backbone": zeros, "main": {"kept": jnp.ones(1)}}
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(6, 9), (7, 8), (1, 3)])
+def test_depthwise_convolution_and_its_gradients_agree_with_xla(size, stride, dilation):
+    if stride > 1 and dilation > 1:
+        stride = 3  # XLA has it, the network does not
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((3, *size, 5)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 1, 5)), jnp.float32)
+
+    def grouped(x, kernel):
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            "SAME",
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=5,
+        )
+
+    ours, pull = jax.vjp(lambda x, kernel: depthwise3x3(x, kernel, stride, dilation), x, kernel)
+    expected, pull_expected = jax.vjp(grouped, x, kernel)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    gradient = jnp.asarray(rng.standard_normal(ours.shape), jnp.float32)
+    for one, other in zip(pull(gradient), pull_expected(gradient), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_a_file_of_weights_gives_the_published_network(tmp_path, tensors):
+    np.savez(tmp_path / "weights.npz", **tensors)
+    params = load_backbone(tmp_path / "weights.npz", "mobilenet_v2", fresh_params())
+    assert params["main"]["kept"] == 1
+    assert_agree(tensors, params["backbone"])
+
+
+@pytest.mark.skipif("LABOR_JAX_MOBILENET" not in os.environ, reason="names the ImageNet weights")
+def test_the_imagenet_weights_give_the_published_network():
+    path = os.environ["LABOR_JAX_MOBILENET"]
+    params = load_backbone(path, "mobilenet_v2", fresh_params())
+    with np.load(path) as archive:
+        assert_agree(dict(archive), params["backbone"])
+
+
+def test_every_tensor_of_the_file_is_accounted_for(tmp_path, tensors):
+    path = tmp_path / "weights.npz"
+
+    def refusal(**changes) -> str:
+        changed = {**tensors, **{name.replace("__", "/"): v for name, v in changes.items()}}
+        np.savez(path, **{name: v for name, v in changed.items() if v is not None})
+        with pytest.raises(UserError) as refused:
+            load_backbone(path, "mobilenet_v2", fresh_params())
+        return str(refused.value)
+
+    assert "04_dw/bias is missing" in refusal(**{"04_dw__bias": None})
+    assert "53_conv/bias is unknown" in refusal(**{"53_conv__bias": np.zeros(3)})
+    message = refusal(**{"04_dw__bias": np.zeros(3)})
+    assert str(path) in message
+    assert "04_dw/bias is (3,), not (96,)" in message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.npz: no such file"):
+        load_backbone(tmp_path / "absent.npz", "mobilenet_v2", fresh_params())
+    for content in (b"", b"PK\3\4 cut short", b"something else"):
+        (tmp_path / "broken.npz").write_bytes(content)
+        with pytest.raises(UserError, match=r"broken\.npz: not a whole \.npz file"):
+            load_backbone(tmp_path / "broken.npz", "mobilenet_v2", fresh_params())
+
+
+def test_weights_for_a_resnet_are_refused():
+    with pytest.raises(UserError, match=r"model\.weights: no reader .* 'resnet50'"):
+        load_backbone("weights.npz", "resnet50", fresh_params())
+
+
+def test_stride_8_features_subsampled_are_those_of_stride_16():
+    """SAME padding centres a stride of two on odd positions when the size is even."""
+    image = IMAGES[:, :32, :64]
+    dense, sparse = (MobileNetV2(width=0.25, output_stride=stride) for stride in (8, 16))
+    params = dense.init(jax.random.key(0), image)
+    for fine, coarse in zip(dense.apply(params, image), sparse.apply(params, image), strict=True):
+        np.testing.assert_allclose(fine[:, 1::2, 1::2], coarse, atol=1e-5)
+
+
+def test_a_fresh_network_keeps_the_scale_of_its_input():
+    _, last = MobileNetV2().init_with_output(jax.random.key(0), IMAGES)[0]
+    assert 0.05 < float(last.std()) < 5

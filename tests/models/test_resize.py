@@ -1,0 +1,51 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labor_jax.models import upsample
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+def restated(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """PyTorch's `interpolate(mode="bilinear", align_corners=True)`, pixel by pixel."""
+    batch, height, width, channels = x.shape
+    out = np.zeros((batch, *size, channels))
+    for i in range(size[0]):
+        for j in range(size[1]):
+            y = i * (height - 1) / (size[0] - 1) if size[0] > 1 else 0.0
+            z = j * (width - 1) / (size[1] - 1) if size[1] > 1 else 0.0
+            top, left = min(int(y), height - 1), min(int(z), width - 1)
+            bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+            a, b = y - top, z - left
+            upper = (1 - b) * x[:, top, left] + b * x[:, top, right]
+            lower = (1 - b) * x[:, bottom, left] + b * x[:, bottom, right]
+            out[:, i, j] = (1 - a) * upper + a * lower
+    return out
+
+
+@settings(max_examples=20, deadline=None)
+@given(old=SIZES, new=SIZES)
+def test_resizing_agrees_with_its_restatement(old, new):
+    x = np.random.default_rng(0).standard_normal((2, *old, 3)).astype(np.float32)
+    np.testing.assert_allclose(upsample(jnp.asarray(x), new), restated(x, new), atol=1e-5)
+
+
+def test_corners_stay_what_they_are():
+    x = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    y = upsample(x, (45, 61))[0, :, :, 0]
+    corners = [float(y[i, j]) for i in (0, -1) for j in (0, -1)]
+    np.testing.assert_allclose(corners, [0, 3, 8, 11], rtol=1e-6)
+
+
+def test_the_gradient_is_the_transpose():
+    x, g = jnp.ones((1, 3, 5, 2)), jnp.ones((1, 12, 9, 2))
+    gradient = jax.grad(lambda x: (upsample(x, (12, 9)) * g).sum())(x)
+    np.testing.assert_allclose(gradient.sum(), g.sum(), rtol=1e-6)
+    assert gradient.min() > 0
+
+
+def test_logits_keep_their_type():
+    assert upsample(jnp.ones((1, 2, 2, 1), jnp.bfloat16), (4, 4)).dtype == jnp.bfloat16
