@@ -12,9 +12,10 @@ from labor_jax import cli
 
 def main() -> None:
     """Runs the config in the workdir and prints its table."""
-    from labor_jax import loop, summary  # after the flags: a mistyped one is told at once
+    from labor_jax import cache, loop, summary  # after the flags: a mistyped one is told at once
 
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
+    cache.enable()
     values = loop.run(_CONFIG.value, flags.FLAGS.workdir)
     print(summary.table(values, flags.FLAGS.workdir))
 

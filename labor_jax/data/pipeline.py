@@ -16,7 +16,8 @@ from labor_jax.data import transforms
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
 
-ReadLabel = Callable[[int], np.ndarray]
+ReadLabel = Callable[[int], np.ndarray | None]
+"""The label map [H, W] uint8 of an image by index; None where it has no label."""
 
 
 def _stream(
@@ -29,7 +30,9 @@ def _stream(
 
     def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = domain.read_image(index)
-        label = read_label(index) if read_label else np.full(image.shape[:2], IGNORE, np.uint8)
+        label = read_label(index) if read_label else None
+        if label is None:
+            label = np.full(image.shape[:2], IGNORE, np.uint8)
         return transforms.augment(random, image, label, config.input)
 
     return (
@@ -57,8 +60,7 @@ def batches(
     Args:
       source: its labels are read.
       target: its labels are not.
-      read_target_label: labels of the target that annotators gave, [H, W] uint8 by index; None
-        for none.
+      read_target_label: labels of the target that annotators gave; None before there are any.
     Yields:
       An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}.
     """

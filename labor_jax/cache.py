@@ -1,0 +1,15 @@
+"""Compiled steps are kept on disk: a resumed run, or another of the same shape, starts at once."""
+
+import os
+import pathlib
+
+import jax
+
+
+def enable() -> None:
+    """Turns JAX's persistent compilation cache on, unless the user has chosen a folder already."""
+    if jax.config.jax_compilation_cache_dir:
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(home, "labor_jax", "xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
