@@ -2,8 +2,8 @@
 
 model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
 "caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
-batch_norm ("frozen" | "sync", ResNets only), dtype ("float32" | "bfloat16") of the computation;
-parameters stay float32.
+batch_norm ("sync" | "frozen", which needs trained weights; ResNets only), dtype ("float32" |
+"bfloat16" | "float64" under jax_enable_x64) of the computation; parameters stay float32.
 """
 
 from collections.abc import Collection
@@ -35,7 +35,7 @@ __all__ = [
 
 BACKBONES = (*LAYERS, "mobilenet_v2")
 BATCH_NORMS = ("frozen", "sync")
-OUTPUT_STRIDES = (8, 16, 32)
+OUTPUT_STRIDES = (8, 16)
 DTYPES = ("float32", "bfloat16", "float64")
 
 

@@ -54,9 +54,9 @@ def test_replicas_together_are_one_big_batch():
     def gradient(norm):
         return jax.grad(lambda x, weights: loss(norm, x, weights), has_aux=True)
 
-    whole, (y, moved) = gradient(alone)(X, weights)
+    whole, (y, moved) = jax.jit(gradient(alone))(X, weights)
     split = (X.reshape(4, 2, 5, 3, 4), weights.reshape(4, 2, 5, 3, 4))
-    parts, (y_parts, moved_parts) = jax.vmap(gradient(shared), axis_name="batch")(*split)
+    parts, (y_parts, moved_parts) = jax.jit(jax.vmap(gradient(shared), axis_name="batch"))(*split)
     np.testing.assert_allclose(y_parts.reshape(X.shape), y, atol=1e-5)
     np.testing.assert_allclose(parts.reshape(X.shape), whole, atol=1e-4)
     for one, replicas in zip(jax.tree.leaves(moved), jax.tree.leaves(moved_parts), strict=True):

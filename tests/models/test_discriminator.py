@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filling import filled, fresh
 
 from labor_jax.losses import adversarial
 from labor_jax.models import Discriminator
@@ -23,7 +24,8 @@ def test_output_and_losses_agree_with_the_published_program():
 
 
 def test_small_maps_still_get_a_patch():
-    output, _ = Discriminator(8).init_with_output(jax.random.key(0), jnp.ones((2, 64, 48, 11)))
+    network, maps = Discriminator(8), jnp.ones((2, 64, 48, 11))
+    output = network.apply(filled(network, maps), maps)
     assert output.shape == (2, 2, 1, 1)
     assert output.dtype == jnp.float32
 
@@ -34,7 +36,7 @@ def test_maps_without_a_patch_are_refused():
 
 
 def test_fresh_weights_fill_the_bounds_of_pytorch():
-    params = Discriminator(8).init(jax.random.key(0), jnp.ones((1, 32, 32, 11)))["params"]
+    params = fresh(Discriminator(8), jnp.ones((1, 32, 32, 11)))["params"]
     bound = (16 * 16) ** -0.5  # conv3 sees 16 channels
     kernel = np.abs(params["conv3"]["kernel"])
     assert 0.99 * bound < kernel.max() <= bound

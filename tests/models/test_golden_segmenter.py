@@ -42,7 +42,9 @@ def assert_close(ours: jax.Array, reference: np.ndarray, tolerance: float) -> No
     np.testing.assert_allclose(np.asarray(ours) / scale, reference / scale, atol=tolerance)
 
 
-@pytest.mark.parametrize("size", [(65, 97), (64, 128)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(64, 128), pytest.param((65, 97), marks=pytest.mark.slow)], ids=str
+)
 def test_both_heads_and_their_upsampling_agree_with_the_published_program(size):
     reference = golden.load(f"segmenter_{size[0]}x{size[1]}")
     image = images(f"input{size}", (1, 3, *size)).astype(np.float32)

@@ -1,9 +1,11 @@
 import os
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filling import filled, fresh
 from flax.traverse_util import flatten_dict
 from jax import lax
 
@@ -79,7 +81,7 @@ def restated(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray,
 
 
 def assert_agree(tensors: dict[str, np.ndarray], params: dict) -> None:
-    ours = MobileNetV2(output_stride=16).apply({"params": params}, IMAGES)
+    ours = jax.jit(MobileNetV2(output_stride=16).apply)({"params": params}, IMAGES)
     for value, expected in zip(ours, restated(tensors, IMAGES), strict=True):
         scale = np.abs(expected).max()
         assert scale > 0.1
@@ -113,11 +115,16 @@ def test_depthwise_convolution_and_its_gradients_agree_with_xla(size, stride, di
             feature_group_count=5,
         )
 
-    ours, pull = jax.vjp(lambda x, kernel: depthwise3x3(x, kernel, stride, dilation), x, kernel)
-    expected, pull_expected = jax.vjp(grouped, x, kernel)
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-    gradient = jnp.asarray(rng.standard_normal(ours.shape), jnp.float32)
-    for one, other in zip(pull(gradient), pull_expected(gradient), strict=True):
+    rows, columns = (-(-length // stride) for length in size)
+    gradient = jnp.asarray(rng.standard_normal((3, rows, columns, 5)), jnp.float32)
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradients(convolution):
+        value, pull = jax.vjp(convolution, x, kernel)
+        return value, *pull(gradient)
+
+    ours = value_and_gradients(lambda x, kernel: depthwise3x3(x, kernel, stride, dilation))
+    for one, other in zip(ours, value_and_gradients(grouped), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
@@ -172,11 +179,13 @@ def test_stride_8_features_subsampled_are_those_of_stride_16():
     """SAME padding centres a stride of two on odd positions when the size is even."""
     image = IMAGES[:, :32, :64]
     dense, sparse = (MobileNetV2(width=0.25, output_stride=stride) for stride in (8, 16))
-    params = dense.init(jax.random.key(0), image)
-    for fine, coarse in zip(dense.apply(params, image), sparse.apply(params, image), strict=True):
+    params = filled(dense, image)
+    outputs = (jax.jit(network.apply)(params, image) for network in (dense, sparse))
+    for fine, coarse in zip(*outputs, strict=True):
         np.testing.assert_allclose(fine[:, 1::2, 1::2], coarse, atol=1e-5)
 
 
 def test_a_fresh_network_keeps_the_scale_of_its_input():
-    _, last = MobileNetV2().init_with_output(jax.random.key(0), IMAGES)[0]
+    network = MobileNetV2(width=0.5)
+    _, last = jax.jit(network.apply)(fresh(network, IMAGES), IMAGES)
     assert 0.05 < float(last.std()) < 5
