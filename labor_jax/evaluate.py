@@ -8,9 +8,9 @@ from typing import Any
 
 import ml_collections
 import numpy as np
-from absl import app, flags
+from absl import flags, logging
 
-from labor_jax import errors, metrics, restore
+from labor_jax import cli, errors, metrics, restore
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
@@ -51,8 +51,9 @@ def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
 
 
-@errors.exit_on_user_error
-def main(_: list[str]) -> None:
+def main() -> None:
+    """Prints the scores of a run."""
+    logging.set_verbosity(logging.WARNING)
     run = restore.restore(flags.FLAGS.workdir)
     split = flags.FLAGS.split
     domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])
@@ -70,4 +71,4 @@ def main(_: list[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "the run's folder", required=True)
     flags.DEFINE_enum("split", "val", ["val", "train", "source"], "val, target train, or source")
-    app.run(main)
+    cli.run(main)

@@ -127,14 +127,8 @@ class Monitor:
     def phase(self, name: str, stage: int, first: int, last: int) -> Iterator[Progress]:
         """Shows the phase that leads from `first` to `last` steps done; yields its `Progress`."""
         title = f"stage {stage} · {name}" if stage else name
-        on_terminal = self._console.is_terminal
-        progress = Progress(title, first, last, BAR_SECONDS if on_terminal else LINE_SECONDS)
-        with (_bar if on_terminal else _lines)(self._console, progress) as progress.show:
-            progress.show(progress)
-            try:
-                yield progress
-            finally:
-                progress.finish()
+        with show_progress(title, first, last, self._console) as progress:
+            yield progress
 
     def record(self, step: int, phase: str, stage: int, metrics: Metrics) -> None:
         """Appends scalars to `metrics.jsonl` and TensorBoard; what is not finite becomes null."""
@@ -153,6 +147,22 @@ class Monitor:
     def say(self, line: str) -> None:
         """Prints a line, above the progress bar if there is one."""
         self._console.print(line, markup=False)
+
+
+@contextlib.contextmanager
+def show_progress(
+    title: str, first: int, last: int, console: rich.console.Console | None = None
+) -> Iterator[Progress]:
+    """Shows what leads from `first` to `last`: a bar on a terminal, else a line now and then."""
+    console = console or rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+    on_terminal = console.is_terminal
+    progress = Progress(title, first, last, BAR_SECONDS if on_terminal else LINE_SECONDS)
+    with (_bar if on_terminal else _lines)(console, progress) as progress.show:
+        progress.show(progress)
+        try:
+            yield progress
+        finally:
+            progress.finish()
 
 
 @contextlib.contextmanager

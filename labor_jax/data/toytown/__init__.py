@@ -125,7 +125,7 @@ def paint_scene(canvas: Canvas, rng: np.random.Generator, look: Look) -> None:
     if canvas.light.weather == "sunny":
         shadows += [house.shadow(sun) for house in houses]
 
-    cloudiness = rng.uniform(0.15, 0.45) if canvas.light.weather == "sunny" else 0.8
+    cloudiness = pick(rng, (0.15, 0.3, 0.45, 0.9)) if canvas.light.weather == "sunny" else 0.8
     street.paint_sky(canvas, rng, 0.0 if canvas.light.weather == "fog" else cloudiness)
     street.paint_skyline(canvas, rng, look)
     street.paint_ground(canvas, rng, look, plan, shadows)
@@ -179,13 +179,13 @@ def furniture(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
                 yield thing(things.paint_tree, rng, look, x, z, ("height", height), shadow=crown)
             z += rng.uniform(*look.street_trees)
         z = rng.uniform(5, 13)
-        while z < 90:
+        while z < 50:
             x = kerb + side * rng.uniform(0.3, 0.6)
             if not plan.at_crossing(z, z):
                 yield thing(things.paint_lamp, rng, look, x, z, shadow=cast(0.1, 6, sun))
             z += rng.uniform(*look.lamps)
         for _ in range(int(rng.integers(1, 4))):
-            x, z = kerb + side * rng.uniform(0.35, 0.9), rng.uniform(6, 26)
+            x, z = kerb + side * rng.uniform(0.35, 0.9), rng.uniform(6, 22)
             if not plan.at_crossing(z, z):
                 yield thing(things.paint_sign, rng, look, x, z, shadow=cast(0.3, 2.8, sun))
         if rng.random() < look.bollards:
@@ -302,11 +302,11 @@ def people(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
     for _ in range(int(rng.integers(look.people[0], look.people[1] + 1))):
         side = pick(rng, (-1, 1))
         kerb, outer = (plan.left, plan.outer_left) if side < 0 else (plan.right, plan.outer_right)
-        z = rng.uniform(6, 20)
+        z = rng.uniform(4.5, 14)
         x = kerb + side * rng.uniform(0.6, abs(outer - kerb) - 0.4)
         if rng.random() < 0.12:
             x = rng.uniform(plan.left, plan.right)
-            z = rng.uniform(11, 22)
+            z = rng.uniform(9, 16)
         height = rng.uniform(1.62, 1.92)
         for k in range(1 + (rng.random() < 0.3)):
             yield thing(
@@ -320,12 +320,12 @@ def people(rng, look: Look, plan: Plan, sun) -> Iterator[Thing]:
             )
     for _ in range(int(rng.integers(look.cyclists[0], look.cyclists[1] + 1))):
         side = pick(rng, (-1, 1, 1))
-        z = rng.uniform(6.5, 17)
+        z = rng.uniform(5.5, 13)
         x = plan.right - rng.uniform(0.5, 1.2) if side > 0 else plan.left + rng.uniform(0.5, 1.2)
         turn = rng.uniform(0.0, 0.5)
         if rng.random() < 0.3:
             x, turn = rng.uniform(plan.left, plan.right), pick(rng, (-1.0, 1.0))
-            z = rng.uniform(9, 17)
+            z = rng.uniform(8, 14)
         yield thing(
             things.paint_cyclist, rng, look, x, z, ("turn", turn), shadow=cast(0.4, 1.6, sun)
         )

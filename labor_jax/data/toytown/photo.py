@@ -72,23 +72,23 @@ def develop_game(image: np.ndarray) -> np.ndarray:
 def develop_camera(image: np.ndarray, rng: np.random.Generator, weather: str) -> np.ndarray:
     """Exposure, cast, flat contrast, vignette, blur, sensor noise and JPEG; uint8 both ways."""
     h, w = image.shape[:2]
-    exposure = {"overcast": 0.88, "evening": 0.66, "rain": 0.7, "fog": 0.86}[weather]
+    exposure = {"overcast": 1.02, "evening": 0.82, "rain": 0.88, "fog": 0.96}[weather]
     cast = {
         "overcast": (0.97, 1.0, 1.03),
         "evening": (1.07, 0.97, 0.93),
         "rain": (0.92, 0.99, 1.06),
         "fog": (1.0, 1.01, 0.98),
     }[weather]
-    blur = h * rng.uniform(0.0022, 0.0042)
+    blur = h * rng.uniform(0.0016, 0.0032)
     pixels = cv2.GaussianBlur(image, (0, 0), blur).astype(np.float32)
     grey = pixels.mean(-1, keepdims=True)
-    pixels = grey + (pixels - grey) * rng.uniform(0.7, 0.9)
-    gain = exposure * rng.uniform(0.88, 1.12) * np.array(cast) * rng.normal(1, 0.025, 3)
+    pixels = grey + (pixels - grey) * rng.uniform(0.85, 1.1)
+    gain = exposure * rng.uniform(0.9, 1.1) * np.array(cast) * rng.normal(1, 0.025, 3)
     pixels = pixels * gain.astype(np.float32) * np.float32(0.9) + np.float32(rng.uniform(8, 20))
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
     pixels *= (1 - rng.uniform(0.14, 0.3) * (x * x + y * y) / 2)[..., None].astype(np.float32)
     noise = rng.standard_normal((h, w, 4), np.float32)
-    strength = rng.uniform(2.2, 4.5) * (1.5 if weather == "evening" else 1.0)
+    strength = rng.uniform(1.8, 3.6) * (1.5 if weather == "evening" else 1.0)
     pixels += strength * (noise[..., :1] + 0.6 * noise[..., 1:])
     quality = int(rng.integers(55, 82))
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
