@@ -142,35 +142,6 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
     assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
 
 
-def test_many_processes_draw_what_one_draws(monkeypatch):
-    monkeypatch.setattr(builder, "WORTH_PROCESSES", 10)
-    scenes = list(builder.render_all("target", 2, 10, 12, 16))
-    assert len(scenes) == 10
-    for index in (0, 8, 9):
-        assert scenes[index] == builder.render_png("target", 2, 12, 16, index)
-
-
-def test_without_processes_the_rest_is_drawn_alone(monkeypatch):
-    class Dies:
-        def __init__(self, *_):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return False
-
-        def map(self, draw, indices, chunksize):
-            yield from map(draw, indices[:3])
-            raise concurrent.futures.process.BrokenProcessPool("killed")
-
-    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Dies)
-    monkeypatch.setattr(toytown, "render", flat)
-    scenes = list(builder.render_all("source", 0, 100, 12, 16))
-    assert scenes == [builder.render_png("source", 0, 12, 16, index) for index in range(100)]
-
-
 @pytest.mark.parametrize("name", ["toytown/100x100", "camvid/tiny"])
 def test_an_unknown_size_is_told_what_there_is(tmp_path, name):
     with pytest.raises(UserError, match=r"unknown; choose one of toytown/160x120.*camvid/480x360"):

@@ -8,6 +8,7 @@ import pytest
 
 from labor_jax.data import toytown
 from labor_jax.data.labels import CAMVID, IGNORE
+from labor_jax.data.toytown import workers
 
 SCENES = 16
 SMALL = {"pole", "sign", "fence", "pedestrian", "bicyclist"}
@@ -139,3 +140,44 @@ def test_a_class_has_another_colour_in_the_other_look(scenes):
 def test_the_looks_differ_in_layout(scenes):
     shares = [(label == CAMVID.names.index("sky")).mean() for _, label in scenes.values()]
     assert shares[0] > 1.2 * shares[1]
+
+
+def flat(look, seed, index, height, width):
+    """In place of drawing: as quick as can be, and unlike any scene."""
+    return np.full((height, width, 3), index, np.uint8), np.full((height, width), 2, np.uint8)
+
+
+def test_workers_draw_what_one_process_draws_in_order(monkeypatch):
+    monkeypatch.setattr(workers, "WORTH_PROCESSES", 7)
+    expected = [toytown.render("target", 2, index, 24, 32) for index in range(7)]
+    monkeypatch.setattr(toytown, "render", None)  # here, nothing is to be drawn
+    for scene, other in zip(workers.render_many("target", 2, 7, 24, 32), expected, strict=True):
+        for pixels, others in zip(scene, other, strict=True):
+            np.testing.assert_array_equal(pixels, others)
+
+
+def test_what_a_dead_worker_leaves_is_drawn_here(monkeypatch):
+    monkeypatch.setattr(workers, "WORTH_PROCESSES", 4)
+    monkeypatch.setattr(toytown, "render", flat)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    scenes = list(workers.render_many("source", 0, 4, 6, 8))
+    assert [int(image[0, 0, 0]) for image, _ in scenes] == [0, 1, 2, 3]
+
+
+def test_without_processes_all_is_drawn_here(monkeypatch):
+    monkeypatch.setattr(workers, "WORTH_PROCESSES", 4)
+    monkeypatch.setattr(toytown, "render", flat)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert len(list(workers.render_many("source", 0, 4, 6, 8))) == 4
+
+
+def test_workers_end_with_the_one_who_asked(monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1]
+    )
+    scenes = workers.render_many("source", 0, 1000, 24, 32)
+    next(scenes)
+    scenes.close()
+    assert started and all(worker.poll() is not None for worker in started)
