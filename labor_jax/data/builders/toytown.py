@@ -28,7 +28,7 @@ class ToytownConfig(tfds.core.BuilderConfig):
 class Toytown(tfds.core.GeneratorBasedBuilder):
     """Procedural street scenes: `source` is game-like, `target` is another town and camera."""
 
-    VERSION = tfds.core.Version("1.2.0")
+    VERSION = tfds.core.Version("1.3.0")
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToytownConfig(name="160x120", width=160, height=120),
         ToytownConfig(name="240x180", width=240, height=180),

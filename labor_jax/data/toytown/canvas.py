@@ -32,6 +32,7 @@ class Light:
     weather: str
     zenith: Color
     horizon: Color  # of the sky there, and of the haze
+    clouds: float  # share of the sky, roughly
     haze: float  # 1/metres
     sun: tuple[float, float]  # a shadow's X and Z offset a metre of height
     dim: float  # brightness of what faces away from the sun

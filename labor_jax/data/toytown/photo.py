@@ -15,6 +15,7 @@ def mirror_wet_road(canvas: Canvas, rng: np.random.Generator, strength: float) -
     smeared = cv2.blur(above, (max(1, w // 160), max(1, h // 14)))
     puddles = cv2.resize(noise_tile(41, 5), (w, depth), interpolation=cv2.INTER_LINEAR)
     amount = strength * np.clip(0.6 + 0.35 * np.roll(puddles, int(rng.integers(w)), 1), 0.1, 1)
+    amount *= np.linspace(1, 0, depth, dtype=np.float32)[:, None] ** 0.5  # nearer, one looks down
     amount = amount * (canvas.label[cy : cy + depth] == ROAD)
     below = canvas.image[cy : cy + depth].astype(np.float32)
     below += (smeared - below) * amount[..., None]

@@ -26,7 +26,7 @@ from labor_jax.data.toytown.looks import BUILDING, FENCE, PAVEMENT, ROAD, SKY, T
 
 WHITE = (255.0, 255.0, 255.0)
 
-FAR = 110.0
+FAR = 90.0
 """Where the street ends, in metres."""
 
 
@@ -43,6 +43,14 @@ class Plan:
     crossing: float  # depth of the side street; beyond FAR if there is none
     side_street: float  # its half width
 
+    def kerb(self, side: int) -> float:
+        """X of the road's edge on a side, -1 or 1."""
+        return self.left if side < 0 else self.right
+
+    def outer(self, side: int) -> float:
+        """X of the pavement's outer edge on a side, -1 or 1."""
+        return self.outer_left if side < 0 else self.outer_right
+
     def at_crossing(self, z0: float, z1: float, margin: float = 0.0) -> bool:
         """Whether the stretch from `z0` to `z1` meets the side street."""
         reach = self.side_street + margin
@@ -52,9 +60,9 @@ class Plan:
 # --------------------------------------------------------------------------------- sky, skyline
 
 
-def paint_sky(canvas: Canvas, rng: np.random.Generator, cloudiness: float) -> None:
+def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
     """A gradient with clouds in perspective, on everything above the horizon."""
-    (cx, cy), w = canvas.center, canvas.label.shape[1]
+    (cx, cy), w, cloudiness = canvas.center, canvas.label.shape[1], canvas.light.clouds
     rows = int(np.ceil(cy)) + 2
     y, x = np.arange(rows, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
     rise = np.clip((cy - y) / max(cy, 1), 0, 1) ** 0.7
@@ -238,7 +246,7 @@ class Building:
 def plan_buildings(rng: np.random.Generator, look: Look, plan: Plan) -> list[Building]:
     """Houses along both sides, far ones first."""
     houses = []
-    for side, outer in ((-1, plan.outer_left), (1, plan.outer_right)):
+    for side in (-1, 1):
         setback = rng.uniform(*look.setback)
         z, before = rng.uniform(1.5, 6.0), None
         while z < FAR:
@@ -252,7 +260,7 @@ def plan_buildings(rng: np.random.Generator, look: Look, plan: Plan) -> list[Bui
                 continue
             house = Building(
                 side=side,
-                x=outer + side * (setback + rng.uniform(0, 0.8)),
+                x=plan.outer(side) + side * (setback + rng.uniform(0, 0.8)),
                 z0=z,
                 z1=z + width,
                 open_end=True,

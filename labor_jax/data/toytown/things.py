@@ -183,7 +183,6 @@ def paint_sign(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
         plate(rectangle(-1.08, -0.48, 1.08, 0.48), back)
         for row in (-0.22, 0.18):
             plate(rectangle(-0.85, row - 0.08, rng.uniform(0.1, 0.7), row + 0.1), ink)
-    return
 
 
 def paint_bollard(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None:
