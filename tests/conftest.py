@@ -1,0 +1,44 @@
+"""Shared by all tests: four virtual devices, compiled programs kept on disk, a prepared toytown."""
+
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+# Kept between runs and shared with the programs that tests start.
+home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(home, "labor_jax", "tests")))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+sys.path.append(str(HERE / "models"))  # golden.py and filling.py serve more than the networks
+
+import hypothesis  # noqa: E402
+import ml_collections  # noqa: E402
+import pytest  # noqa: E402
+
+hypothesis.settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, max_examples=50
+)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A data_dir in which toytown/tiny is prepared."""
+    from labor_jax.data.builders import prepared
+
+    path = str(tmp_path_factory.mktemp("tiny"))
+    prepared.prepare("toytown/tiny", path)
+    return path
+
+
+@pytest.fixture
+def quick(tiny_dir: str) -> ml_collections.ConfigDict:
+    """A fresh `configs/toytown.py:quick`."""
+    from labor_jax import config
+
+    c = config.load(str(ROOT / "configs" / "toytown.py") + ":quick")
+    c.data_dir = tiny_dir
+    return c
