@@ -91,7 +91,8 @@ def default_config() -> ml_collections.ConfigDict:
 
     c.selector = ml_collections.ConfigDict()
     c.selector.steps = 80  # a stage
-    c.selector.init = "segmenter"  # first head from the segmenter | fresh: both heads new
+    c.selector.init = "perturbed"  # perturbed | segmenter | fresh, see state.start_selector
+    c.selector.noise = 0.1  # perturbed: of the second head's weights, in their own deviations
     c.selector.optimizer = "sgd"  # sgd | adam
     c.selector.learning_rate = 2.5e-4
     c.selector.head_factor = 10.0
@@ -148,7 +149,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "model.dtype": ("float32", "bfloat16"),
         "optimizer.name": ("sgd", "adam"),
         "selector.optimizer": ("sgd", "adam"),
-        "selector.init": ("segmenter", "fresh"),
+        "selector.init": ("perturbed", "segmenter", "fresh"),
         "selector.discrepancy": ("outputs", "weights"),
         "adversarial.kind": ("vanilla", "ls"),
         "ppl.distance": ("cosine", "l2"),

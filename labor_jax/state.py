@@ -166,10 +166,10 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
 
     segmenter, discriminators, selector = init()
     if config.model.weights:
-        backbone = models.load_backbone(
-            config.model.weights, config.model.backbone, segmenter["params"]["backbone"]
+        loaded = models.load_backbone(
+            config.model.weights, config.model.backbone, segmenter["params"]
         )
-        segmenter = segmenter | {"params": segmenter["params"] | {"backbone": backbone}}
+        segmenter = segmenter | {"params": loaded}
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),
@@ -185,8 +185,9 @@ def start_selector(
 ) -> State:
     """The selector anew, from the segmenter's current weights; thresholds start again [ours].
 
-    `selector.init = "segmenter"`: backbone and first head copied, second head fresh.
-    `"fresh"`: backbone copied, both heads fresh.
+    `selector.init = "perturbed"`: backbone and both heads copied, the second's weights with noise
+    of `selector.noise` times their own deviation; `"segmenter"`: the second head fresh;
+    `"fresh"`: both heads fresh.
     """
     networks = make_networks(config, num_classes, axis_name=None)
     image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
@@ -194,13 +195,26 @@ def start_selector(
         rng.key(config.seed, "selector", stage)
     )
     variables = models.selector_from_segmenter(state.segmenter.variables, fresh)
-    if config.selector.init == "fresh":
-        params = variables["params"] | {"c1": fresh["params"]["c1"]}
-        variables = variables | {"params": params}
+    params = variables["params"]
+    if config.selector.init == "perturbed":
+        key = rng.key(config.seed, "perturbation", stage)
+        params = params | {"c2": _perturbed(params["c1"], key, config.selector.noise)}
+    elif config.selector.init == "fresh":
+        params = params | {"c1": fresh["params"]["c1"]}
+    variables = variables | {"params": params}
     # A copy: the segmenter's own buffers are donated to the next step.
     variables = jax.tree.map(jnp.copy, variables)
     return state.replace(
         stage=jnp.int32(stage),
         selector=_trained(variables, make_optimizers(config).selector),
         thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+    )
+
+
+def _perturbed(params: Any, key: jax.Array, noise: float) -> Any:
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        leaf + noise * jnp.std(leaf) * jax.random.normal(k, leaf.shape)
+        for leaf, k in zip(leaves, keys, strict=True)
     )

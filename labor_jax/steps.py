@@ -59,7 +59,7 @@ def segmenter_step(
       axis_name: the mapped axis.
     Returns:
       The updated network; the softmax maps {"main", "aux"}: [2 B, H, W, C] float32, source first,
-      detached, for the discriminators; the losses.
+      detached, of the heads whose lambda_adv is not 0, for the discriminators; the losses.
     """
     source, target = batch["source"], batch["target"]
     images = jnp.concatenate([source["image"], target["image"]])
@@ -85,8 +85,8 @@ def segmenter_step(
                 loss = losses.normalise(losses.cross_entropy(part, labels), axis_name)
                 metrics[f"loss/{name}_{head}"] = loss
                 total += weight * factor * loss
-            maps[head] = jax.nn.softmax(logits)
             if adversarial and fool:
+                maps[head] = jax.nn.softmax(logits)
                 answer = networks.discriminator.apply(
                     {"params": discriminators.params[head]}, maps[head][number:]
                 )
@@ -116,8 +116,8 @@ def discriminator_step(
 
     Args:
       discriminators: params {"main", "aux"}.
-      maps: {"main", "aux"}: [2 B, H, W, C] float32 softmax maps, source first, of the forward
-        pass that updated the segmenter.
+      maps: {"main", "aux"} or one of them: [2 B, H, W, C] float32 softmax maps, source first, of
+        the forward pass that updated the segmenter.
     """
 
     def loss_fn(params: Any) -> tuple[jax.Array, Metrics]:
@@ -132,7 +132,7 @@ def discriminator_step(
                 )
                 for answer, domain in ((source, losses.SOURCE), (target, losses.TARGET))
             )
-        return sum(metrics.values()), metrics
+        return sum(metrics.values(), jnp.float32(0)), metrics
 
     gradients, metrics = jax.grad(loss_fn, has_aux=True)(discriminators.params)
     gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)
