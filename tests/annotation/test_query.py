@@ -1,0 +1,201 @@
+"""Queries: runs of pixels, connected regions, and hard budgets."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from labor_jax.annotation import query as q
+from labor_jax.errors import UserError
+
+SIZE = (5, 6)
+SEGMENTS = hnp.arrays(np.int32, SIZE, elements=st.integers(0, 3))
+VALUES = hnp.arrays(np.uint8, SIZE, elements=st.integers(0, 2))
+MASK = hnp.arrays(bool, SIZE)
+
+
+# ----------------------------------------------------------------------------------------- runs
+
+
+@given(SEGMENTS)
+def test_runs_hold_exactly_each_segments_pixels(segments):
+    runs = q.label_runs(segments)
+    assert len(runs) == segments.max()
+    for number, one in enumerate(runs, start=1):
+        np.testing.assert_array_equal(q.run_pixels(one), np.flatnonzero(segments == number))
+
+
+@given(SEGMENTS)
+def test_a_run_never_crosses_a_row(segments):
+    for runs in q.label_runs(segments):
+        for start, length in zip(runs[::2], runs[1::2], strict=True):
+            assert length > 0
+            assert start // SIZE[1] == (start + length - 1) // SIZE[1]
+
+
+@given(SEGMENTS)
+def test_a_segment_query_asks_the_pixels_of_its_segments(segments):
+    query = q.segment_query("a", 1, SIZE, segments)
+    assert sorted(q.asked_pixels(query)) == np.flatnonzero(segments).tolist()
+
+
+def test_a_point_query_asks_the_pixels_of_its_points():
+    query = q.point_query("a", 2, SIZE, [(0, 5), (4, 1)])
+    assert query["points"] == [[5, 0], [1, 4]]  # x, y
+    assert q.asked_pixels(query).tolist() == [5, 4 * 6 + 1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [q.point_query("a", 1, SIZE, []), q.segment_query("a", 1, SIZE, np.zeros(SIZE, np.int32))],
+    ids=["points", "segments"],
+)
+def test_an_empty_query_asks_nothing(query):
+    assert q.asked_pixels(query).size == 0
+
+
+# -------------------------------------------------------------------------------------- regions
+
+
+def flood(values, mask):
+    """8-connected regions of equal value, by walking from pixel to pixel."""
+    regions, found = np.zeros(mask.shape, int), 0
+    for start in zip(*np.nonzero(mask), strict=True):
+        if regions[start]:
+            continue
+        found += 1
+        stack = [start]
+        while stack:
+            y, x = stack.pop()
+            inside = 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]
+            if not inside or not mask[y, x] or regions[y, x] or values[y, x] != values[start]:
+                continue
+            regions[y, x] = found
+            stack += itertools.product((y - 1, y, y + 1), (x - 1, x, x + 1))
+    return regions
+
+
+@given(VALUES, MASK)
+def test_components_are_the_connected_regions_of_one_value(values, mask):
+    ours, walked = q.components(values, mask), flood(values, mask)
+    assert ours.dtype == np.int32
+    pairs = set(zip(ours.ravel().tolist(), walked.ravel().tolist(), strict=True))
+    # The same regions under other numbers: the numbers are matched one to one.
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+    assert (0, 0) in pairs or mask.all()
+    assert sorted(set(ours[mask].tolist())) == list(range(1, ours.max() + 1))
+
+
+# -------------------------------------------------------------------------------------- budgets
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(0, 400), min_size=1, max_size=6))
+def test_a_budget_is_never_exceeded_whatever_each_stage_wants(total, wants):
+    used = 0
+    for stage, want in enumerate(wants, start=1):
+        allowed = q.stage_allowance(total, used, stage, len(wants))
+        assert allowed >= 0
+        used += min(want, allowed)
+        assert used <= total * stage // len(wants)
+    assert used <= total
+
+
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_stages_that_take_all_they_may_use_the_budget_up(total, stages):
+    used = 0
+    for stage in range(1, stages + 1):
+        used += q.stage_allowance(total, used, stage, stages)
+    assert used == total
+
+
+def test_what_a_stage_leaves_the_next_may_take():
+    assert [q.stage_allowance(40, 0, stage, 4) for stage in (1, 2, 4)] == [10, 20, 40]
+
+
+FOUND = hnp.arrays(bool, (4, 3)).map(lambda found: np.sort(found, axis=1)[:, ::-1])
+
+
+@given(FOUND, st.integers(0, 13))
+def test_points_are_capped_with_every_class_served_before_a_second_of_any(found, limit):
+    points = np.arange(24).reshape(4, 3, 2)  # a point's first number // 6 is its class
+    kept = q.cap_points(points, found, limit)
+    assert len(kept) == min(limit, found.sum())
+    served = np.bincount(kept[:, 0] // 6, minlength=4)
+    for k in range(4):
+        np.testing.assert_array_equal(
+            kept[kept[:, 0] // 6 == k], points[k, : served[k]], "the best of a class come first"
+        )
+        if served[k] < found[k].sum():
+            assert served.max() <= served[k] + 1
+
+
+@given(VALUES, MASK, st.integers(0, 30), st.integers(0, 3))
+def test_segments_are_capped_whole_and_in_seeded_order(selected, mask, limit, seed):
+    segments = q.components(selected, mask)
+
+    def cap():
+        return q.cap_segments(segments, selected, limit, np.random.default_rng(seed))
+
+    kept = cap()
+    assert (kept > 0).sum() <= limit
+    assert not (kept > 0)[~mask].any()
+    np.testing.assert_array_equal(kept, cap())
+    for number in range(1, kept.max() + 1):
+        original = np.unique(segments[kept == number])
+        assert len(original) == 1, "numbers are dense and one a segment"
+        np.testing.assert_array_equal(kept == number, segments == original[0])
+    left = np.bincount(segments[(kept == 0) & mask], minlength=1)
+    room = limit - (kept > 0).sum()
+    assert all(size == 0 or size > room for size in left), "what fits is kept"
+
+
+def test_a_mask_within_the_budget_is_asked_whole():
+    selected = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
+    segments = q.components(selected, np.ones((2, 3), bool))
+    kept = q.cap_segments(segments, selected, 6, np.random.default_rng(0))
+    np.testing.assert_array_equal(kept, segments)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_capped_segments_are_balanced_over_classes(seed):
+    # Fifty segments of class 0 and ten each of 1 and 2, a pixel each, apart from one another.
+    selected, mask = np.zeros((20, 14), np.uint8), np.zeros((20, 14), bool)
+    mask[::2, ::2] = True
+    selected[::2, 10], selected[::2, 12] = 1, 2
+    kept = q.cap_segments(q.components(selected, mask), selected, 15, np.random.default_rng(seed))
+    assert np.bincount(selected[kept > 0]).tolist() == [5, 5, 5]
+
+
+def test_another_seed_keeps_other_segments():
+    mask = np.zeros((20, 14), bool)
+    mask[::2, ::2] = True
+    selected = np.zeros(mask.shape, np.uint8)
+    segments = q.components(selected, mask)
+    first, second = (
+        q.cap_segments(segments, selected, 15, np.random.default_rng(seed)) > 0 for seed in (0, 1)
+    )
+    assert (first != second).any()
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def test_queries_survive_the_file(tmp_path):
+    queries = [
+        q.point_query("x/a", 1, SIZE, [(1, 2)]),
+        q.segment_query("b", 1, SIZE, np.eye(5, 6, dtype=np.int32)),
+    ]
+    q.write_queries(tmp_path, 1, queries)
+    assert q.read_queries(tmp_path, 1) == queries
+    assert q.read_queries(tmp_path, 2) == []
+
+
+def test_a_damaged_query_file_is_named(tmp_path):
+    q.write_queries(tmp_path, 1, [q.point_query("a", 1, SIZE, [(1, 2)])])
+    path = q.queries_path(tmp_path, 1)
+    path.write_text(path.read_text()[:-5])
+    with pytest.raises(UserError, match=r"stage_1\.jsonl.*damaged"):
+        q.read_queries(tmp_path, 1)
