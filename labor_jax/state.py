@@ -1,5 +1,6 @@
 """What training changes, as pytrees, and how it is made from (config, seed)."""
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -11,6 +12,9 @@ from flax import linen as nn
 
 from labor_jax import models, rng
 from labor_jax.selection import pseudo_labels
+
+_ONCE = {"xla_backend_optimization_level": 0}
+"""For what runs once: an initialisation's many generators take XLA long to make fast."""
 
 
 class Networks(NamedTuple):
@@ -153,7 +157,7 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
     image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
     maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=_ONCE)
     def init() -> tuple[Any, Any, Any]:
         keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
         segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
@@ -191,16 +195,20 @@ def start_selector(
     """
     networks = make_networks(config, num_classes, axis_name=None)
     image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
-    fresh = jax.jit(lambda key: networks.selector.init(key, image, train=False))(
-        rng.key(config.seed, "selector", stage)
-    )
-    variables = models.selector_from_segmenter(state.segmenter.variables, fresh)
+
+    @functools.partial(jax.jit, compiler_options=_ONCE)
+    def fresh_heads(key: jax.Array) -> dict[str, Any]:
+        params = networks.selector.init(key, image, train=False)["params"]
+        return {"c1": params["c1"], "c2": params["c2"]}  # so the backbone is never made
+
+    heads = fresh_heads(rng.key(config.seed, "selector", stage))
+    variables = models.selector_from_segmenter(state.segmenter.variables, {"params": heads})
     params = variables["params"]
     if config.selector.init == "perturbed":
         key = rng.key(config.seed, "perturbation", stage)
         params = params | {"c2": _perturbed(params["c1"], key, config.selector.noise)}
     elif config.selector.init == "fresh":
-        params = params | {"c1": fresh["params"]["c1"]}
+        params = params | heads
     variables = variables | {"params": params}
     # A copy: the segmenter's own buffers are donated to the next step.
     variables = jax.tree.map(jnp.copy, variables)
