@@ -87,16 +87,14 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     workdir = pathlib.Path(workdir)
     _check_same_run(config, workdir)
     _check_batch(config)
+    querying.check_beside(config)
     summary = Summary(workdir, config)
     if summary.finished:
         return summary.values
     domains = {
         n: domain.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
     }
-    if domains["source"].read_label is None:
-        raise UserError(
-            f"config.source: {domains['source'].name} has no labels; give config.source.labels"
-        )
+    _check_labels(config, domains)
     files.write_json(workdir / "config.json", config.to_dict())
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
@@ -125,6 +123,17 @@ def _check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) ->
             raise UserError(
                 f"--workdir: {workdir} holds a run with another config: {'; '.join(changed)}; "
                 f"give the same config to go on with it, or another --workdir"
+            )
+
+
+def _check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Domain]) -> None:
+    """Labels are needed of the source, and of the target where the oracle is to answer."""
+    asks = any(querying.asks(config.method, stage) for stage in range(1, config.stages + 1))
+    for name, why in (("source", "to train on"), ("target", "for the oracle to answer from")):
+        if domains[name].read_label is None and (name == "source" or asks):
+            raise UserError(
+                f"config.{name}: {domains[name].name} has no labels {why}; "
+                f"give config.{name}.labels"
             )
 
 
@@ -250,16 +259,23 @@ def _run_phases(this: Run, now: state.State) -> None:
 
 def _adapt(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> state.State:
     """Warm-up, or adaptation with every target label so far."""
-    read = None
-    if phase.stage:
-        answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= phase.stage]
-        journal.write_labels(this.workdir, answers, _sizes(this, phase.stage), this.table)
-        labelled = {a["image"] for a in answers}
-        paths = [
-            journal.labels_path(this.workdir, i) if i in labelled else None for i in this.target.ids
-        ]
-        read = lambda i: paths[i] and images.read_label_png(paths[i])  # noqa: E731
+    read = _label_reader(this, phase.stage) if phase.stage else None
     return _train(this, phase, now, compiled.adapt, read)
+
+
+def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
+    """Derives the labels of all answers up to a stage, and reads them by image number."""
+    answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= stage]
+    journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
+    labelled = {a["image"] for a in answers}
+
+    def read(index: int) -> np.ndarray | None:
+        image = this.target.ids[index]
+        if image not in labelled:
+            return None
+        return images.read_label_png(journal.labels_path(this.workdir, image))
+
+    return read
 
 
 def _fit_selector(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> state.State:
@@ -355,11 +371,6 @@ def _annotate(this: Run, phase: Phase) -> None:
     answered: dict[str, set[tuple]] = {}
     for entry in journal.read(this.workdir, this.table):
         answered.setdefault(entry["query"], set()).add(journal.place(entry))
-    if this.target.read_label is None:
-        raise UserError(
-            f"config.annotator: the oracle answers from labels and {this.target.name} has none; "
-            f"give config.target.labels"
-        )
     index = {image: i for i, image in enumerate(this.target.ids)}
     with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
         for number, query in enumerate(queries, start=1):
@@ -386,6 +397,7 @@ def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -
             f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
         )
     this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
+    write_report(this.workdir, this.target, this.table)
 
 
 def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:

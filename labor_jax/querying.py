@@ -122,14 +122,19 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
 
 
+def check_beside(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError unless the run that `random` is to stand beside has asked all it will."""
+    if config.method != "random" or not config.beside:
+        return
+    for stage in range(1, config.stages + 1):
+        if not q.queries_path(config.beside, stage).exists():
+            raise UserError(
+                f"config.beside: {config.beside!r} has no queries of stage {stage}; "
+                f"give the DIR of a finished labor_ppl or labor_spl run"
+            )
+
+
 def _clicks_beside(directory: str, stage: int) -> dict[str, int]:
     """How many points or segments another run asked of each image at a stage."""
-    if not directory:
-        return {}
-    queries = q.read_queries(directory, stage)
-    if not queries:
-        raise UserError(
-            f"config.beside: {directory!r} has no queries of stage {stage}; "
-            f"give the DIR of a finished labor_ppl or labor_spl run"
-        )
+    queries = q.read_queries(directory, stage) if directory else []
     return {x["image"]: len(x.get("points", x.get("segments"))) for x in queries}

@@ -120,8 +120,9 @@ def cap_segments(
     """A sample of a mask's segments with at most `limit` pixels, balanced over classes [paper: the
     mask; ours: the sample].
 
-    The class with the fewest pixels so far gets its next segment, in seeded order; a segment that
-    does not fit is left out.
+    The class with the fewest pixels so far gets its next segment; a segment that does not fit is
+    left out. The order is drawn with chances in proportion to size, which is how a uniform sample
+    of the mask's pixels would meet the segments: crumbs cost a click each and teach little.
 
     Args:
       segments: [H, W] int32, 0 = outside, segments from 1, each of one selected class.
@@ -137,7 +138,9 @@ def cap_segments(
     number, first = np.unique(segments, return_index=True)
     owner = selected.ravel()[first[number > 0]]
     waiting: dict[int, list[int]] = {}
-    for segment in random.permutation(len(sizes)):
+    # Efraimidis and Spirakis (2006): sorting these keys is a weighted sample without replacement.
+    keys = random.random(len(sizes)) ** (1 / sizes)
+    for segment in np.argsort(keys, kind="stable"):  # taken from the end
         waiting.setdefault(int(owner[segment]), []).append(int(segment))
     taken = dict.fromkeys(sorted(waiting), 0)
     keep = np.zeros(len(sizes) + 1, np.int32)
