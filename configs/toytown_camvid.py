@@ -32,10 +32,11 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.optimizer.weight_decay = 0.0
     c.selector.optimizer = "adam"
     c.selector.learning_rate = 1e-5
-    c.selector.head_factor = 3.0
+    c.selector.head_factor = 10.0
     c.selector.steps = 30
     c.adversarial.aux = 0.0
     c.adversarial.width = 16
+    c.spl.cell = 32
     c.ppl.points_per_class = 2
     c.ppl.radius = 8
     if variant == "large":

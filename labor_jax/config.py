@@ -103,6 +103,9 @@ def default_config() -> ml_collections.ConfigDict:
     c.selector.pseudo_beta = 0.9
     c.selector.pseudo_gamma = 8.0
 
+    c.spl = ml_collections.ConfigDict()
+    c.spl.cell = 16  # pixels of the label: segments are cut along a grid of this
+
     c.ppl = ml_collections.ConfigDict()
     c.ppl.points_per_class = 1  # a stage
     c.ppl.distance = "cosine"  # cosine | l2
@@ -158,7 +161,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         if (value := lookup(config, key)) not in allowed:
             raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
     at_least_one = ("batch_size", "warmup_steps", "adapt_steps", "selector.steps", "input.threads")
-    at_least_one += ("eval_batch_size", "checkpoint_every", "log_every", "ppl.points_per_class")
+    at_least_one += (
+        "eval_batch_size",
+        "checkpoint_every",
+        "log_every",
+        "ppl.points_per_class",
+        "spl.cell",
+    )
     for key in at_least_one:
         if lookup(config, key) < 1:
             raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")

@@ -168,7 +168,17 @@ def _starting_state(
         other.close()
 
 
-AFTER_WARMUP = ("method", "beside", "selector", "ppl", "budget", "annotator", "val", "previews")
+AFTER_WARMUP = (
+    "method",
+    "beside",
+    "selector",
+    "spl",
+    "ppl",
+    "budget",
+    "annotator",
+    "val",
+    "previews",
+)
 """Keys that make no difference until warm-up is over, but for `source_only`."""
 
 

@@ -86,7 +86,7 @@ def _query(
         used = sum(len(q.asked_pixels(b)) for b in before)
         total = int(config.budget.max_fraction * size[0] * size[1])
         limit = q.stage_allowance(total, used, stage, config.stages)
-        segments = q.components(answer["selected"], answer["mask"] & ~asked)
+        segments = q.cut_segments(answer["mask"] & ~asked, config.spl.cell)
         return q.segment_query(
             image, stage, size, q.cap_segments(segments, answer["selected"], limit, random)
         )

@@ -95,6 +95,35 @@ def components(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return regions
 
 
+def cut_segments(mask: np.ndarray, cell: int) -> np.ndarray:
+    """The mask's connected components, cut along a grid [ours].
+
+    A mask of disagreement is one net along all boundaries: uncut, it could be asked only whole.
+
+    Args:
+      mask: [H, W] bool.
+      cell: pixels of the grid; no segment is wider or higher.
+    Returns:
+      [H, W] int32, 0 outside the mask, segments from 1.
+    """
+    rows, columns = (np.arange(n) // cell % 2 for n in mask.shape)
+    # Cells of one colour touch no other of it, so four colours cut along every line.
+    return components((2 * rows[:, None] + columns).astype(np.uint8), mask)
+
+
+def majority(segments: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """The class that most pixels of each segment have: [segments] int64.
+
+    Args:
+      segments: [H, W] int32, 0 = outside, segments from 1.
+      selected: [H, W] uint8.
+    """
+    classes = int(selected.max()) + 1
+    pairs = segments.astype(np.int64) * classes + selected
+    counts = np.bincount(pairs.ravel(), minlength=(int(segments.max()) + 1) * classes)
+    return counts.reshape(-1, classes)[1:].argmax(1)
+
+
 def stage_allowance(total: int, used: int, stage: int, stages: int) -> int:
     """What an image may still be asked at a stage: an even share, unused shares carried on."""
     return max(0, total * stage // stages - used)
@@ -125,7 +154,7 @@ def cap_segments(
     of the mask's pixels would meet the segments: crumbs cost a click each and teach little.
 
     Args:
-      segments: [H, W] int32, 0 = outside, segments from 1, each of one selected class.
+      segments: [H, W] int32, 0 = outside, segments from 1.
       selected: [H, W] uint8, the class that the selector sees at each pixel.
       limit: pixels.
       random: decides the order.
@@ -135,8 +164,7 @@ def cap_segments(
     sizes = np.bincount(segments.ravel())[1:]
     if sizes.sum() <= limit:
         return segments
-    number, first = np.unique(segments, return_index=True)
-    owner = selected.ravel()[first[number > 0]]
+    owner = majority(segments, selected)
     waiting: dict[int, list[int]] = {}
     # Efraimidis and Spirakis (2006): sorting these keys is a weighted sample without replacement.
     keys = random.random(len(sizes)) ** (1 / sizes)

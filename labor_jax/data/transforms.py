@@ -69,7 +69,8 @@ def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     columns = ((np.arange(width) + 0.5) * w / width).astype(int)
     out = label[rows[:, None], columns]
     y, x = np.nonzero(label != IGNORE)
-    cell_y, cell_x = (y * height) // h, (x * width) // w
+    # A pixel belongs to the cell that its centre falls into.
+    cell_y, cell_x = ((2 * y + 1) * height) // (2 * h), ((2 * x + 1) * width) // (2 * w)
     empty = out[cell_y, cell_x] == IGNORE
     if not empty.any():
         return out
