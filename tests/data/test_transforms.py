@@ -1,5 +1,7 @@
 """Windows, flips and resizing: what happens to an image happens to its label."""
 
+import itertools
+
 import ml_collections
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labor_jax.data import transforms
-from labor_jax.data.transforms import Window
 
 SIDES = st.integers(1, 12)
 
@@ -44,20 +45,15 @@ def test_every_place_of_a_window_occurs():
     assert {w.left for w in windows} == {0, 1, 2, 3}
 
 
-@given(
-    hnp.arrays(np.uint8, st.tuples(SIDES, SIDES)),
-    st.integers(-4, 4),
-    st.integers(-4, 4),
-    SIDES,
-    SIDES,
-)
-def test_what_lies_outside_the_image_is_filled(array, top, left, height, width):
-    window = Window(top, left, height, width)
+@given(hnp.arrays(np.uint8, st.tuples(SIDES, SIDES)), st.floats(0.3, 3), st.integers(0, 99))
+def test_what_lies_outside_the_image_is_filled(array, zoom, seed):
+    window = transforms.random_window(np.random.default_rng(seed), array.shape, (zoom, zoom))
     out = transforms.cut(array, window, fill=255)
-    assert out.shape == (height, width)
-    for y, x in np.ndindex(height, width):
-        inside = 0 <= y + top < array.shape[0] and 0 <= x + left < array.shape[1]
-        assert out[y, x] == (array[y + top, x + left] if inside else 255)
+    assert out.shape == (window.height, window.width)
+    for y, x in np.ndindex(out.shape):
+        row, column = y + window.top, x + window.left
+        inside = 0 <= row < array.shape[0] and 0 <= column < array.shape[1]
+        assert out[y, x] == (array[row, column] if inside else 255)
 
 
 def test_zooming_out_surrounds_the_image_with_black_and_the_label_with_void():
@@ -72,28 +68,24 @@ def test_zooming_out_surrounds_the_image_with_black_and_the_label_with_void():
 # ------------------------------------------------------------------------------------- resizing
 
 
-def spread(label, size):
-    """A label as a picture: each class a grey of its own, void 0."""
-    return np.repeat(np.where(label == 255, 0, 20 + 40 * label)[..., None], 3, 2).astype(np.uint8)
+def spread(label):
+    """A label as a picture: each class a grey of its own, void black."""
+    grey = np.where(label == 255, 0, 20 + 40 * label)
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
 
 
-@given(st.integers(0, 10**6), st.sampled_from([0.5, 1.0, 1.7]), st.booleans())
-def test_labels_stay_aligned_with_their_image(seed, zoom, flip):
+@given(st.integers(0, 10**6), st.sampled_from([0.5, 1.0, 1.7]))
+def test_labels_stay_aligned_with_their_image(seed, zoom):
     draw = np.random.default_rng(seed)
     label = np.kron(draw.integers(0, 5, (3, 4)), np.ones((8, 8), int)).astype(np.uint8)
-    view = transforms.augment(
-        draw, spread(label, None), label, make_config((48, 64), scale=(zoom, zoom), flip=flip)
-    )
-    expected = spread(view["label"], None)[..., 0].astype(int)
-    # Bilinear resizing blurs edges of the image; inside a class the two must agree.
-    differs = abs(view["image"][..., 0].astype(int) - expected) > 2
-    assert differs.mean() < 0.35
-    inside = np.ones(expected.shape, bool)
-    for axis in (0, 1):
-        for shift in (-3, 3):
-            inside &= np.roll(expected, shift, axis) == expected
+    config = make_config((48, 64), scale=(zoom, zoom), flip=True)
+    view = transforms.augment(draw, spread(label), label, config)
+    expected = spread(view["label"])[..., 0]
+    inside = np.ones(expected.shape, bool)  # away from edges, which bilinear resizing blurs
+    for shift in itertools.product(range(-4, 5), repeat=2):
+        inside &= np.roll(expected, shift, (0, 1)) == expected
     assert inside.any()
-    assert not differs[inside][:].any() or differs[inside].mean() < 0.02
+    np.testing.assert_array_equal(view["image"][..., 0][inside], expected[inside])
 
 
 @given(hnp.arrays(np.uint8, st.tuples(SIDES, SIDES)), SIDES, SIDES)
@@ -153,14 +145,14 @@ def test_half_of_the_views_are_flipped_with_their_labels():
     for seed in range(100):
         view = transforms.augment(
             np.random.default_rng(seed),
-            spread(label % 5, None),
+            spread(label % 5),
             label,
             make_config((3, 4), flip=True),
         )
         turned = not np.array_equal(view["label"], label)
         flipped += turned
         np.testing.assert_array_equal(view["label"], label[:, ::-1] if turned else label)
-        np.testing.assert_array_equal(view["image"], spread(view["label"] % 5, None))
+        np.testing.assert_array_equal(view["image"], spread(view["label"] % 5))
     assert 30 < flipped < 70
 
 
