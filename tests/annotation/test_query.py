@@ -89,6 +89,26 @@ def test_components_are_the_connected_regions_of_one_value(values, mask):
     assert sorted(set(ours[mask].tolist())) == list(range(1, ours.max() + 1))
 
 
+@given(MASK, st.integers(1, 7))
+def test_cut_segments_are_the_connected_regions_within_each_cell_of_a_grid(mask, cell):
+    ours = q.cut_segments(mask, cell)
+    cells = np.add.outer(100 * (np.arange(SIZE[0]) // cell), np.arange(SIZE[1]) // cell)
+    walked = flood(cells, mask)
+    pairs = set(zip(ours.ravel().tolist(), walked.ravel().tolist(), strict=True))
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+    np.testing.assert_array_equal(ours > 0, mask)
+
+
+@given(VALUES, MASK)
+def test_a_segments_majority_is_its_most_frequent_class(selected, mask):
+    segments = q.cut_segments(mask, 3)
+    found = q.majority(segments, selected)
+    assert len(found) == segments.max()
+    for number, most in enumerate(found, start=1):
+        counts = np.bincount(selected[segments == number])
+        assert counts[most] == counts.max()
+
+
 # -------------------------------------------------------------------------------------- budgets
 
 
@@ -132,9 +152,9 @@ def test_points_are_capped_with_every_class_served_before_a_second_of_any(found,
             assert served.max() <= served[k] + 1
 
 
-@given(VALUES, MASK, st.integers(0, 30), st.integers(0, 3))
-def test_segments_are_capped_whole_and_in_seeded_order(selected, mask, limit, seed):
-    segments = q.components(selected, mask)
+@given(VALUES, MASK, st.integers(1, 6), st.integers(0, 30), st.integers(0, 3))
+def test_segments_are_capped_whole_and_in_seeded_order(selected, mask, cell, limit, seed):
+    segments = q.cut_segments(mask, cell)
 
     def cap():
         return q.cap_segments(segments, selected, limit, np.random.default_rng(seed))
@@ -178,6 +198,24 @@ def test_another_seed_keeps_other_segments():
         q.cap_segments(segments, selected, 15, np.random.default_rng(seed)) > 0 for seed in (0, 1)
     )
     assert (first != second).any()
+
+
+def test_large_segments_are_met_before_crumbs():
+    # Ten blocks of 9 pixels and ninety of 1, apart from one another; room for half of the blocks.
+    mask = np.zeros((40, 40), bool)
+    mask[1::4, 2::4] = True
+    for row in range(0, 40, 4):
+        mask[row : row + 3, 1:4] = True
+    segments = q.cut_segments(mask, 4)
+    assert sorted(np.bincount(segments.ravel())[1:]) == [1] * 90 + [9] * 10
+    large = []
+    for seed in range(20):
+        kept = q.cap_segments(
+            segments, np.zeros(mask.shape, np.uint8), 45, np.random.default_rng(seed)
+        )
+        large.append((np.bincount(kept.ravel())[1:] == 9).sum())
+    # A sample of pixels would have half of its pixels in each kind; one of segments, a tenth.
+    assert 1.5 < np.mean(large) < 4
 
 
 # ---------------------------------------------------------------------------------------- files

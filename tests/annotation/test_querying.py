@@ -65,7 +65,7 @@ def make_config(method, **values):
     c = config_lib.default_config()
     c.method, c.stages = method, STAGES
     c.input.size, c.eval_batch_size = (32, 32), 2
-    c.ppl.radius = 1
+    c.ppl.radius, c.spl.cell = 1, 4
     c.update_from_flattened_dict(values)
     return c
 
