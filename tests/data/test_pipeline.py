@@ -1,0 +1,167 @@
+"""Batches are functions of (seed, step), and no label is read that nobody gave."""
+
+import itertools
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from labor_jax.data import pipeline
+from labor_jax.data.domain import Domain
+from labor_jax.errors import UserError
+
+COUNT, SIZE = 6, (8, 10)
+
+
+def config(**values) -> ml_collections.ConfigDict:
+    size = {"size": SIZE, "scale": (0.8, 1.6), "flip": True, "jitter": 0.2, "threads": 2}
+    return ml_collections.ConfigDict({"seed": 0, "batch_size": 4, "input": size} | values)
+
+
+def plain(**values) -> ml_collections.ConfigDict:
+    """Without augmentation: an image's number can be read off its pixels."""
+    c = config(**values)
+    c.input.update({"scale": (1.0, 1.0), "flip": False, "jitter": 0.0})
+    return c
+
+
+def refuse(index):
+    raise AssertionError(f"the label of image {index} was read")
+
+
+def make_domain(read_label=refuse, size=SIZE):
+    def read_image(index):
+        draw = np.random.default_rng(index)
+        image = draw.integers(0, 255, (*size, 3)).astype(np.uint8)
+        image[0, 0] = index
+        return image
+
+    return Domain("streets", tuple(map(str, range(COUNT))), read_image, read_label)
+
+
+def label(index):
+    return np.full(SIZE, index, np.uint8)
+
+
+def batches(c, first, last, read_target_label=None, source=None):
+    source = source or make_domain(label)
+    with pipeline.batches(source, make_domain(), read_target_label, c, first, last) as stream:
+        return list(stream)
+
+
+def equal(one, other):
+    return jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+def numbers(batch):
+    return batch["image"][:, 0, 0, 0].tolist()
+
+
+def test_a_batch_has_the_size_and_types_that_the_steps_want():
+    (batch,) = batches(config(), 0, 1)
+    for name in ("source", "target"):
+        assert batch[name]["image"].shape == (4, *SIZE, 3)
+        assert batch[name]["label"].shape == (4, *SIZE)
+        assert batch[name]["image"].dtype == batch[name]["label"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_starting_at_a_step_gives_the_batches_of_running_through(first):
+    through = batches(config(), 0, 9)
+    assert len(through) == 9
+    assert equal(batches(config(), first, 9), through[first:])
+
+
+def test_the_number_of_threads_changes_nothing():
+    c = config()
+    c.input.threads = 1
+    assert equal(batches(c, 0, 6), batches(config(), 0, 6))
+
+
+def test_another_seed_gives_other_batches():
+    assert not equal(batches(config(), 0, 2), batches(config(seed=1), 0, 2))
+
+
+def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
+    seen = [n for batch in batches(plain(batch_size=3), 0, 8) for n in numbers(batch["source"])]
+    epochs = [seen[start : start + COUNT] for start in range(0, len(seen), COUNT)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(COUNT))] * 4
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_source_and_target_are_shuffled_apart():
+    batch = batches(plain(batch_size=6), 0, 3)
+    assert [numbers(b["source"]) for b in batch] != [numbers(b["target"]) for b in batch]
+
+
+def test_an_image_looks_otherwise_each_time_it_comes():
+    first, second = (
+        # The source's label is its number, and 255 where zooming out padded it.
+        {int(one.min()): image for one, image in zip(b["label"], b["image"], strict=True)}
+        for b in (batch["source"] for batch in batches(config(batch_size=COUNT), 0, 2))
+    )
+    assert first.keys() == second.keys() == set(range(COUNT))
+    assert all((first[number] != second[number]).any() for number in first)
+
+
+def test_labels_belong_to_their_images():
+    for batch in batches(plain(), 0, 4, read_target_label=lambda i: label(i + 10)):
+        assert batch["source"]["label"][:, 3, 3].tolist() == numbers(batch["source"])
+        assert (batch["target"]["label"][:, 3, 3] - 10).tolist() == numbers(batch["target"])
+
+
+def test_without_answers_no_target_label_is_read_and_all_are_255():
+    # make_domain() refuses to read labels, and the target is made by it.
+    for batch in batches(config(), 0, 3):
+        assert (batch["target"]["label"] == 255).all()
+        assert (batch["source"]["label"] != 255).any()
+
+
+def test_an_image_without_an_answer_is_255_beside_others_that_have_one():
+    read = lambda i: label(i) if i % 2 else None  # noqa: E731
+    for batch in batches(plain(), 0, 3, read_target_label=read):
+        for number, got in zip(numbers(batch["target"]), batch["target"]["label"], strict=True):
+            assert (got == (number if number % 2 else 255)).all()
+
+
+def test_processes_share_the_images_out(monkeypatch):
+    whole = [numbers(batch["source"]) for batch in batches(plain(), 0, 3)]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    parts = []
+    for index in (0, 1):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        parts.append([numbers(batch["source"]) for batch in batches(plain(), 0, 3)])
+    assert all(len(batch) == 2 for part in parts for batch in part)
+    for step in range(3):
+        both = zip(*(part[step] for part in parts), strict=True)
+        assert list(itertools.chain(*both)) == whole[step]
+
+
+def test_a_broken_file_is_told_as_it_is_from_a_thread():
+    def broken(index):
+        raise UserError("streets/a.png: unreadable label; replace or remove it")
+
+    with pytest.raises(UserError) as error:
+        batches(config(), 0, 2, source=make_domain(broken))
+    assert str(error.value) == "streets/a.png: unreadable label; replace or remove it"
+
+
+# ----------------------------------------------------------------------------------- inference
+
+
+def test_inference_goes_through_all_images_once_in_order():
+    found = list(pipeline.inference_batches(make_domain(), SIZE, 4))
+    assert [indices for indices, _, _ in found] == [[0, 1, 2, 3], [4, 5]]
+    for indices, size, images in found:
+        assert size == SIZE and images.shape == (len(indices), *SIZE, 3)
+        assert images[:, 0, 0, 0].tolist() == indices
+
+
+def test_a_batch_for_inference_has_one_native_size():
+    sizes = [(8, 10), (8, 10), (16, 20), (8, 10)]
+    domain = Domain("x", tuple("abcd"), lambda i: np.full((*sizes[i], 3), i, np.uint8), None)
+    found = list(pipeline.inference_batches(domain, (8, 10), 4))
+    assert [indices for indices, _, _ in found] == [[0, 1], [2], [3]]
+    assert [size for _, size, _ in found] == [(8, 10), (16, 20), (8, 10)]
+    assert all(images.shape[1:] == (8, 10, 3) for _, _, images in found)
