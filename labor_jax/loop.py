@@ -245,6 +245,7 @@ def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
 def _run_phases(this: Run, now: state.State) -> None:
     compiled = _compile(this.config, len(this.table))
     resumed = int(now.step)
+    _check_history(this, resumed)
     for phase in phases(this.config):
         if phase.last < resumed or (phase.first < phase.last == resumed):
             continue
@@ -262,6 +263,25 @@ def _run_phases(this: Run, now: state.State) -> None:
     _preview_all(this, "final", now, compiled)
     this.summary.finish()
     write_report(this.workdir, this.target, this.table)
+
+
+def _check_history(this: Run, resumed: int) -> None:
+    """What was asked and answered before the step that a run resumes at must still be there."""
+    answered = {(a["query"], a["piece"]) for a in journal.read(this.workdir, this.table)}
+    for phase in phases(this.config):
+        if phase.name != "query" or phase.last >= resumed:
+            continue
+        path = q.queries_path(this.workdir, phase.stage)
+        missing = path if not path.exists() else None
+        for query in q.read_queries(this.workdir, phase.stage):
+            pieces = range(len(query.get("points", query.get("segments"))))
+            if any((query["id"], piece) not in answered for piece in pieces):
+                missing = journal.path(this.workdir)
+        if missing:
+            raise UserError(
+                f"{missing}: stage {phase.stage} was learnt from more than is there; "
+                f"restore the file from a copy, or start in another --workdir"
+            )
 
 
 # ----------------------------------------------------------------------------- training phases
