@@ -12,11 +12,12 @@ simulated annotator alone, and not at all with `--config.method=uda`. `:quick` i
 
 import ml_collections
 
-from labor_jax.config import default_config
+from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """Sizes and steps for one GPU, or `quick`."""
+    check_variant(variant, "quick")
     c = default_config()
     c.method = "labor_ppl"
     c.source.domain = c.target.domain = c.val.domain = "folder"
@@ -30,7 +31,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         (220, 20, 60),
         (0, 0, 142),
     )
-    c.classes.values = (0, 1, 2, 3, 4, 5)  # what the label maps hold for each
+    c.classes.label_values = (0, 1, 2, 3, 4, 5)  # what the label maps hold for each
     c.classes.void_values = (6,)
     c.input.size = (360, 640)
     c.model.backbone = "resnet50"

@@ -7,11 +7,12 @@ Nothing to download: both domains are drawn here. `:quick` shrinks it to seconds
 
 import ml_collections
 
-from labor_jax.config import default_config
+from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The toytown demo, or `quick`."""
+    check_variant(variant, "quick")
     c = default_config()
     c.method = "labor_spl"
     for part in (c.source, c.target, c.val):

@@ -11,11 +11,12 @@ nothing behind it starts from scratch. Two CPU cores need about ten minutes for 
 
 import ml_collections
 
-from labor_jax.config import default_config
+from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The default for a CPU, `large` or `quick`."""
+    check_variant(variant, "quick", "large")
     c = default_config()
     c.method = "labor_spl"
     c.source.domain = "toytown/240x180"

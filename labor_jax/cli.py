@@ -21,12 +21,12 @@ def _parse(argv: list[str]) -> list[str]:
         near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
         hint = f"did you mean --{near[0]}?" if near else "--help lists those there are"
         raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        # ml_collections raises the last four for a key or value that does not fit the config.
-        text = str(error).strip("'\"").splitlines()
-        raise errors.UserError(" ".join(line.strip() for line in text if line.strip())) from None
-    except OSError as error:
-        raise errors.UserError(f"--config: cannot read {error.filename!r}; give a file") from None
+    except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        # ml_collections raises the last five for a key or value that does not fit the config.
+        text = str(error.args[0] if error.args else error).splitlines()
+        line = "; ".join(line.strip() for line in text if line.strip())
+        unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
+        raise errors.UserError(f"{unknown}{line}") from None
     if extra := rest[1:]:
         raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
     return rest

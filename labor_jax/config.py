@@ -29,7 +29,7 @@ def default_config() -> ml_collections.ConfigDict:
     c.classes.table = "camvid"  # camvid | cityscapes | "" to give the rest
     c.classes.names = ()
     c.classes.palette = ()  # one (red, green, blue) a class
-    c.classes.values = ()  # raw label value of each class; () = its position
+    c.classes.label_values = ()  # raw label value of each class; () = its position
     c.classes.void_values = ()  # raw label values of no class; 255 always is
 
     def domain(split: str) -> ml_collections.ConfigDict:
@@ -126,17 +126,33 @@ NOT_THE_RUN = ("data_dir", "parallel", "checkpoint_every", "log_every", "warmup_
 """Keys that say how a run is done and not what it computes: they may change on resume."""
 
 
-def load(path: str) -> ml_collections.ConfigDict:
-    """The config of `configs/NAME.py` or `configs/NAME.py:VARIANT`."""
-    file, _, variant = path.partition(":")
-    if not pathlib.Path(file).is_file():
+def check_variant(variant: str, *known: str) -> None:
+    """Raises UserError unless a config file has the VARIANT of `--config=NAME.py:VARIANT`."""
+    if variant and variant not in known:
         raise UserError(
-            f"--config: no file {file!r}; configs/ holds those that come with labor_jax"
+            f"--config: no variant {variant!r}; there is {', '.join(f':{name}' for name in known)}"
         )
+
+
+def load(path: str) -> ml_collections.ConfigDict:
+    """The config of `configs/NAME.py` or `configs/NAME.py:VARIANT`.
+
+    Raises:
+      UserError: no such file or variant.
+    """
+    file, _, variant = path.partition(":")
+    check_file(path)
     spec = importlib.util.spec_from_file_location("labor_jax_config", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(variant)
+
+
+def check_file(path: str) -> None:
+    """Raises UserError unless the file of `--config=NAME.py[:VARIANT]` is there."""
+    file = path.partition(":")[0]
+    if not pathlib.Path(file).is_file():
+        raise UserError(f"--config: there is no file {file!r}; the configs directory has some")
 
 
 def check(config: ml_collections.ConfigDict) -> None:

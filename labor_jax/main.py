@@ -7,13 +7,14 @@ python -m labor_jax.main --config=configs/toytown.py:quick --workdir=runs/q --co
 from absl import flags, logging
 from ml_collections import config_flags
 
-from labor_jax import cli
+from labor_jax import cli, config
 
 
 def main() -> None:
     """Runs the config in the workdir and prints its table."""
     from labor_jax import cache, loop, summary  # after the flags: a mistyped one is told at once
 
+    config.check_file(config_flags.get_config_filename(flags.FLAGS["config"]))
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
     cache.enable()
     values = loop.run(_CONFIG.value, flags.FLAGS.workdir)

@@ -144,7 +144,7 @@ def table_from_config(classes: Any) -> ClassTable:
     return ClassTable(
         names=tuple(classes.names),
         palette=tuple(tuple(int(v) for v in color) for color in classes.palette),
-        values=tuple(int(v) for v in classes.values),
+        values=tuple(int(v) for v in classes.label_values),
         void_values=tuple(int(v) for v in classes.void_values),
     )
 
@@ -169,7 +169,7 @@ def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
         stray = np.unique(raw[encoded < 0])[:5].tolist()
         raise UserError(
             f"{where}: label value {', '.join(map(str, stray))} is not in the class table; "
-            f"add it to config.classes.values or config.classes.void_values"
+            f"add it to config.classes.label_values or config.classes.void_values"
         )
     return encoded.astype(np.uint8)
 
