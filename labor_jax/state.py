@@ -158,8 +158,7 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
     maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
 
     @functools.partial(jax.jit, compiler_options=_ONCE)
-    def init() -> tuple[Any, Any, Any]:
-        keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
+    def init(keys: dict[str, jax.Array]) -> tuple[Any, Any, Any]:
         segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
         discriminators = {
             name: networks.discriminator.init(keys[name], maps)["params"]
@@ -168,7 +167,8 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
         selector = networks.selector.init(keys["selector"], image, train=False)
         return segmenter, discriminators, selector
 
-    segmenter, discriminators, selector = init()
+    keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
+    segmenter, discriminators, selector = init(keys)
     if config.model.weights:
         loaded = models.load_backbone(
             config.model.weights, config.model.backbone, segmenter["params"]

@@ -72,7 +72,7 @@ def test_the_step_moves_what_is_compared(stepped, name):
     for part in ("params", "batch_stats", "opt_state"):
         old, new = (jax.tree.leaves(getattr(getattr(s, which), part)) for s in (before, after))
         moved = [abs(a - b).max() > 1e-4 for a, b in zip(old, new, strict=True)]
-        assert np.mean(moved) > 0.9, part
+        assert np.mean(moved) > 0.7, part
     assert all(value > 1e-3 for value in metrics.values())
 
 

@@ -22,7 +22,8 @@ def make_config(**values: Any) -> ml_collections.ConfigDict:
     c.model.width, c.model.dilations = 0.125, (1,)
     c.adversarial.width = 4
     c.adversarial.main, c.adversarial.aux = 0.1, 0.02
-    c.optimizer.learning_rate = c.selector.learning_rate = 1e-2
+    c.optimizer.learning_rate = c.selector.learning_rate = 2e-3
+    c.optimizer.head_factor = c.selector.head_factor = 3.0
     c.stages, c.warmup_steps, c.adapt_steps, c.selector.steps = 2, 10, 10, 10
     c.selector.discrepancy_start = 0.5
     c.update_from_flattened_dict(values)
