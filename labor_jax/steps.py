@@ -303,12 +303,19 @@ def query(
       size: (H, W) of the labels.
     Returns:
       "mask": [B, H, W] bool, equation 4; "selected": [B, H, W] uint8, argmax of the heads' mean;
-      "predicted": [B, H, W] uint8, the segmenter's classes; "points": [B, C, N, 2] int32
-      (row, column) and "found": [B, C, N] bool, PPL's.
+      "predicted": [B, H, W] uint8, the segmenter's classes; and for PPL "points":
+      [B, C, N, 2] int32 (row, column) and "found": [B, C, N] bool.
     """
     out = networks.selector.apply(state.selector.variables, batch["image"], train=False)
     c1, c2 = upsample(out["c1"], size), upsample(out["c2"], size)
     mask, probs = inconsistency_mask(c1, c2), mean_probability(c1, c2)
+    answer = {
+        "mask": mask,
+        "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
+        "predicted": predict(state.segmenter, batch["image"], networks=networks, size=size),
+    }
+    if config.method != "labor_ppl":
+        return answer
     points, found = representative_points(
         probs,
         mask,
@@ -317,10 +324,4 @@ def query(
         radius=config.ppl.radius,
         distance=config.ppl.distance,
     )
-    return {
-        "mask": mask,
-        "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
-        "predicted": predict(state.segmenter, batch["image"], networks=networks, size=size),
-        "points": points,
-        "found": found,
-    }
+    return answer | {"points": points, "found": found}
