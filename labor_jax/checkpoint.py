@@ -20,19 +20,22 @@ class Checkpoints:
     Args:
       workdir: the run's DIR; they are in DIR/checkpoints.
       table: goes with every checkpoint, so that none is read with another one.
-      keep: a step whose checkpoint is never deleted, besides the newest two.
+      keep: a step whose checkpoint is never deleted, besides the newest two; None to read only,
+        which leaves alone what a run may be saving at this moment.
     """
 
-    def __init__(self, workdir: str | os.PathLike, table: ClassTable, keep: int) -> None:
+    def __init__(
+        self, workdir: str | os.PathLike, table: ClassTable, keep: int | None = None
+    ) -> None:
         policies = ocp.training.preservation_policies
         self._table = table
         self._pending: Any = None
         self._checkpointer = ocp.training.Checkpointer(
             pathlib.Path(workdir, "checkpoints").absolute(),
             preservation_policy=policies.AnyPreservationPolicy(
-                [policies.LatestN(2), policies.CustomSteps([keep])]
+                [policies.LatestN(2), policies.CustomSteps([] if keep is None else [keep])]
             ),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=keep is not None,
         )
 
     @property

@@ -32,7 +32,7 @@ from labor_jax.errors import Stopped, UserError
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor
 from labor_jax.report import write_report
-from labor_jax.restore import make_predict
+from labor_jax.restore import make_predict, read_config
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -95,11 +95,11 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         n: domain.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
     }
     _check_labels(config, domains)
-    files.write_json(workdir / "config.json", config.to_dict())
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
         now = _starting_state(config, table, checkpoints)
+        files.write_json(workdir / "config.json", config.to_dict())
         with Monitor(workdir, int(now.step)) as monitor:
             this = Run(
                 config,
@@ -118,7 +118,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
 
 def _check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     if (workdir / "config.json").exists():
-        changed = config_lib.differences(files.read_json(workdir / "config.json"), config)
+        changed = config_lib.differences(read_config(workdir), config)
         if changed:
             raise UserError(
                 f"--workdir: {workdir} holds a run with another config: {'; '.join(changed)}; "
@@ -156,7 +156,7 @@ def _starting_state(
     if not config.warmup_from:
         return start
     _check_same_warmup(config)
-    other = Checkpoints(config.warmup_from, table, keep=config.warmup_steps)
+    other = Checkpoints(config.warmup_from, table)
     try:
         if config.warmup_steps not in other.steps:
             raise UserError(
@@ -186,13 +186,14 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
     path = pathlib.Path(config.warmup_from, "config.json")
     if not path.exists():
         raise UserError(f"config.warmup_from: no run in {config.warmup_from!r}; give a run's DIR")
-    other = files.read_json(path)
+    other = read_config(config.warmup_from)
     changed = [
         line
         for line in config_lib.differences(other, config)
         if line.split(".")[0].split(" ")[0] not in AFTER_WARMUP
+        or line.startswith("selector.optimizer ")  # its state is in every checkpoint
     ]
-    if "source_only" in (config.method, other["method"]) and config.method != other["method"]:
+    if "source_only" in (config.method, other.method) and config.method != other.method:
         changed.append("method (source_only warms up without the discriminators)")
     if changed:
         raise UserError(

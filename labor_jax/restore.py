@@ -52,7 +52,7 @@ def restore(workdir: str | os.PathLike) -> Run:
     """
     config = read_config(workdir)
     table = labels.table_from_config(config.classes)
-    checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
+    checkpoints = Checkpoints(workdir, table)
     try:
         if checkpoints.latest is None:
             raise UserError(
