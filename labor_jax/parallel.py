@@ -39,7 +39,7 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
       step: sums its gradients and metrics over `axis_name` itself.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state (donated) and a batch of [B, ...] host arrays, B divisible by
+      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays, B divisible by
       `device_count(mode)`.
     """
     if mode == "jit":
@@ -49,17 +49,14 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
         mapped = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None)
         return lambda state, batch: mapped(state, _split(batch, jax.local_device_count()))
     # check_vma=False: with its default the gradients would be multiplied by the device count.
-    mapped = jax.jit(
-        jax.shard_map(
-            step,
-            mesh=_mesh(),
-            in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-            out_specs=PartitionSpec(),
-            check_vma=False,
-        ),
-        donate_argnums=0,
+    sharded = jax.shard_map(
+        step,
+        mesh=_mesh(),
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=PartitionSpec(),
+        check_vma=False,
     )
-    return mapped
+    return jax.jit(sharded, donate_argnums=0)
 
 
 def map_inference(infer: Callable, mode: str) -> Callable[[Any, Any], Any]:

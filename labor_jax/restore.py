@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ml_collections
@@ -13,7 +14,7 @@ from labor_jax import files, parallel, steps
 from labor_jax.checkpoint import Checkpoints, like
 from labor_jax.data import domain, labels
 from labor_jax.errors import UserError
-from labor_jax.state import init_state, make_networks
+from labor_jax.state import Trained, init_state, make_networks
 
 
 class Run(NamedTuple):
@@ -22,7 +23,7 @@ class Run(NamedTuple):
     config: ml_collections.ConfigDict
     table: labels.ClassTable
     step: int
-    predict: "functools.partial[np.ndarray]"
+    predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
     def load_domain(self, which: str) -> domain.Domain:
         """The run's "source", "target" or "val" images."""
@@ -67,16 +68,15 @@ def restore(workdir: str | os.PathLike) -> Run:
     return Run(config, table, step, functools.partial(predict, state.segmenter))
 
 
-def make_predict(config: ml_collections.ConfigDict, num_classes: int):
+def make_predict(
+    config: ml_collections.ConfigDict, num_classes: int
+) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
     """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8`, compiled once a size."""
     networks = make_networks(config, num_classes, axis_name=None)
 
     @functools.cache
-    def mapped(size: tuple[int, int]):
+    def mapped(size: tuple[int, int]) -> Callable:
         infer = functools.partial(steps.predict, networks=networks, size=size)
         return parallel.map_inference(infer, config.parallel)
 
-    def predict(segmenter, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return mapped(tuple(size))(segmenter, images)
-
-    return predict
+    return lambda segmenter, images, size: mapped(tuple(size))(segmenter, images)
