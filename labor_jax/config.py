@@ -220,7 +220,9 @@ def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str
     return items
 
 
-def differences(old: dict, new: dict | ml_collections.ConfigDict) -> list[str]:
+def differences(
+    old: dict | ml_collections.ConfigDict, new: dict | ml_collections.ConfigDict
+) -> list[str]:
     """The dotted keys, with both values, in which `new` is another run than `old`."""
     a, b = flat(old), flat(new)
     return [

@@ -32,7 +32,7 @@ from labor_jax.errors import Stopped, UserError
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor
 from labor_jax.report import write_report
-from labor_jax.restore import make_predict, read_config
+from labor_jax.restore import make_predict, read_config, read_config
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -183,8 +183,7 @@ AFTER_WARMUP = (
 
 
 def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
-    path = pathlib.Path(config.warmup_from, "config.json")
-    if not path.exists():
+    if not pathlib.Path(config.warmup_from, "config.json").exists():
         raise UserError(f"config.warmup_from: no run in {config.warmup_from!r}; give a run's DIR")
     other = read_config(config.warmup_from)
     changed = [

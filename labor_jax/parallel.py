@@ -39,7 +39,8 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
       step: sums its gradients and metrics over `axis_name` itself.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays, B divisible by
+      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays,
+      B divisible by
       `device_count(mode)`.
     """
     if mode == "jit":
