@@ -32,7 +32,7 @@ from labor_jax.errors import Stopped, UserError
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor
 from labor_jax.report import write_report
-from labor_jax.restore import make_predict, read_config, read_config
+from labor_jax.restore import make_predict, read_config
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 

@@ -11,7 +11,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 # Kept between runs and shared with the programs that tests start.
 home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(home, "labor_jax", "tests")))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 sys.path.append(str(HERE / "models"))  # golden.py and filling.py serve more than the networks
 
 import hypothesis  # noqa: E402
