@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
+from clu import parameter_overview
 
 from labor_jax import config as config_lib
 from labor_jax import files, images, metrics, parallel, querying, state, steps
@@ -246,6 +247,7 @@ def _run_phases(this: Run, now: state.State) -> None:
     compiled = _compile(this.config, len(this.table))
     resumed = int(now.step)
     _check_history(this, resumed)
+    _introduce(this, now)
     for phase in phases(this.config):
         if phase.last < resumed or (phase.first < phase.last == resumed):
             continue
@@ -263,6 +265,18 @@ def _run_phases(this: Run, now: state.State) -> None:
     _preview_all(this, "final", now, compiled)
     this.summary.finish()
     write_report(this.workdir, this.target, this.table)
+
+
+def _introduce(this: Run, now: state.State) -> None:
+    """Says what is about to run; every tensor of the segmenter is listed in parameters.txt."""
+    params = now.segmenter.params
+    overview = parameter_overview.get_parameter_overview(params, include_stats=False)
+    files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
+    this.monitor.say(
+        f"{this.config.method} · {this.source.name} → {this.target.name} · segmenter of "
+        f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
+        f"{parallel.device_count(this.config.parallel)} x {jax.devices()[0].device_kind}"
+    )
 
 
 def _check_history(this: Run, resumed: int) -> None:
