@@ -28,6 +28,9 @@ class Checkpoints:
         self, workdir: str | os.PathLike, table: ClassTable, keep: int | None = None
     ) -> None:
         policies = ocp.training.preservation_policies
+        # Every device has the same state. Sharing the writing out slices every array by device,
+        # which takes longer than writing them.
+        saving = ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
         self._table = table
         self._pending: Any = None
         self._checkpointer = ocp.training.Checkpointer(
@@ -36,6 +39,7 @@ class Checkpoints:
                 [policies.LatestN(2), policies.CustomSteps([] if keep is None else [keep])]
             ),
             cleanup_tmp_directories=keep is not None,
+            context=ocp.Context(array_options=ocp.options.ArrayOptions(saving=saving)),
         )
 
     @property

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
@@ -34,11 +36,27 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-@pytest.fixture
-def quick(tiny_dir: str) -> ml_collections.ConfigDict:
-    """A fresh `configs/toytown.py:quick`."""
+@pytest.fixture(scope="session")
+def make_config(tiny_dir: str) -> Callable[..., ml_collections.ConfigDict]:
+    """A method's quick config with some values changed, that saves at the end of phases only."""
     from labor_jax import config
 
-    c = config.load(str(ROOT / "configs" / "toytown.py") + ":quick")
-    c.data_dir = tiny_dir
-    return c
+    def make(method: str, **values: Any) -> ml_collections.ConfigDict:
+        c = config.load(str(ROOT / "configs" / "toytown.py") + ":quick")
+        c.data_dir, c.method, c.checkpoint_every = tiny_dir, method, 100
+        c.update_from_flattened_dict(values)
+        return c
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., ml_collections.ConfigDict]
+) -> pathlib.Path:
+    """The DIR of a finished run of labor_spl; not to be changed."""
+    from labor_jax import loop
+
+    workdir = tmp_path_factory.mktemp("finished")
+    loop.run(make_config("labor_spl"), workdir)
+    return workdir
