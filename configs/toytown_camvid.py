@@ -37,7 +37,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.selector.steps = 30
     c.adversarial.aux = 0.0
     c.adversarial.width = 16
-    c.spl.cell = 32
+    c.spl.cell = 8
     c.ppl.points_per_class = 2
     c.ppl.radius = 8
     if variant == "large":
