@@ -30,7 +30,8 @@ class Checkpoints:
         policies = ocp.training.preservation_policies
         # Every device has the same state. Sharing the writing out slices every array by device,
         # which takes longer than writing them.
-        saving = ocp.options.ArrayOptions.Saving(use_replica_parallel=False)
+        context = ocp.Context()
+        context.array.saving.use_replica_parallel = False
         self._table = table
         self._pending: Any = None
         self._checkpointer = ocp.training.Checkpointer(
@@ -39,7 +40,7 @@ class Checkpoints:
                 [policies.LatestN(2), policies.CustomSteps([] if keep is None else [keep])]
             ),
             cleanup_tmp_directories=keep is not None,
-            context=ocp.Context(array_options=ocp.options.ArrayOptions(saving=saving)),
+            context=context,
         )
 
     @property
@@ -99,11 +100,16 @@ class Checkpoints:
             raise _damaged(path, error) from None
 
     def close(self) -> None:
-        """Waits for what is being saved, and frees Orbax's threads."""
-        try:
-            self.wait()
-        finally:
-            self._checkpointer.close()
+        """Waits for what is being saved, and frees Orbax's threads.
+
+        Raises:
+          UserError: the disk is full; Orbax says so once more than it is asked.
+        """
+        with _full_disk():
+            try:
+                self.wait()
+            finally:
+                self._checkpointer.close()
 
 
 def _damaged(path: Any, error: Exception) -> UserError:
@@ -122,7 +128,7 @@ def _full_disk() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-            if full or "No space left" in str(cause) or "RESOURCE_EXHAUSTED" in str(cause):
+            if full or any(os.strerror(e) in str(cause) for e in (errno.ENOSPC, errno.EDQUOT)):
                 raise UserError(
                     "the disk is full: this checkpoint was not saved, older ones are untouched; "
                     "free some space and run the same command again"

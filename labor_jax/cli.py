@@ -3,14 +3,20 @@
 import difflib
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from labor_jax import errors
 
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags, then runs `main`; errors that a user can cause end in one line."""
-    app.run(lambda _: errors.exit_on_user_error(main)(), flags_parser=_parse)
+
+    def quietly(_: list[str]) -> None:
+        # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
+        logging.set_verbosity(logging.FATAL)
+        errors.exit_on_user_error(main)()
+
+    app.run(quietly, flags_parser=_parse)
 
 
 @errors.exit_on_user_error

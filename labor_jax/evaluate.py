@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from labor_jax import cli, errors, metrics, restore
 from labor_jax.data import pipeline
@@ -53,7 +53,6 @@ def _rounded(value: float) -> float | None:
 
 def main() -> None:
     """Prints the scores of a run."""
-    logging.set_verbosity(logging.WARNING)
     run = restore.restore(flags.FLAGS.workdir)
     split = flags.FLAGS.split
     domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])

@@ -4,7 +4,7 @@ python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
 python -m labor_jax.main --config=configs/toytown.py:quick --workdir=runs/q --config.seed=1
 """
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from labor_jax import cli, config
@@ -15,7 +15,6 @@ def main() -> None:
     from labor_jax import cache, loop, summary  # after the flags: a mistyped one is told at once
 
     config.check_file(config_flags.get_config_filename(flags.FLAGS["config"]))
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
     cache.enable()
     values = loop.run(_CONFIG.value, flags.FLAGS.workdir)
     print(summary.table(values, flags.FLAGS.workdir))

@@ -7,7 +7,7 @@ Writes NAME.png, a palette PNG of train ids as large as the image, and NAME_over
 
 import pathlib
 
-from absl import flags, logging
+from absl import flags
 
 from labor_jax import cli, errors, files, images, restore
 from labor_jax.data import folder, pipeline
@@ -37,7 +37,6 @@ def predict_folder(run: restore.Run, domain: Domain, out: pathlib.Path) -> None:
 
 def main() -> None:
     """Predicts the images of a folder."""
-    logging.set_verbosity(logging.WARNING)
     run = restore.restore(flags.FLAGS.workdir)
     domain = folder.load(flags.FLAGS.images, "", run.table)
     out = pathlib.Path(flags.FLAGS.out)

@@ -6,7 +6,7 @@ python -m labor_jax.prepare_data --dataset=folder --images=photos --labels=maps 
 """
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 
 from labor_jax import cli
 from labor_jax.data import folder, labels
@@ -53,7 +53,6 @@ def open_all(values: flags.FlagValues, table: labels.ClassTable) -> dict[str, Do
 
 def main() -> None:
     """Prepares or checks, then prints counts and shares."""
-    logging.set_verbosity(logging.WARNING)  # TFDS tells of every file
     values = flags.FLAGS
     if values.classes not in labels.TABLES:
         raise UserError(
