@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,7 @@ class Checkpoints:
         with _full_disk():
             self.wait()
             if step not in self.steps:
+                _check_space(self._checkpointer.directory, state)
                 names = {"classes": list(self._table.names)}
                 self._pending = self._checkpointer.save_async(
                     step, state, custom_metadata=names, force=True
@@ -110,6 +112,18 @@ class Checkpoints:
                 self.wait()
             finally:
                 self._checkpointer.close()
+
+
+def _check_space(directory: Any, state: Any) -> None:
+    """Asked first, since Orbax's threads leave tracebacks behind when the disk gets full."""
+    needed = 1.1 * sum(x.nbytes for x in jax.tree.leaves(state))
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise UserError(
+            f"the disk is full: a checkpoint in {directory} may take {needed / 1e6:.1f} MB and "
+            f"{free / 1e6:.1f} MB are free; older ones are untouched; free some space and run the "
+            f"same command again"
+        )
 
 
 def _damaged(path: Any, error: Exception) -> UserError:
