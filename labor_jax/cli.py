@@ -29,7 +29,10 @@ def _parse(argv: list[str]) -> list[str]:
         raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         # ml_collections raises the last five for a key or value that does not fit the config.
-        text = str(error.args[0] if error.args else error).splitlines()
+        detail = error  # an error may be another's only argument, whose text would be quoted
+        while isinstance(detail, Exception) and detail.args:
+            detail = detail.args[0]
+        text = str(detail).splitlines()
         line = "; ".join(line.strip() for line in text if line.strip())
         unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
         raise errors.UserError(f"{unknown}{line}") from None

@@ -176,6 +176,14 @@ def check(config: ml_collections.ConfigDict) -> None:
     for key, allowed in choices.items():
         if (value := lookup(config, key)) not in allowed:
             raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
+    tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
+    tuples += (("model.dilations", None, int), ("selector.pseudo_alpha", None, float))
+    for key, length, kind in tuples:
+        value = lookup(config, key)
+        right = len(value) == length if length else len(value) > 0
+        if not (right and all(type(v) in (int, kind) for v in value)):
+            numbers = f"{length or 'one or more'} {'whole ' if kind is int else ''}numbers"
+            raise UserError(f"config.{key}: {value!r} is not {numbers}")
     at_least_one = ("batch_size", "warmup_steps", "adapt_steps", "selector.steps", "input.threads")
     at_least_one += (
         "eval_batch_size",

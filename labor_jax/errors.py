@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+"""What the system says of a path that a user gave and that cannot be read or written."""
+
 
 class UserError(Exception):
     """The message is one line that names the file or key at fault and how to mend it."""
@@ -40,9 +43,11 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             sys.exit(130)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
             where = f" while writing {error.filename}" if error.filename else ""
-            _exit(f"the disk is full{where}: free some space and run the same command again")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                _exit(f"the disk is full{where}: free some space and run the same command again")
+            if error.errno in UNUSABLE and error.filename:
+                _exit(f"{error.filename}: {error.strerror}; give a place that can be used")
+            raise
 
     return wrapped
