@@ -16,11 +16,9 @@ from typing import Any, Self
 import jax
 import rich.console
 import rich.progress
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
 
 from labor_jax import files
+from labor_jax.events import Events
 
 Metrics = Mapping[str, Any]
 """Scalars by name: floats, or 0-d arrays that are fetched only when shown or recorded."""
@@ -113,12 +111,7 @@ class Monitor:
         # A run killed between recording at a step and saving that step records it once more.
         self._seen = {_identity(json.loads(line)) for line in lines}
         self._metrics = open(path, "a")  # noqa: SIM115 (closed by __exit__)
-        # Not SummaryWriter, in whose thread a full disk would be told by a traceback alone.
-        folder = pathlib.Path(workdir, "tensorboard")
-        folder.mkdir(exist_ok=True)
-        self._tensorboard = EventsWriter(str(folder / "events"), f".{resume_step}")
-        restart = SessionLog(status=SessionLog.START)  # hides what is about to happen again
-        self._tensorboard.write_event(Event(step=resume_step + 1, session_log=restart))
+        self._tensorboard = Events(pathlib.Path(workdir, "tensorboard"), resume_step + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -147,11 +140,7 @@ class Monitor:
         self._metrics.flush()
         for name, value in values.items():
             if value is not None:
-                summary = scalar(f"{phase}/{name}", value)
-                self._tensorboard.write_event(
-                    Event(wall_time=time.time(), step=step, summary=summary)
-                )
-        self._tensorboard.flush()
+                self._tensorboard.scalar(f"{phase}/{name}", value, step)
 
     def say(self, line: str) -> None:
         """Prints a line, above the progress bar if there is one."""

@@ -1,0 +1,114 @@
+"""What the programs import: never TensorFlow or torch, and nothing heavy before it is needed."""
+
+import json
+import os
+import pathlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import labor_jax
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted(m.name for m in pkgutil.walk_packages(labor_jax.__path__, "labor_jax."))
+PROGRAMS = ("main", "evaluate", "predict", "prepare_data")
+HEAVY = ("jax", "flax", "grain", "orbax", "tensorflow_datasets", "matplotlib", "cv2")
+
+
+def imported_by(code: str, **environment: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after running some code."""
+    code += "\nimport json, sys; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    )
+    return set(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def test_neither_tensorflow_nor_torch_is_imported_by_any_module_or_by_reading_data(tiny_dir):
+    code = f"""
+import importlib
+for name in {MODULES}:
+    importlib.import_module(name)
+from labor_jax.config import default_config
+from labor_jax.data import domain, labels, pipeline
+c = default_config()
+for spec in (c.source, c.target):
+    spec.domain = "toytown/tiny"
+source, target = (domain.load(s, {tiny_dir!r}, labels.CAMVID) for s in (c.source, c.target))
+c.input.size, c.batch_size = (32, 32), 2
+with pipeline.batches(source, target, None, c, 0, 1) as batches:
+    next(batches)
+"""
+    found = imported_by(code)
+    assert {"jax", "tensorflow_datasets", "labor_jax"} <= found
+    assert not {"tensorflow", "torch"} & found
+
+
+def test_a_tensorflow_that_is_installed_would_not_be_touched(tmp_path):
+    # Modules of these names that end the program: the report, Orbax and TFDS must not try them.
+    for name in ("tensorflow", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('was imported')\n")
+    code = "import labor_jax.loop, labor_jax.data.builders.prepared, labor_jax.predict"
+    found = imported_by(code, PYTHONPATH=str(tmp_path))
+    assert "jax" in found and not {"tensorflow", "torch"} & found
+
+
+def test_no_source_file_imports_them():
+    for path in (ROOT / "labor_jax").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert not line.strip().startswith(("import tensorflow ", "import torch", "from torch"))
+            assert "import tensorflow as" not in line
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_shows_the_programs_own_flags(name):
+    ended = subprocess.run(
+        [sys.executable, "-m", f"labor_jax.{name}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in ended.stderr
+    flags = {"main": "--config", "prepare_data": "--dataset"}.get(name, "--workdir")
+    assert flags in ended.stdout
+    assert f"python -m labor_jax.{name}" in ended.stdout, "the help begins with how it is called"
+
+
+def test_help_and_a_mistyped_flag_need_nothing_heavy():
+    for argument in ("--help", "--nonsense=1"):
+        code = f"""
+import runpy, sys
+sys.argv = ["labor_jax.main", {argument!r}]
+try:
+    runpy.run_module("labor_jax.main", run_name="__main__")
+except SystemExit:
+    pass
+"""
+        assert not imported_by(code) & set(HEAVY)
+
+
+def test_only_parallel_names_pmap_and_only_checkpoint_imports_orbax():
+    for path in (ROOT / "labor_jax").rglob("*.py"):
+        text = path.read_text()
+        if path.name != "parallel.py":
+            assert "jax.pmap" not in text and "shard_map(" not in text, path
+        if path.name != "checkpoint.py":
+            assert "import orbax" not in text and "from orbax" not in text, path
+
+
+def test_models_losses_and_selection_know_nothing_of_files_runs_or_devices():
+    pure = [ROOT / "labor_jax" / "losses.py", ROOT / "labor_jax" / "metrics.py"]
+    pure += list((ROOT / "labor_jax" / "selection").glob("*.py"))
+    pure += list((ROOT / "labor_jax" / "models").glob("*.py"))
+    for path in pure:
+        for module in ("loop", "state", "steps", "parallel", "config", "checkpoint", "files"):
+            text = path.read_text()
+            assert f"from labor_jax.{module} " not in text, (path, module)
+            assert f"labor_jax import {module}\n" not in text, (path, module)
