@@ -1,6 +1,7 @@
 """How every program reads its flags and ends: a mistake is one line and exit status 2."""
 
 import difflib
+import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -14,6 +15,7 @@ def run(main: Callable[[], None]) -> None:
     def quietly(_: list[str]) -> None:
         # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
         logging.set_verbosity(logging.FATAL)
+        sys.unraisablehook = lambda _: None  # whose threads may outlive their event loop, too
         errors.exit_on_user_error(main)()
 
     app.run(quietly, flags_parser=_parse)

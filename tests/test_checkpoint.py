@@ -91,6 +91,8 @@ def test_a_checkpoint_of_other_classes_is_refused_by_name(tmp_path, checkpoints)
     other.close()
 
 
+# Orbax's threads may outlive their event loop, and say so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["data", "metadata", "other shapes"])
 def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_serves(
     tmp_path, checkpoints, damage

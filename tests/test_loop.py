@@ -70,9 +70,30 @@ def spl(finished) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def ppl(base, make_config, spl) -> pathlib.Path:
-    loop.run(make_config("labor_ppl", warmup_from=str(spl)), base / "ppl")
-    return base / "ppl"
+def watched(base, make_config, spl) -> tuple[pathlib.Path, set[str]]:
+    """The DIR of labor_ppl after spl's warm-up; and which functions read the target's truth."""
+    load, readers = domain.load, set()
+
+    def watching(spec, data_dir, table):
+        opened = load(spec, data_dir, table)
+        if spec.split != "target_train":
+            return opened
+
+        def read_label(index):
+            readers.add(sys._getframe(1).f_code.co_name)
+            return opened.read_label(index)
+
+        return domain.Domain(opened.name, opened.ids, opened.read_image, read_label)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.domain, "load", watching)
+        loop.run(make_config("labor_ppl", warmup_from=str(spl)), base / "ppl")
+    return base / "ppl", readers
+
+
+@pytest.fixture(scope="module")
+def ppl(watched) -> pathlib.Path:
+    return watched[0]
 
 
 def summary_of(workdir):
@@ -189,37 +210,21 @@ def test_a_finished_run_changes_nothing_when_it_is_run_again(spl, make_config):
     assert hashes(spl) == before
 
 
-@pytest.fixture(scope="module")
-def again(base, spl, make_config):
-    """labor_spl from the other's warm-up; and which functions read the target's truth."""
-    load, readers = domain.load, set()
-
-    def watched(spec, data_dir, table):
-        opened = load(spec, data_dir, table)
-        if spec.split != "target_train":
-            return opened
-
-        def read_label(index):
-            readers.add(sys._getframe(1).f_code.co_name)
-            return opened.read_label(index)
-
-        return domain.Domain(opened.name, opened.ids, opened.read_image, read_label)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.domain, "load", watched)
-        loop.run(make_config("labor_spl", warmup_from=str(spl)), base / "again")
-    return base / "again", readers
-
-
-def test_a_run_that_shares_a_warm_up_ends_bit_identical(again, spl, initial):
-    own, shared = final(spl, initial), final(again[0], initial)
+@pytest.mark.slow
+def test_a_run_that_shares_a_warm_up_ends_bit_identical(base, spl, initial, make_config):
+    values = loop.run(make_config("labor_spl", warmup_from=str(spl)), base / "again")
+    own, shared = final(spl, initial), final(base / "again", initial)
     jax.tree.map(np.testing.assert_array_equal, own, shared)
-    assert own.step > 0 and summary_of(again[0])["mIoU"] == summary_of(spl)["mIoU"]
-    assert journal.path(again[0]).read_bytes() == journal.path(spl).read_bytes()
+    assert own.step > 0 and values["mIoU"] == summary_of(spl)["mIoU"]
+    assert journal.path(base / "again").read_bytes() == journal.path(spl).read_bytes()
 
 
-def test_only_the_annotator_and_the_masks_score_read_the_targets_truth(again):
-    assert again[1] == {"_annotate", "ask"}
+def test_a_run_that_shares_a_warm_up_scores_as_the_other_did_after_it(spl, ppl):
+    assert summary_of(ppl)["stages"][0] == summary_of(spl)["stages"][0]
+
+
+def test_only_the_annotator_and_the_masks_score_read_the_targets_truth(watched):
+    assert watched[1] == {"_annotate", "ask"}
     source = pathlib.Path(querying.__file__).read_text()
     assert source.count("read_label(") == 1, "querying reads labels for the mask's score alone"
 

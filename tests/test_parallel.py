@@ -12,6 +12,11 @@ from labor_jax import parallel, state, steps
 
 MODES = ("jit", "pmap", "shard_map")
 STEPS = ("adapt_step", "selector_step")
+VARIANTS = {
+    "sync": {},
+    "frozen": {"model.batch_norm": "frozen"},
+    "weights": {"selector.discrepancy": "weights"},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,13 +28,13 @@ def shallow():
 
 @pytest.fixture(scope="module")
 def stepped():
-    """(state, metrics) on the host after one step from one start, by mode, step and batch norm."""
+    """(state, metrics) on the host after one step from one start, by mode, step and variant."""
     assert jax.local_device_count() == 4
     found = {}
 
-    def run(mode, name, batch_norm):
-        if (mode, name, batch_norm) not in found:
-            config = tiny.make_config(**{"model.batch_norm": batch_norm})
+    def run(mode, name, variant):
+        if (mode, name, variant) not in found:
+            config = tiny.make_config(**VARIANTS[variant])
             step = functools.partial(
                 getattr(steps, name),
                 networks=tiny.make_networks(config, None if mode == "jit" else parallel.AXIS),
@@ -39,10 +44,10 @@ def stepped():
             start = tiny.make_state(config)
             # Late enough for the heads to be pushed apart.
             start = parallel.replicate(start.replace(step=np.int32(18)), mode)
-            found[mode, name, batch_norm] = jax.device_get(
+            found[mode, name, variant] = jax.device_get(
                 parallel.map_step(step, mode)(start, tiny.make_batch())
             )
-        return found[mode, name, batch_norm]
+        return found[mode, name, variant]
 
     return run
 
@@ -52,13 +57,16 @@ def agree(one, other):
 
 
 CASES = [(mode, name, "sync") for mode in MODES[1:] for name in STEPS]
-CASES += [("pmap", "adapt_step", "frozen")]
+CASES += [
+    pytest.param("pmap", "adapt_step", "frozen", marks=pytest.mark.slow),
+    pytest.param("pmap", "selector_step", "weights", marks=pytest.mark.slow),
+]
 
 
-@pytest.mark.parametrize(("mode", "name", "batch_norm"), CASES)
-def test_devices_together_take_the_step_of_one(stepped, mode, name, batch_norm):
-    one_state, one_metrics = stepped("jit", name, batch_norm)
-    got_state, got_metrics = stepped(mode, name, batch_norm)
+@pytest.mark.parametrize(("mode", "name", "variant"), CASES)
+def test_devices_together_take_the_step_of_one(stepped, mode, name, variant):
+    one_state, one_metrics = stepped("jit", name, variant)
+    got_state, got_metrics = stepped(mode, name, variant)
     agree(one_metrics, got_metrics)
     agree(one_state, got_state)
 
