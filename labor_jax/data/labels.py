@@ -22,12 +22,14 @@ class ClassTable:
       palette: one RGB colour a class.
       values: the raw value of each class in the label files; its position by default.
       void_values: raw values that mean "no class"; 255 always does.
+      subsets: train ids of fewer classes that are scored besides, by the score's name.
     """
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     values: tuple[int, ...] = ()
     void_values: tuple[int, ...] = ()
+    subsets: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self.values or tuple(range(len(self.names))))
@@ -124,7 +126,18 @@ CITYSCAPES = ClassTable(
         (0, 0, 230),
         (119, 11, 32),
     ),
+    # What SYNTHIA has no labels of, and what papers leave out besides [cited: AdaptSegNet].
+    subsets=(
+        ("mIoU16", tuple(k for k in range(19) if k not in (9, 14, 16))),
+        ("mIoU13", tuple(k for k in range(19) if k not in (3, 4, 5, 9, 14, 16))),
+    ),
 )
+
+CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""The label id of each train id in the files of Cityscapes and GTA5; every other id is void."""
+
+SYNTHIA_IDS = (3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11)
+"""The label id of each of Cityscapes' train ids in SYNTHIA's files; every other id is void."""
 
 TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 
