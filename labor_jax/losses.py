@@ -74,6 +74,33 @@ def discrepancy(logits1: jax.Array, logits2: jax.Array) -> SumCount:
     return difference.sum(), jnp.float32(difference.size)
 
 
+def entropy(logits: jax.Array, where: jax.Array) -> SumCount:
+    """Entropy of the softmax: small where the network is sure [cited: IAST].
+
+    A mean over every element, classes too, as published: C times smaller than a pixel's entropy.
+
+    Args:
+      logits: [B, H, W, C] float32.
+      where: [B, H, W] bool, the pixels that count.
+    """
+    log_probs = jax.nn.log_softmax(logits)
+    per_pixel = -(jnp.exp(log_probs) * log_probs).mean(-1)
+    return jnp.where(where, per_pixel, 0.0).sum(), where.sum(dtype=jnp.float32)
+
+
+def uniformity(logits: jax.Array, where: jax.Array) -> SumCount:
+    """Cross-entropy of the uniform distribution: small where the network is not too sure.
+
+    IAST's "KLD" [cited], C times smaller than a pixel's cross-entropy, as published.
+
+    Args:
+      logits: [B, H, W, C] float32.
+      where: [B, H, W] bool, the pixels that count.
+    """
+    per_pixel = -jax.nn.log_softmax(logits).mean(-1) / logits.shape[-1]
+    return jnp.where(where, per_pixel, 0.0).sum(), where.sum(dtype=jnp.float32)
+
+
 def weight_similarity(params1: Any, params2: Any) -> jax.Array:
     """Cosine of two heads' parameters, as one long vector each.
 

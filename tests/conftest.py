@@ -14,7 +14,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(home, "labor_jax", "tests")))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-sys.path.append(str(HERE / "models"))  # golden.py and filling.py serve more than the networks
+# golden.py and filling.py serve the tests of other folders, too.
+sys.path += [str(HERE / "golden"), str(HERE / "models")]
 
 import hypothesis  # noqa: E402
 import ml_collections  # noqa: E402

@@ -42,9 +42,7 @@ def assert_close(ours: jax.Array, reference: np.ndarray, tolerance: float) -> No
     np.testing.assert_allclose(np.asarray(ours) / scale, reference / scale, atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "size", [(64, 128), pytest.param((65, 97), marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.parametrize("size", [(64, 128), (65, 97)], ids=str)
 def test_both_heads_and_their_upsampling_agree_with_the_published_program(size):
     reference = golden.load(f"segmenter_{size[0]}x{size[1]}")
     image = images(f"input{size}", (1, 3, *size)).astype(np.float32)
@@ -63,7 +61,6 @@ def test_both_heads_and_their_upsampling_agree_with_the_published_program(size):
     )
 
 
-@pytest.mark.slow
 def test_a_training_step_agrees_with_the_published_program():
     reference = golden.load("train_step")
     size = (65, 97)

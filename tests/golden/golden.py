@@ -11,7 +11,7 @@ import zlib
 import jax
 import numpy as np
 
-FOLDER = pathlib.Path(__file__).parent.parent / "golden"
+FOLDER = pathlib.Path(__file__).parent
 
 
 def load(name: str) -> dict[str, np.ndarray]:
