@@ -47,6 +47,7 @@ def default_config() -> ml_collections.ConfigDict:
 
     c.input = ml_collections.ConfigDict()
     c.input.size = (120, 160)  # height, width the networks see
+    c.input.source_size = ()  # of source images, if another
     c.input.scale = (1.0, 1.6)  # random zoom
     c.input.flip = True
     c.input.jitter = 0.25  # brightness, contrast and saturation, each ± this share
@@ -58,7 +59,7 @@ def default_config() -> ml_collections.ConfigDict:
     c.model.width = 1.0  # channels, times this
     c.model.output_stride = 8
     c.model.dilations = (6, 12, 18, 24)
-    c.model.batch_norm = "sync"  # sync: over all devices | frozen
+    c.model.batch_norm = "sync"  # sync: over all devices | frozen | adaptsegnet, see batch_norm.py
     c.model.dtype = "float32"  # float32 | bfloat16, of the computation
     c.model.weights = ""  # ImageNet weights of the backbone, a file
 
@@ -70,10 +71,13 @@ def default_config() -> ml_collections.ConfigDict:
     c.optimizer = ml_collections.ConfigDict()  # of the segmenter
     c.optimizer.name = "sgd"  # sgd | adam
     c.optimizer.learning_rate = 2.5e-4
-    c.optimizer.head_factor = 10.0
+    c.optimizer.head_factor = 10.0  # of the learning rate
+    c.optimizer.block_factor = 1.0  # ResNets: of their blocks
+    c.optimizer.projection_factor = 1.0  # ResNets: of the projections beside their blocks
     c.optimizer.momentum = 0.9
     c.optimizer.weight_decay = 5e-4
-    c.optimizer.power = 0.9  # of the polynomial decay over all the segmenter's steps
+    c.optimizer.power = 0.9  # of the polynomial decay
+    c.optimizer.decay_steps = 0  # after which it reaches 0; 0 = all the segmenter's steps
     c.optimizer.warmup = 0  # steps of linear growth
     c.optimizer.clip = 0.0  # largest norm of a gradient; 0 = none
 
@@ -102,6 +106,8 @@ def default_config() -> ml_collections.ConfigDict:
     c.selector.pseudo_alpha = (0.2, 0.25, 0.3)  # IAST's, by stage; the last one goes on
     c.selector.pseudo_beta = 0.9
     c.selector.pseudo_gamma = 8.0
+    c.selector.entropy = 0.0  # IAST's regulariser of pixels without a pseudo label; it uses 3
+    c.selector.uniformity = 0.0  # IAST's regulariser of pixels with one; it uses 0.1
 
     c.spl = ml_collections.ConfigDict()
     c.spl.cell = 16  # pixels of the label: segments are cut along a grid of this
@@ -164,7 +170,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
         "model.style": ("pytorch", "caffe"),
         "model.output_stride": (8, 16),
-        "model.batch_norm": ("sync", "frozen"),
+        "model.batch_norm": ("sync", "frozen", "adaptsegnet"),
         "model.dtype": ("float32", "bfloat16"),
         "optimizer.name": ("sgd", "adam"),
         "selector.optimizer": ("sgd", "adam"),
@@ -177,6 +183,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         if (value := lookup(config, key)) not in allowed:
             raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
     tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
+    if config.input.source_size:
+        tuples += (("input.source_size", 2, int),)
     tuples += (("model.dilations", None, int), ("selector.pseudo_alpha", None, float))
     for key, length, kind in tuples:
         value = lookup(config, key)
@@ -206,8 +214,16 @@ def check(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
     if not 0 < config.input.scale[0] <= config.input.scale[1]:
         raise UserError("config.input.scale: give (smallest, largest), both positive")
-    if min(config.input.size) < 32:
-        raise UserError("config.input.size: give (height, width) of 32 pixels or more")
+    sizes = {"size": config.input.size, "source_size": config.input.source_size}
+    for key, size in sizes.items():
+        if min(size, default=32) < 32:
+            raise UserError(f"config.input.{key}: give (height, width) of 32 pixels or more")
+    steps = config.warmup_steps + config.stages * config.adapt_steps
+    if 0 < config.optimizer.decay_steps < steps:
+        raise UserError(
+            f"config.optimizer.decay_steps: {config.optimizer.decay_steps} are fewer than the "
+            f"segmenter's {steps} steps, whose last ones would learn nothing; give 0 or more steps"
+        )
 
 
 def lookup(config: ml_collections.ConfigDict, key: str) -> Any:

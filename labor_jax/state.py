@@ -1,6 +1,7 @@
 """What training changes, as pytrees, and how it is made from (config, seed)."""
 
 import functools
+import re
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -97,20 +98,14 @@ def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Arra
 
 def make_optimizers(config: ml_collections.ConfigDict) -> Optimizers:
     """SGD or Adam with polynomial decay; heads learn `head_factor` times faster [cited]."""
-    c = config.optimizer
+    c, s = config.optimizer, config.selector
+    steps = c.decay_steps or segmenter_steps(config)
     return Optimizers(
-        segmenter=_optimizer(c, c.name, c.learning_rate, c.head_factor, segmenter_steps(config)),
+        segmenter=_optimizer(config, c.name, c.learning_rate, c.head_factor, steps),
         discriminator=optax.adam(
-            _polynomial(config.adversarial.learning_rate, segmenter_steps(config), c),
-            *config.adversarial.betas,
+            _polynomial(config.adversarial.learning_rate, steps, c), *config.adversarial.betas
         ),
-        selector=_optimizer(
-            c,
-            config.selector.optimizer,
-            config.selector.learning_rate,
-            config.selector.head_factor,
-            config.selector.steps,
-        ),
+        selector=_optimizer(config, s.optimizer, s.learning_rate, s.head_factor, s.steps),
     )
 
 
@@ -123,19 +118,46 @@ def _polynomial(peak: float, steps: int, c: ml_collections.ConfigDict) -> optax.
 
 
 def _optimizer(
-    c: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
+    config: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
 ) -> optax.GradientTransformation:
-    """Coupled weight decay, then SGD or Adam, then x1 for the backbone and x10 for the heads."""
+    """Coupled weight decay, then SGD or Adam, then each tensor's own factor of the rate."""
+    c = config.optimizer
 
-    def faster_heads(params: Any) -> Any:
-        return {k: jax.tree.map(lambda _, k=k: k != "backbone", v) for k, v in params.items()}
+    @optax.stateless
+    def own_rates(updates: Any, _: Any) -> Any:
+        return jax.tree.map(jnp.multiply, updates, rate_factors(updates, config, head_factor))
 
     parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
     parts.append(optax.add_decayed_weights(c.weight_decay))
     parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
-    parts.append(optax.masked(optax.scale(head_factor), faster_heads))
+    parts.append(own_rates)
     parts.append(optax.scale_by_learning_rate(_polynomial(peak, steps, c)))
     return optax.chain(*parts)
+
+
+def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
+    """How many times the learning rate each tensor takes; 1 for the backbone by default.
+
+    `block_factor` and `projection_factor` are for ResNets' blocks and for the projections beside
+    them: AdaptSegNet as released lists these tensors three and four times in one group [cited].
+
+    Args:
+      params: {"backbone": ..., head: ...}, any tensors.
+    Returns:
+      The same tree of floats.
+    """
+
+    def factor(path: tuple, _: Any) -> float:
+        name = "/".join(entry.key for entry in path)
+        if not name.startswith("backbone"):
+            return head_factor
+        if config.model.batch_norm == "adaptsegnet" and re.search(r"bn\d?/", name):
+            return 0.0
+        if "/downsample" in name:
+            return config.optimizer.projection_factor
+        return config.optimizer.block_factor if "/layer" in name else 1.0
+
+    return jax.tree_util.tree_map_with_path(factor, params)
 
 
 def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:

@@ -4,6 +4,7 @@ A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its loss
 over global counts, so that gradients and metrics are *summed* over devices.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,54 +49,59 @@ def segmenter_step(
     """One update of the segmenter with losses 1, 2 and 3 [paper, cited: AdaptSegNet].
 
     Source and target go through the network as one batch, so that batch statistics, if any, are
-    of both.
+    of both; one after the other where they are of different sizes, or where AdaptSegNet's batch
+    norm is asked for, whose statistics are a domain's own.
 
     Args:
       segmenter: the network to update.
       discriminators: params {"main", "aux"}, not updated here.
-      batch: {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; target
-        labels are 255 wherever nobody answered.
+      batch: {"source", "target"} or the first alone: {"image": [B, H, W, 3] uint8, "label":
+        [B, H, W] uint8}; target labels are 255 wherever nobody answered.
       adversarial: whether loss 3 counts.
       axis_name: the mapped axis.
     Returns:
-      The updated network; the softmax maps {"main", "aux"}: [2 B, H, W, C] float32, source first,
-      detached, of the heads whose lambda_adv is not 0, for the discriminators; the losses.
+      The updated network; the softmax maps {"main", "aux"}: {"source", "target"}: [B, H, W, C]
+      float32, detached, of the heads whose lambda_adv is not 0, for the discriminators; the
+      losses.
     """
-    source, target = batch["source"], batch["target"]
-    images = jnp.concatenate([source["image"], target["image"]])
-    number, size = source["image"].shape[0], source["image"].shape[1:3]
+    apart = config.model.batch_norm == "adaptsegnet"
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Any, Metrics]]:
-        out, updated = networks.segmenter.apply(
-            {"params": params, "batch_stats": segmenter.batch_stats},
-            images,
-            train=True,
-            mutable=["batch_stats"],
-        )
+        batch_stats = segmenter.batch_stats
+
+        def forward(images: jax.Array) -> dict[str, jax.Array]:
+            nonlocal batch_stats
+            variables = {"params": params, "batch_stats": batch_stats}
+            out, updated = networks.segmenter.apply(
+                variables, images, train=True, mutable=["batch_stats"]
+            )
+            batch_stats = updated.get("batch_stats", {})
+            return {head: out[head] for head in ("main", "aux")}
+
+        out = _for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
         metrics, maps, total = {}, {}, 0.0
         for head, weight, fool in (
             ("main", 1.0, config.adversarial.main),
             ("aux", config.loss.aux, config.adversarial.aux),
         ):
-            logits = upsample(out[head], size)
-            for name, part, labels, factor in (
-                ("source", logits[:number], source["label"], 1.0),
-                ("target", logits[number:], target["label"], config.loss.target),
-            ):
-                loss = losses.normalise(losses.cross_entropy(part, labels), axis_name)
-                metrics[f"loss/{name}_{head}"] = loss
-                total += weight * factor * loss
+            logits = {
+                name: upsample(out[name][head], part["label"].shape[1:])
+                for name, part in batch.items()
+            }
+            for name, part in batch.items():
+                factor = {"source": 1.0, "target": config.loss.target}[name]
+                loss = losses.cross_entropy(logits[name], part["label"])
+                metrics[f"loss/{name}_{head}"] = losses.normalise(loss, axis_name)
+                total += weight * factor * metrics[f"loss/{name}_{head}"]
             if adversarial and fool:
-                maps[head] = jax.nn.softmax(logits)
+                maps[head] = jax.tree.map(jax.nn.softmax, logits)
                 answer = networks.discriminator.apply(
-                    {"params": discriminators.params[head]}, maps[head][number:]
+                    {"params": discriminators.params[head]}, maps[head]["target"]
                 )
-                loss = losses.normalise(
-                    losses.adversarial(answer, losses.SOURCE, config.adversarial.kind), axis_name
-                )
-                metrics[f"loss/fool_{head}"] = loss
-                total += fool * loss
-        return total, (updated.get("batch_stats", {}), maps, metrics)
+                loss = losses.adversarial(answer, losses.SOURCE, config.adversarial.kind)
+                metrics[f"loss/fool_{head}"] = losses.normalise(loss, axis_name)
+                total += fool * metrics[f"loss/fool_{head}"]
+        return total, (batch_stats, maps, metrics)
 
     gradients, (batch_stats, maps, metrics) = jax.grad(loss_fn, has_aux=True)(segmenter.params)
     gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)
@@ -103,9 +109,24 @@ def segmenter_step(
     return segmenter.replace(batch_stats=batch_stats), jax.lax.stop_gradient(maps), metrics
 
 
+def _for_each(
+    forward: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
+) -> dict[str, Any]:
+    """`forward` of each input: in one go where they are of one shape, unless `apart`."""
+    if apart or len({x.shape for x in inputs.values()}) > 1:
+        return {name: forward(x) for name, x in inputs.items()}
+    out = forward(jnp.concatenate(list(inputs.values())))
+    parts = jax.tree.transpose(
+        jax.tree.structure(out),
+        jax.tree.structure([0] * len(inputs)),
+        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
+    )
+    return dict(zip(inputs, parts, strict=True))
+
+
 def discriminator_step(
     discriminators: Trained,
-    maps: dict[str, jax.Array],
+    maps: dict[str, dict[str, jax.Array]],
     *,
     networks: Networks,
     optimizer: optax.GradientTransformation,
@@ -116,21 +137,23 @@ def discriminator_step(
 
     Args:
       discriminators: params {"main", "aux"}.
-      maps: {"main", "aux"} or one of them: [2 B, H, W, C] float32 softmax maps, source first, of
-        the forward pass that updated the segmenter.
+      maps: {"main", "aux"} or one of them: {"source", "target"}: [B, H, W, C] float32 softmax
+        maps of the forward pass that updated the segmenter.
     """
+    domains = {"source": losses.SOURCE, "target": losses.TARGET}
 
     def loss_fn(params: Any) -> tuple[jax.Array, Metrics]:
         metrics = {}
         for head in maps:
-            source, target = jnp.split(
-                networks.discriminator.apply({"params": params[head]}, maps[head]), 2
+            answers = _for_each(
+                lambda x, head=head: networks.discriminator.apply({"params": params[head]}, x),
+                maps[head],
             )
             metrics[f"loss/discriminator_{head}"] = 0.5 * sum(
                 losses.normalise(
-                    losses.adversarial(answer, domain, config.adversarial.kind), axis_name
+                    losses.adversarial(answers[name], domain, config.adversarial.kind), axis_name
                 )
-                for answer, domain in ((source, losses.SOURCE), (target, losses.TARGET))
+                for name, domain in domains.items()
             )
         return sum(metrics.values(), jnp.float32(0)), metrics
 
@@ -151,17 +174,14 @@ def adapt_step(
     """A step of warm-up and of adaptation: the segmenter, then the discriminators.
 
     Warm-up is adaptation without a labelled target pixel, so both are this one compiled step.
-    `source_only` is the same without loss 3; the target images then teach nothing but, in "sync"
-    mode, would still move the batch statistics, so they are replaced by the source's.
+    `source_only` is the same without loss 3 and never sees the target, whose images would move
+    the batch statistics, if any.
     """
     adversarial = config.method != "source_only"
-    if not adversarial:
-        ignored = jnp.full_like(batch["target"]["label"], IGNORE)
-        batch = batch | {"target": {"image": batch["source"]["image"][:0], "label": ignored[:0]}}
     segmenter, maps, metrics = segmenter_step(
         state.segmenter,
         state.discriminators,
-        batch,
+        batch if adversarial else {"source": batch["source"]},
         networks=networks,
         optimizer=optimizers.segmenter,
         config=config,
@@ -194,7 +214,8 @@ def selector_step(
     """One update of the selector with losses 5 and 6 on target images [paper].
 
     The segmenter, in evaluation mode, gives the pseudo labels; both heads learn them; the
-    discrepancy moves the heads only: features are detached for it [cited: MCDAL].
+    discrepancy moves the heads only: features are detached for it [cited: MCDAL]. IAST's
+    regularisers make heads surer where there is no pseudo label, and less sure where there is one.
 
     Args:
       batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
@@ -216,6 +237,7 @@ def selector_step(
         state.thresholds, *everywhere, alpha=alpha, beta=c.pseudo_beta, gamma=c.pseudo_gamma
     )
     pseudo = pseudo_labels.pseudo_labels(confidence, predicted, thresholds)
+    unsure = pseudo == IGNORE
     progress = (state.step - first_selector_step(config, state.stage)) / c.steps
     push = jnp.where(progress >= c.discrepancy_start, c.discrepancy_weight, 0.0)
 
@@ -228,6 +250,14 @@ def selector_step(
         fit = {
             h: losses.normalise(losses.cross_entropy(logits[h], pseudo), axis_name) for h in logits
         }
+        regularised = jnp.float32(0)
+        for weight, loss, where in (
+            (c.entropy, losses.entropy, unsure),
+            (c.uniformity, losses.uniformity, ~unsure),
+        ):
+            if weight:
+                parts = (losses.normalise(loss(logits[h], where), axis_name) for h in logits)
+                regularised += weight * sum(parts)
         if c.discrepancy == "weights":
             apart = -losses.weight_similarity(params["c1"], params["c2"])
             if axis_name is not None:  # the same on every device; the sum over them must be it
@@ -253,7 +283,8 @@ def selector_step(
                 ((pseudo != IGNORE).sum(), jnp.float32(pseudo.size)), axis_name
             ),
         }
-        return fit["c1"] + fit["c2"] - push * apart, (updated.get("batch_stats", {}), metrics)
+        total = fit["c1"] + fit["c2"] + regularised - push * apart
+        return total, (updated.get("batch_stats", {}), metrics)
 
     gradients, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.selector.params)
     gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)

@@ -104,6 +104,44 @@ def test_source_only_learns_nothing_from_the_target(start):
     assert not same(one.segmenter.params, three.segmenter.params)
 
 
+def test_a_source_of_another_size_changes_nothing_of_the_target(start):
+    step = compiled("adapt_step", **{"model.batch_norm": "frozen"})
+    batch, wide = tiny.make_batch(), tiny.make_batch()["source"]
+    wide = {name: np.repeat(x, 2, axis=2) for name, x in wide.items()}
+    _, one = step(start, batch)
+    after, two = step(start, batch | {"source": wide})
+    assert not same(after.segmenter.params, start.segmenter.params)
+    assert one["loss/source_main"] != two["loss/source_main"]
+    for name in ("target_main", "target_aux", "fool_main", "fool_aux"):
+        np.testing.assert_allclose(one[f"loss/{name}"], two[f"loss/{name}"], rtol=1e-5)
+
+
+def test_adaptsegnets_batch_norm_sees_source_then_target_and_keeps_scale_and_bias(start):
+    config = tiny.make_config(**{"model.batch_norm": "adaptsegnet"})
+    batch = tiny.make_batch()
+    after, _ = compiled("adapt_step", **{"model.batch_norm": "adaptsegnet"})(start, batch)
+
+    network, variables = tiny.make_networks(config, None).segmenter, start.segmenter.variables
+    for name in ("source", "target"):
+        _, moved = network.apply(variables, batch[name]["image"], train=True, mutable="batch_stats")
+        variables = variables | moved
+    for one, other in zip(
+        jax.tree.leaves(after.segmenter.batch_stats),
+        jax.tree.leaves(variables["batch_stats"]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+    for path, moved in jax.tree_util.tree_leaves_with_path(
+        jax.tree.map(
+            lambda a, b: not np.array_equal(a, b), after.segmenter.params, start.segmenter.params
+        )
+    ):
+        names = [entry.key for entry in path]
+        norm = names[0] == "backbone" and names[-1] in ("scale", "bias")
+        assert moved is not norm, names
+
+
 def test_discriminators_learn_to_tell_source_from_target(start):
     config = tiny.make_config(**{"adversarial.learning_rate": 1e-2})
     optimizer = state.make_optimizers(config).discriminator
@@ -111,7 +149,10 @@ def test_discriminators_learn_to_tell_source_from_target(start):
     sure, unsure = (
         jax.nn.softmax(scale * draw.normal(size=(2, 32, 40, tiny.CLASSES))) for scale in (5, 0.5)
     )
-    maps = {"main": jnp.concatenate([sure, unsure]), "aux": jnp.concatenate([unsure, sure])}
+    maps = {
+        "main": {"source": sure, "target": unsure},
+        "aux": {"source": unsure, "target": sure},
+    }
     step = jax.jit(
         functools.partial(
             steps.discriminator_step,
@@ -186,6 +227,22 @@ def test_pushing_the_heads_apart_makes_them_differ_more(start):
     assert apart[1] > apart[0]
 
 
+@pytest.mark.parametrize(("key", "sign"), [("entropy", 1), ("uniformity", -1)])
+def test_iasts_regularisers_make_heads_surer_or_less_sure(start, key, sign):
+    # No pixel has a pseudo label for the first, each has one for the second.
+    threshold = {"entropy": 1.0, "uniformity": 0.0}[key]
+    start = start.replace(thresholds=np.full(tiny.CLASSES, threshold, np.float32))
+    images = tiny.make_batch()["target"]["image"]
+    sureness = []
+    for weight in (0.0, 10.0):
+        values = {f"selector.{key}": weight, "selector.pseudo_beta": 1.0}
+        now, _ = compiled("selector_step", **values)(start, tiny.make_batch())
+        network = tiny.make_networks(tiny.make_config(), None).selector
+        out = network.apply(now.selector.variables, images, train=True, mutable="batch_stats")[0]
+        sureness.append(float(jax.nn.softmax(out["c1"]).max(-1).mean()))
+    assert sign * (sureness[1] - sureness[0]) > 0
+
+
 def test_an_unsure_segmenter_gives_no_pseudo_label_and_the_fit_stays_finite(start):
     sure = start.replace(thresholds=np.full(tiny.CLASSES, 0.999, np.float32))
     after, metrics = compiled("selector_step")(sure, tiny.make_batch())
@@ -229,6 +286,55 @@ def test_the_first_step_of_a_stages_selector_is_where_the_plan_has_it():
         if phase.name == "selector":
             assert state.first_selector_step(config, phase.stage) == phase.first
     assert state.segmenter_steps(config) == 7 + 3 * 5
+
+
+def test_adaptsegnets_factors_reach_stem_blocks_projections_and_heads():
+    values = {
+        "optimizer.block_factor": 3.0,
+        "optimizer.projection_factor": 4.0,
+        "model.batch_norm": "adaptsegnet",
+    }
+    config = tiny.make_config(**values)
+    params = {
+        "backbone": {
+            "conv1": {"kernel": 0},
+            "bn1": {"scale": 0},
+            "layer1_0": {
+                "conv1": {"kernel": 0},
+                "bn1": {"bias": 0},
+                "downsample_conv": {"kernel": 0},
+            },
+        },
+        "main": {"branch_0": {"kernel": 0, "bias": 0}},
+    }
+    assert state.rate_factors(params, config, 10.0) == {
+        "backbone": {
+            "conv1": {"kernel": 1.0},
+            "bn1": {"scale": 0.0},
+            "layer1_0": {
+                "conv1": {"kernel": 3.0},
+                "bn1": {"bias": 0.0},
+                "downsample_conv": {"kernel": 4.0},
+            },
+        },
+        "main": {"branch_0": {"kernel": 10.0, "bias": 10.0}},
+    }
+
+
+def test_the_rate_decays_towards_the_step_that_is_asked_for():
+    rates = []
+    for decay_steps in (0, 60):
+        values = {"optimizer.decay_steps": decay_steps, "optimizer.weight_decay": 0.0}
+        optimizer = state.make_optimizers(
+            tiny.make_config(**values, **{"optimizer.momentum": 0.0, "optimizer.power": 1.0})
+        ).segmenter
+        params = {"main": jnp.ones(1)}
+        opt_state = optimizer.init(params)
+        for _ in range(16):
+            updates, opt_state = optimizer.update(params, opt_state, params)
+        rates.append(-float(updates["main"][0]))
+    # After 15 of the run's 30 steps, or of 60.
+    np.testing.assert_allclose(rates[1] / rates[0], (1 - 15 / 60) / (1 - 15 / 30), rtol=1e-5)
 
 
 def test_heads_learn_faster_by_their_factor_and_the_rate_decays():

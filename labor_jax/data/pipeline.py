@@ -25,6 +25,7 @@ def _stream(
     read_label: ReadLabel | None,
     config: ml_collections.ConfigDict,
     name: str,
+    size: tuple[int, int],
 ) -> grain.MapDataset:
     """Endless batches {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8} by number."""
 
@@ -33,7 +34,7 @@ def _stream(
         label = read_label(index) if read_label else None
         if label is None:
             label = np.full(image.shape[:2], IGNORE, np.uint8)
-        return transforms.augment(random, image, label, config.input)
+        return transforms.augment(random, image, label, config.input, size)
 
     return (
         grain.MapDataset.range(len(domain.ids))
@@ -67,9 +68,10 @@ def batches(
     options = grain.ReadOptions(
         num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads
     )
+    source_size = config.input.source_size or config.input.size
     streams = (
-        _stream(source, source.read_label, config, "source"),
-        _stream(target, read_target_label, config, "target"),
+        _stream(source, source.read_label, config, "source", source_size),
+        _stream(target, read_target_label, config, "target", config.input.size),
     )
     with contextlib.ExitStack() as stack:
         iterators = []

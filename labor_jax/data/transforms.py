@@ -98,19 +98,21 @@ def augment(
     image: np.ndarray,
     label: np.ndarray,
     config: ml_collections.ConfigDict,
+    size: tuple[int, int],
 ) -> dict[str, np.ndarray]:
-    """A random view of an image and its label, as large as the networks see.
+    """A random view of an image and its label.
 
     Args:
       image: [h, w, 3] uint8.
       label: [h, w] uint8 train ids.
-      config: the `input` section.
+      config: the `input` section; its sizes are not read.
+      size: (H, W) of the view.
     Returns:
       {"image": [H, W, 3] uint8, "label": [H, W] uint8}.
     """
     window = random_window(random, image.shape[:2], config.scale)
-    image = resize_image(cut(image, window, fill=0), config.size)
-    label = resize_label(cut(label, window, fill=IGNORE), config.size)
+    image = resize_image(cut(image, window, fill=0), size)
+    label = resize_label(cut(label, window, fill=IGNORE), size)
     if config.flip and random.random() < 0.5:
         image, label = image[:, ::-1], label[:, ::-1]
     image = jitter(random, np.ascontiguousarray(image), config.jitter)

@@ -2,8 +2,9 @@
 
 model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
 "caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
-batch_norm ("sync" | "frozen", which needs trained weights; ResNets only), dtype ("float32" |
-"bfloat16" | "float64" under jax_enable_x64) of the computation; parameters stay float32.
+batch_norm ("sync" | "frozen", which needs trained weights | "adaptsegnet"; ResNets only), dtype
+("float32" | "bfloat16" | "float64" under jax_enable_x64) of the computation; parameters stay
+float32.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from labor_jax.errors import UserError
+from labor_jax.models.batch_norm import KINDS
 from labor_jax.models.deeplab import Segmenter
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.mobilenet_v2 import MobileNetV2
@@ -34,7 +36,6 @@ __all__ = [
 ]
 
 BACKBONES = (*LAYERS, "mobilenet_v2")
-BATCH_NORMS = ("frozen", "sync")
 OUTPUT_STRIDES = (8, 16)
 DTYPES = ("float32", "bfloat16", "float64")
 
@@ -77,7 +78,7 @@ def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
         style=_one_of(model_cfg, "style", STYLES),
         width=model_cfg.width,
         output_stride=output_stride,
-        batch_norm=_one_of(model_cfg, "batch_norm", BATCH_NORMS),
+        batch_norm=_one_of(model_cfg, "batch_norm", KINDS),
         axis_name=axis_name,
         dtype=dtype,
     )

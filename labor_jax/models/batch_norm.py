@@ -1,4 +1,4 @@
-"""Batch normalisation with PyTorch's running statistics, frozen or shared across replicas."""
+"""Batch normalisation with PyTorch's running statistics, in the three ways of the literature."""
 
 from typing import Any
 
@@ -10,17 +10,21 @@ from jax import Array
 EPSILON = 1e-5
 MOMENTUM = 0.9  # PyTorch calls this momentum 0.1
 
+KINDS = ("frozen", "sync", "adaptsegnet")
+
 
 class BatchNorm(nn.Module):
     """Normalises over every axis but the last.
 
-    `frozen`: always the running statistics; a fresh module is the identity (up to epsilon).
-    Otherwise, when `train`, the statistics of the whole batch, of all replicas where `axis_name`
-    is set; running ones move if the collection `batch_stats` is mutable, with the unbiased
-    variance, as PyTorch does.
+    kind: "frozen", always the running statistics; a fresh module is the identity (up to epsilon).
+    Otherwise, when `train`, the statistics of the batch; running ones move if the collection
+    `batch_stats` is mutable, with the unbiased variance, as PyTorch does. "sync": of the batch of
+    all replicas of `axis_name`. "adaptsegnet": of each replica's own, as that code's one image at
+    a time; running ones move by the replicas' mean, and `state.py` leaves scale and bias as they
+    are [cited: AdaptSegNet as released].
     """
 
-    frozen: bool = True
+    kind: str = "frozen"
     axis_name: str | None = None
     dtype: Any = jnp.float32
 
@@ -34,14 +38,17 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
 
         exact = jnp.promote_types(jnp.float32, self.dtype)
-        if not train or self.frozen or self.is_initializing():
+        if not train or self.kind == "frozen" or self.is_initializing():
             mean, var = running_mean.value, running_var.value
         else:
-            mean, var, count = batch_statistics(x.astype(exact), self.axis_name)
+            shared = self.axis_name if self.kind == "sync" else None
+            mean, var, count = batch_statistics(x.astype(exact), shared)
             if self.is_mutable_collection("batch_stats"):
-                unbiased = var * (count / max(count - 1, 1))
-                running_mean.value = MOMENTUM * running_mean.value + (1 - MOMENTUM) * mean
-                running_var.value = MOMENTUM * running_var.value + (1 - MOMENTUM) * unbiased
+                seen = mean, var * (count / max(count - 1, 1))
+                if self.axis_name is not None and shared is None:
+                    seen = jax.lax.pmean(seen, self.axis_name)
+                for running, new in zip((running_mean, running_var), seen, strict=True):
+                    running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
         factor = scale * jax.lax.rsqrt(var + EPSILON)
         return (x.astype(exact) * factor + (bias - mean * factor)).astype(self.dtype)
 

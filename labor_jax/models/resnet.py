@@ -130,7 +130,7 @@ class ResNet(nn.Module):
         """x: [B, H, W, 3] normalised. Returns layer3's and layer4's output, [B, h, w, F] each."""
         norm = partial(
             BatchNorm,
-            frozen=self.batch_norm == "frozen",
+            kind=self.batch_norm,
             axis_name=self.axis_name,
             dtype=self.dtype,
         )

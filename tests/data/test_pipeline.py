@@ -15,7 +15,8 @@ COUNT, SIZE = 6, (8, 10)
 
 
 def config(**values) -> ml_collections.ConfigDict:
-    size = {"size": SIZE, "scale": (0.8, 1.6), "flip": True, "jitter": 0.2, "threads": 2}
+    size = {"size": SIZE, "source_size": (), "scale": (0.8, 1.6), "flip": True, "jitter": 0.2}
+    size["threads"] = 2
     return ml_collections.ConfigDict({"seed": 0, "batch_size": 4, "input": size} | values)
 
 
@@ -77,6 +78,15 @@ def test_the_number_of_threads_changes_nothing():
     c = config()
     c.input.threads = 1
     assert equal(batches(c, 0, 6), batches(config(), 0, 6))
+
+
+def test_source_images_may_have_a_size_of_their_own():
+    c = config()
+    c.input.source_size = (12, 6)
+    (batch,) = batches(c, 0, 1)
+    assert batch["source"]["image"].shape == (4, 12, 6, 3)
+    assert batch["source"]["label"].shape == (4, 12, 6)
+    assert equal([{"target": batch["target"]}], [{"target": batches(config(), 0, 1)[0]["target"]}])
 
 
 def test_another_seed_gives_other_batches():

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,20 +10,20 @@ X = 3 + 2 * np.random.default_rng(0).standard_normal((8, 5, 3, 4)).astype(np.flo
 
 
 def test_a_fresh_frozen_norm_is_the_identity_in_training_too():
-    norm = BatchNorm(frozen=True)
+    norm = BatchNorm(kind="frozen")
     y, _ = norm.init_with_output(jax.random.key(0), X, train=True)
     np.testing.assert_allclose(y, X, rtol=1e-5)
 
 
 def test_frozen_statistics_do_not_move():
-    norm = BatchNorm(frozen=True)
+    norm = BatchNorm(kind="frozen")
     values = norm.init(jax.random.key(0), X)
     _, moved = norm.apply(values, X, train=True, mutable=["batch_stats"])
     np.testing.assert_array_equal(moved["batch_stats"]["mean"], np.zeros(4))
 
 
 def test_training_normalises_by_the_batch_and_moves_unbiased_statistics():
-    norm = BatchNorm(frozen=False)
+    norm = BatchNorm(kind="sync")
     values = norm.init(jax.random.key(0), X)
     y, moved = norm.apply(values, X, train=True, mutable=["batch_stats"])
     flat = X.reshape(-1, 4).astype(np.float64)
@@ -34,16 +36,31 @@ def test_training_normalises_by_the_batch_and_moves_unbiased_statistics():
 
 
 def test_statistics_that_may_not_move_are_only_used():
-    norm = BatchNorm(frozen=False)
+    norm = BatchNorm(kind="sync")
     values = norm.init(jax.random.key(0), X)
     y = norm.apply(values, X, train=True)
     np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(4), atol=1e-5)
 
 
+def test_adaptsegnets_replicas_normalise_alone_and_move_by_their_mean():
+    norm = BatchNorm(kind="adaptsegnet", axis_name="batch")
+    alone = BatchNorm(kind="sync")
+    values = alone.init(jax.random.key(0), X)
+    parts = X.reshape(4, 2, 5, 3, 4)
+    apply = functools.partial(norm.apply, values, train=True, mutable=["batch_stats"])
+    y, moved = jax.vmap(apply, axis_name="batch")(parts)
+    each = [alone.apply(values, part, train=True, mutable=["batch_stats"]) for part in parts]
+    np.testing.assert_allclose(y, np.stack([out for out, _ in each]), atol=1e-5)
+    for name in ("mean", "var"):
+        expected = np.mean([stats["batch_stats"][name] for _, stats in each], axis=0)
+        for replica in moved["batch_stats"][name]:
+            np.testing.assert_allclose(replica, expected, rtol=1e-5)
+
+
 def test_replicas_together_are_one_big_batch():
     """Values, running statistics and gradients, over a named axis of four."""
-    shared = BatchNorm(frozen=False, axis_name="batch")
-    alone = BatchNorm(frozen=False)
+    shared = BatchNorm(kind="sync", axis_name="batch")
+    alone = BatchNorm(kind="sync")
     values = alone.init(jax.random.key(0), X)
     weights = np.random.default_rng(1).standard_normal(X.shape).astype(np.float32)
 
