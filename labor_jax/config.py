@@ -121,6 +121,10 @@ def default_config() -> ml_collections.ConfigDict:
     c.budget.points_per_image = 40  # over all stages, a hard cap
     c.budget.max_fraction = 0.022  # SPL: of an image's pixels, over all stages, a hard cap
 
+    c.evaluation = ml_collections.ConfigDict()
+    c.evaluation.scales = (1.0,)  # of input.size; probabilities are averaged over them
+    c.evaluation.flip = False  # and over mirror images
+
     c.eval_batch_size = 8
     c.checkpoint_every = 100  # steps; a phase's end is saved besides
     c.log_every = 10  # steps
@@ -186,6 +190,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.input.source_size:
         tuples += (("input.source_size", 2, int),)
     tuples += (("model.dilations", None, int), ("selector.pseudo_alpha", None, float))
+    tuples += (("evaluation.scales", None, float),)
     for key, length, kind in tuples:
         value = lookup(config, key)
         right = len(value) == length if length else len(value) > 0
@@ -218,6 +223,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     for key, size in sizes.items():
         if min(size, default=32) < 32:
             raise UserError(f"config.input.{key}: give (height, width) of 32 pixels or more")
+    if min(config.evaluation.scales) <= 0:
+        raise UserError(f"config.evaluation.scales: {config.evaluation.scales} must be positive")
     steps = config.warmup_steps + config.stages * config.adapt_steps
     if 0 < config.optimizer.decay_steps < steps:
         raise UserError(
@@ -257,11 +264,16 @@ def differences(
 
 
 def from_dict(values: dict) -> ml_collections.ConfigDict:
-    """The config that `config.json` holds; JSON's lists become tuples again."""
+    """The config that `config.json` holds; JSON's lists become tuples again.
+
+    Keys that an earlier version did not have take their defaults, which are what it did.
+    """
 
     def restore(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: restore(v) for k, v in value.items()}
         return tuple(restore(v) for v in value) if isinstance(value, list) else value
 
-    return ml_collections.ConfigDict(restore(values))
+    config = default_config()
+    config.update(restore(values))
+    return config

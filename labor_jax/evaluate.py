@@ -1,6 +1,7 @@
 """Scores a run's segmenter on a labelled split.
 
 python -m labor_jax.evaluate --workdir=runs/toytown --split=val
+python -m labor_jax.evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
 """
 
 from collections.abc import Callable
@@ -27,23 +28,26 @@ def evaluate(
       predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
       domain: without labels, every score is None.
     Returns:
-      {"mIoU": float | None, "per_class_iou": {name: float | None}}; a class that occurs in
-      neither truth nor prediction is None.
+      {"mIoU": float | None, "per_class_iou": {name: float | None}, "subsets": {name: float |
+      None}}; a class that occurs in neither truth nor prediction is None. Subsets are the table's,
+      such as "mIoU16": the mean over exactly these classes of the same predictions.
     """
     if domain.read_label is None:
-        return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names)}
+        subsets = dict.fromkeys(name for name, _ in table.subsets)
+        return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names), "subsets": subsets}
     confusion = np.zeros((len(table), len(table)), np.int64)
     for indices, size, images in pipeline.inference_batches(
-        domain, config.input.size, config.eval_batch_size
+        domain, restore.views(config)[-1], config.eval_batch_size
     ):
         truth = np.stack([domain.read_label(index) for index in indices])
         confusion += metrics.confusion(predict(images, size), truth, len(table))
     ious = metrics.per_class_iou(confusion)
     return {
-        "mIoU": _rounded(metrics.mean_iou(confusion)),
+        "mIoU": _rounded(metrics.mean_of(ious)),
         "per_class_iou": {
             n: _rounded(iou) for n, iou in zip(table.names, ious.tolist(), strict=True)
         },
+        "subsets": {n: _rounded(metrics.mean_of(ious[list(ids)])) for n, ids in table.subsets},
     }
 
 
@@ -53,7 +57,7 @@ def _rounded(value: float) -> float | None:
 
 def main() -> None:
     """Prints the scores of a run."""
-    run = restore.restore(flags.FLAGS.workdir)
+    run = restore.from_flags()
     split = flags.FLAGS.split
     domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])
     if domain.read_label is None:
@@ -64,10 +68,11 @@ def main() -> None:
     )
     for name, iou in scores["per_class_iou"].items():
         print(f"  {name:<14} {'  n/a' if iou is None else f'{iou:5.1f}'}")
-    print(f"  {'mIoU':<14} {scores['mIoU']:5.1f}")
+    for name, score in ({"mIoU": scores["mIoU"]} | scores["subsets"]).items():
+        print(f"  {name:<14} {score:5.1f}")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
+    restore.define_flags()
     flags.DEFINE_enum("split", "val", ["val", "train", "source"], "val, target train, or source")
     cli.run(main)

@@ -33,7 +33,7 @@ from labor_jax.errors import Stopped, UserError
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor
 from labor_jax.report import write_report
-from labor_jax.restore import make_predict, read_config
+from labor_jax.restore import make_predict, read_config, views
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -178,6 +178,7 @@ AFTER_WARMUP = (
     "budget",
     "annotator",
     "val",
+    "evaluation",
     "previews",
 )
 """Keys that make no difference until warm-up is over, but for `source_only`."""
@@ -480,7 +481,7 @@ def _preview_all(this: Run, folder: str, now: state.State, compiled: "Compiled")
         read_label=None,
     )
     for rows, size, batch in pipeline.inference_batches(
-        some, this.config.input.size, this.config.eval_batch_size
+        some, views(this.config)[-1], this.config.eval_batch_size
     ):
         predicted = compiled.predict(now.segmenter, batch, size)
         for i, prediction in zip(rows, predicted, strict=True):

@@ -31,10 +31,13 @@ def per_class_iou(confusion: np.ndarray) -> np.ndarray:
     return np.where(union > 0, 100 * hit / np.maximum(union, 1), np.nan)
 
 
-def mean_iou(confusion: np.ndarray) -> float:
-    """Mean over the classes that occur, in percent; NaN where none does."""
-    iou = per_class_iou(confusion)
-    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+def mean_of(ious: np.ndarray) -> float:
+    """mIoU: the mean over the classes that occur; NaN where none does.
+
+    Args:
+      ious: [...] float64 in percent, of all classes or of those that count.
+    """
+    return float(np.nanmean(ious)) if np.isfinite(ious).any() else float("nan")
 
 
 def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -4,10 +4,11 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
+from absl import flags
 
 from labor_jax import config as config_lib
 from labor_jax import files, parallel, steps
@@ -41,17 +42,39 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json); give a run's DIR")
     try:
         return config_lib.from_dict(files.read_json(path))
-    except ValueError:
+    except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
 
 
-def restore(workdir: str | os.PathLike) -> Run:
+def define_flags() -> None:
+    """The flags that say which run is looked at, and how."""
+    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
+    flags.DEFINE_list("scales", None, "such as 0.75,1,1.25: probabilities are averaged over them")
+    flags.DEFINE_bool("flip", None, "average over mirror images, too")
+
+
+def from_flags() -> Run:
+    """The run that the flags name. Raises UserError where they are wrong, or as `restore` does."""
+    values = flags.FLAGS
+    try:
+        scales = tuple(float(scale) for scale in values.scales or ())
+    except ValueError:
+        raise UserError(f"--scales: {','.join(values.scales)} are not numbers") from None
+    changed = {"scales": scales} if scales else {}
+    return restore(values.workdir, changed | ({} if values.flip is None else {"flip": values.flip}))
+
+
+def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:
     """The newest checkpoint's segmenter.
 
+    Args:
+      evaluation: keys of the config's `evaluation` section to be other than in the run.
     Raises:
       UserError: there is no run or no checkpoint, or it does not fit the config's classes.
     """
     config = read_config(workdir)
+    config.evaluation.update(evaluation or {})
+    config_lib.check(config)
     table = labels.table_from_config(config.classes)
     checkpoints = Checkpoints(workdir, table)
     try:
@@ -68,15 +91,26 @@ def restore(workdir: str | os.PathLike) -> Run:
     return Run(config, table, step, functools.partial(predict, state.segmenter))
 
 
+def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
+    """(h, w) of each of `evaluation.scales`; the last is the largest, to read images in."""
+    height, width = config.input.size
+    scales = sorted(config.evaluation.scales)
+    return [(round(height * scale), round(width * scale)) for scale in scales]
+
+
 def make_predict(
     config: ml_collections.ConfigDict, num_classes: int
 ) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
     """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8`, compiled once a size."""
-    networks = make_networks(config, num_classes, axis_name=None)
+    infer = functools.partial(
+        steps.predict,
+        networks=make_networks(config, num_classes, axis_name=None),
+        views=views(config),
+        flip=config.evaluation.flip,
+    )
 
     @functools.cache
     def mapped(size: tuple[int, int]) -> Callable:
-        infer = functools.partial(steps.predict, networks=networks, size=size)
-        return parallel.map_inference(infer, config.parallel)
+        return parallel.map_inference(functools.partial(infer, size=size), config.parallel)
 
     return lambda segmenter, images, size: mapped(tuple(size))(segmenter, images)

@@ -4,7 +4,7 @@ A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its loss
 over global counts, so that gradients and metrics are *summed* over devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -304,18 +304,41 @@ def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:
 
 
 def predict(
-    segmenter: Trained, images: jax.Array, *, networks: Networks, size: tuple[int, int]
+    segmenter: Trained,
+    images: jax.Array,
+    *,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]] = (),
+    flip: bool = False,
 ) -> jax.Array:
     """The segmenter's classes at the label's resolution.
 
     Args:
-      images: [B, h, w, 3] uint8, as large as the network sees them.
+      images: [B, h, w, 3] uint8.
       size: (H, W) of the answer.
+      views: (h, w) at which the network sees the images, resized where they are not so large;
+        probabilities are averaged over them. () = once, as they are.
+      flip: whether each view is seen mirrored, too.
     Returns:
       [B, H, W] uint8 train ids.
     """
-    out = networks.segmenter.apply(segmenter.variables, images, train=False)
-    return jnp.argmax(upsample(out["main"], size), axis=-1).astype(jnp.uint8)
+
+    def logits(images: jax.Array) -> jax.Array:
+        out = networks.segmenter.apply(segmenter.variables, images, train=False)
+        return upsample(out["main"], size)
+
+    maps = []
+    for view in views or (images.shape[1:3],):
+        seen = images
+        if view != images.shape[1:3]:
+            shape = (images.shape[0], *view, images.shape[3])
+            seen = jax.image.resize(images.astype(jnp.float32), shape, "linear")
+        maps.append(logits(seen))
+        if flip:
+            maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
+    merged = maps[0] if len(maps) == 1 else sum(jax.nn.softmax(x) for x in maps)
+    return jnp.argmax(merged, axis=-1).astype(jnp.uint8)
 
 
 def query(

@@ -37,6 +37,7 @@ class Summary:
             "status": old.get("status", "running"),
             "mIoU": old.get("mIoU"),
             "per_class_iou": old.get("per_class_iou", {}),
+            "subsets": old.get("subsets", {}),
             "budget": old.get("budget", {}),
             "stages": old.get("stages", []),
             "wall_seconds": self._seconds_before,
@@ -57,7 +58,8 @@ class Summary:
     def add_stage(self, row: dict[str, Any]) -> None:
         """Adds an evaluated stage, whose scores and budget become the run's."""
         stages = sorted([*self.values["stages"], row], key=lambda r: r["stage"])
-        self._write(stages=stages, **{k: row[k] for k in ("mIoU", "per_class_iou", "budget")})
+        latest = ("mIoU", "per_class_iou", "subsets", "budget")
+        self._write(stages=stages, **{key: row[key] for key in latest})
 
     def finish(self) -> None:
         """Says that the run has come to its end."""

@@ -49,6 +49,13 @@ def test_a_config_comes_back_from_its_file_as_the_same_run(name, tmp_path):
     assert config_lib.differences(read, config) == []
 
 
+def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
+    config = load("toytown")
+    older = config.to_dict()
+    del older["evaluation"], older["input"]["source_size"]
+    assert config_lib.from_dict(older).to_dict() == config.to_dict()
+
+
 def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     old, new = config_lib.default_config(), config_lib.default_config()
     new.data_dir, new.parallel, new.log_every = "elsewhere", "jit", 3
@@ -74,6 +81,11 @@ def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
         ("input.scale", (1.0,)),
         ("adversarial.betas", (0.9, "x")),
         ("selector.pseudo_alpha", ()),
+        ("input.source_size", (720,)),
+        ("input.source_size", (16, 64)),
+        ("evaluation.scales", ()),
+        ("evaluation.scales", (1.0, 0.0)),
+        ("optimizer.decay_steps", 10),
     ],
 )
 def test_a_value_that_makes_no_run_is_refused_by_its_key(key, value):

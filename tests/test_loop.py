@@ -18,7 +18,7 @@ from labor_jax.annotation import journal
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints, like
 from labor_jax.data import domain
-from labor_jax.data.labels import CAMVID
+from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.errors import UserError
 from labor_jax.images import read_label_png
 from labor_jax.monitor import read_metrics
@@ -124,7 +124,7 @@ def final(workdir, initial):
 
 def test_the_summary_has_every_key_that_others_read(spl):
     summary = summary_of(spl)
-    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages"]
+    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets"]
     assert set(summary) == {*keys, "wall_seconds", "versions", "device"}
     assert summary["status"] == "finished"
     budget = ["images", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds"]
@@ -293,7 +293,34 @@ def test_a_restored_run_scores_what_its_summary_says(spl):
     run = restore.restore(spl)
     scores = evaluate.evaluate(run.predict, run.load_domain("val"), run.table, run.config)
     summary = summary_of(spl)
-    assert scores == {name: summary[name] for name in ("mIoU", "per_class_iou")}
+    assert scores == {name: summary[name] for name in ("mIoU", "per_class_iou", "subsets")}
+
+
+def test_nineteen_sixteen_and_thirteen_classes_are_scored_from_one_head(spl):
+    run = restore.restore(spl)
+    truth = np.arange(19, dtype=np.uint8).repeat(4).reshape(4, 19)
+    guess = np.where(truth % 2 == 0, truth, 0).astype(np.uint8)
+    val = domain.Domain(
+        "streets", ("a",), lambda _: np.zeros((4, 19, 3), np.uint8), lambda _: truth
+    )
+    scores = evaluate.evaluate(lambda images, size: guess[None], val, CITYSCAPES, run.config)
+    ious = list(scores["per_class_iou"].values())
+    assert ious[0] == 10 and ious[2::2] == [100] * 9 and ious[1::2] == [0] * 9
+    assert scores["mIoU"] == pytest.approx((10 + 900) / 19, abs=1e-3)
+    sixteen = (10 + 100 * 7) / 16  # terrain 9, truck 14 and train 16 are left out
+    thirteen = (10 + 100 * 6) / 13  # and wall 3, fence 4, pole 5
+    assert scores["subsets"] == pytest.approx({"mIoU16": sixteen, "mIoU13": thirteen}, abs=1e-3)
+
+
+def test_evaluate_averages_over_scales_and_mirror_images_when_asked(spl):
+    plain = restore.restore(spl)
+    averaged = restore.restore(spl, {"scales": (0.75, 1.25), "flip": True})
+    assert restore.views(averaged.config) == [(36, 48), (60, 80)]
+    scores = [
+        evaluate.evaluate(run.predict, run.load_domain("val"), run.table, run.config)["mIoU"]
+        for run in (plain, averaged)
+    ]
+    assert scores[0] != scores[1] and 0 < scores[1] <= 100
 
 
 # -------------------------------------------------------------------------------------- refusals

@@ -40,11 +40,11 @@ def test_iou_is_intersection_over_union_of_the_classes_that_occur(predicted, tru
 def test_the_mean_leaves_out_classes_that_do_not_occur():
     confusion = np.zeros((3, 3), np.int64)
     confusion[0, 0], confusion[1, 0] = 3, 1
-    assert metrics.mean_iou(confusion) == pytest.approx((75 + 0) / 2)
+    assert metrics.mean_of(metrics.per_class_iou(confusion)) == pytest.approx((75 + 0) / 2)
 
 
 def test_the_mean_of_nothing_is_nan():
-    assert np.isnan(metrics.mean_iou(np.zeros((3, 3), np.int64)))
+    assert np.isnan(metrics.mean_of(metrics.per_class_iou(np.zeros((3, 3), np.int64))))
 
 
 def test_counts_beyond_what_int32_holds_give_the_right_iou():

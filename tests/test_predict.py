@@ -6,6 +6,7 @@ from PIL import Image
 
 from labor_jax import images, restore
 from labor_jax.data import folder
+from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS
 from labor_jax.errors import UserError
 from labor_jax.predict import predict_folder
 
@@ -42,6 +43,23 @@ def _resized(photo, run):
     from labor_jax.data.transforms import resize_image
 
     return resize_image(photo, run.config.input.size)[None]
+
+
+def test_label_ids_are_written_for_cityscapes_classes_and_nothing_else(run, tmp_path):
+    photos = photographs(tmp_path / "photos", [(48, 64), (60, 50)])
+    domain = folder.load(str(photos), "", run.table)
+    cityscapes = run._replace(table=CITYSCAPES)
+    predict_folder(cityscapes, domain, tmp_path / "ids", label_ids=True)
+    predict_folder(cityscapes, domain, tmp_path / "out")
+    assert len(list((tmp_path / "ids").rglob("*.*"))) == len(domain.ids)
+    for name in domain.ids:
+        with Image.open(tmp_path / "ids" / f"{name}.png") as file:
+            assert file.mode == "L"
+            ids = np.asarray(file)
+        train_ids = images.read_label_png(tmp_path / "out" / f"{name}.png")
+        np.testing.assert_array_equal(ids, np.take(CITYSCAPES_IDS, train_ids))
+    with pytest.raises(UserError, match="--label_ids: only Cityscapes"):
+        predict_folder(run, domain, tmp_path / "refused", label_ids=True)
 
 
 def test_a_truncated_photograph_is_named(run, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from labor_jax import loop, parallel, rng, state, steps
+from labor_jax.models import upsample
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -274,6 +275,25 @@ def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenter(start):
         assert out["selected"][image, row, column] == k
     alone = steps.predict(start.segmenter, images, networks=networks, size=size)
     assert np.mean(np.asarray(alone) == out["predicted"]) > 0.99
+
+
+def test_views_and_mirror_images_are_averaged_as_probabilities(start):
+    network = tiny.make_networks(tiny.make_config(), None)
+    images, size = tiny.make_batch()["target"]["image"], (24, 30)
+    views = [(16, 20), tiny.SIZE]
+    predict = functools.partial(steps.predict, start.segmenter, images, networks=network, size=size)
+    total = 0
+    for height, width in views:
+        seen = np.asarray(
+            jax.image.resize(images.astype(np.float32), (4, height, width, 3), "linear")
+        )
+        for step in (1, -1):
+            out = network.segmenter.apply(start.segmenter.variables, seen[:, :, ::step])
+            total += jax.nn.softmax(upsample(out["main"], size))[:, :, ::step]
+    found = np.asarray(predict(views=views, flip=True))
+    assert (found == np.argmax(total, -1)).mean() > 0.999
+    assert (found != np.asarray(predict())).any()
+    np.testing.assert_array_equal(predict(views=[tiny.SIZE]), predict())
 
 
 # --------------------------------------------------------------------------- state and optimisers

@@ -187,6 +187,11 @@ def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
     return encoded.astype(np.uint8)
 
 
+def cityscapes_ids(label: np.ndarray) -> np.ndarray:
+    """Cityscapes' train ids [H, W] uint8, no void, to its label ids [H, W] uint8."""
+    return np.array(CITYSCAPES_IDS, np.uint8)[label]
+
+
 def colorize(label: np.ndarray, table: ClassTable) -> np.ndarray:
     """Train ids [H, W] uint8 to colours [H, W, 3] uint8; void is black."""
     colors = np.zeros((256, 3), np.uint8)

@@ -80,6 +80,7 @@ def headline(run: Run) -> dict[str, Any]:
         "domains": f"{source} → {target}" if source and target else "",
         "status": run.summary.get("status") or "running",
         "mIoU": score,
+        "subsets": run.summary.get("subsets") or {},
         "gain": score - scores[0] if score is not None and scores else None,
         "budget": budget,
         "asked": [_plural(budget[k], k) for k in ("points", "segments", "clicks") if budget[k]],
