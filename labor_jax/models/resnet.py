@@ -77,7 +77,7 @@ class BasicBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Array, train: bool = False) -> Array:
         conv = partial(convolution, dtype=self.dtype)
         y = conv(self.features, 3, self.stride, self.first_dilation, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y, train))
@@ -101,7 +101,7 @@ class Bottleneck(nn.Module):
     stride_first: bool
 
     @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
+    def __call__(self, x: Array, train: bool = False) -> Array:
         conv = partial(convolution, dtype=self.dtype)
         early, late = (self.stride, 1) if self.stride_first else (1, self.stride)
         y = nn.relu(self.norm(name="bn1")(conv(self.features, 1, early, name="conv1")(x), train))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from filling import filled
 
-from labor_jax.models.resnet import ResNet, layer_plan, max_pool
+from labor_jax.models.batch_norm import BatchNorm
+from labor_jax.models.resnet import Bottleneck, ResNet, layer_plan, max_pool
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,45 @@ def test_dilated_features_subsampled_are_the_undilated_ones(depth, style):
     assert dense_last.shape[1:3] == (9, 13)
     assert sparse_last.shape[1:3] == (3, 4)
     np.testing.assert_allclose(dense_last[:, ::4, ::4], sparse_last, rtol=1e-4, atol=1e-5)
+
+
+def numpy_convolution(x, kernel, stride, dilation):
+    """x: [H, W, I] float64; kernel: [k, k, I, O]; padded by dilation on all sides where k is 3."""
+    size = kernel.shape[0]
+    x = np.pad(x, ((size // 2 * dilation,) * 2, (size // 2 * dilation,) * 2, (0, 0)))
+    rows, columns = (n - (size - 1) * dilation for n in x.shape[:2])
+    y = np.zeros((-(-rows // stride), -(-columns // stride), kernel.shape[3]))
+    for i, j in np.ndindex(y.shape[:2]):
+        for a, b in np.ndindex(size, size):
+            y[i, j] += x[i * stride + a * dilation, j * stride + b * dilation] @ kernel[a, b]
+    return y
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize("style", ["pytorch", "caffe"])
+def test_a_bottleneck_is_what_its_definition_says(style, stride, dilation):
+    x = np.random.default_rng(0).standard_normal((1, 7, 9, 6))
+    block = Bottleneck(
+        4, stride, dilation, dilation, BatchNorm, jnp.float32, stride_first=style == "caffe"
+    )
+    values = filled(block, jnp.asarray(x, jnp.float32))
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), values["params"])
+    stats = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), values["batch_stats"])
+
+    def norm(y, name):
+        p, s = params[name], stats[name]
+        return (y - s["mean"]) / np.sqrt(s["var"] + 1e-5) * p["scale"] + p["bias"]
+
+    def convolution(y, name, stride=1, dilation=1):
+        return numpy_convolution(y, params[name]["kernel"], stride, dilation)
+
+    early, late = (stride, 1) if style == "caffe" else (1, stride)
+    y = np.maximum(norm(convolution(x[0], "conv1", early), "bn1"), 0)
+    y = np.maximum(norm(convolution(y, "conv2", late, dilation), "bn2"), 0)
+    y = norm(convolution(y, "conv3"), "bn3")
+    beside = norm(convolution(x[0], "downsample_conv", stride), "downsample_bn")
+    found = block.apply(values, jnp.asarray(x, jnp.float32))[0]
+    np.testing.assert_allclose(found, np.maximum(y + beside, 0), rtol=1e-4, atol=1e-5)
 
 
 def test_the_first_block_of_a_dilated_layer_is_dilated_by_style():
