@@ -61,9 +61,11 @@ def default_config() -> ml_collections.ConfigDict:
     c.model.dilations = (6, 12, 18, 24)
     c.model.batch_norm = "sync"  # sync: over all devices | frozen | adaptsegnet, see batch_norm.py
     c.model.dtype = "float32"  # float32 | bfloat16, of the computation
+    c.model.remat = False  # ResNets: compute blocks twice and keep less of them in memory
     c.model.weights = ""  # ImageNet weights of the backbone, a file
 
     c.batch_size = 8  # source images a step, and as many target images; over all devices
+    c.accumulate = 1  # parts of a device's batch, one after the other: takes less memory
     c.warmup_steps = 200
     c.stages = 3
     c.adapt_steps = 100  # a stage
@@ -197,14 +199,9 @@ def check(config: ml_collections.ConfigDict) -> None:
         if not (right and all(type(v) in (int, kind) for v in value)):
             numbers = f"{length or 'one or more'} {'whole ' if kind is int else ''}numbers"
             raise UserError(f"config.{key}: {value!r} is not {numbers}")
-    at_least_one = ("batch_size", "warmup_steps", "adapt_steps", "selector.steps", "input.threads")
-    at_least_one += (
-        "eval_batch_size",
-        "checkpoint_every",
-        "log_every",
-        "ppl.points_per_class",
-        "spl.cell",
-    )
+    at_least_one = ("batch_size", "accumulate", "eval_batch_size", "input.threads")
+    at_least_one += ("warmup_steps", "adapt_steps", "selector.steps", "checkpoint_every")
+    at_least_one += ("log_every", "ppl.points_per_class", "spl.cell")
     for key in at_least_one:
         if lookup(config, key) < 1:
             raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")

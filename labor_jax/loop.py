@@ -139,11 +139,12 @@ def _check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.D
 
 
 def _check_batch(config: ml_collections.ConfigDict) -> None:
-    devices = parallel.device_count(config.parallel) * jax.process_count()
-    if config.batch_size % devices:
+    parts = parallel.device_count(config.parallel) * config.accumulate
+    if config.batch_size % parts:
         raise UserError(
-            f"config.batch_size: {config.batch_size} images cannot be split evenly over {devices} "
-            f"devices; give a multiple of {devices}"
+            f"config.batch_size: {config.batch_size} images cannot be split evenly over "
+            f"{parts // config.accumulate} devices x {config.accumulate} of config.accumulate; "
+            f"give a multiple of {parts}"
         )
 
 

@@ -27,9 +27,18 @@ def normalise(loss: SumCount, axis_name: str | None) -> jax.Array:
     Returns:
       float32 []; the sum of it over devices is the loss.
     """
-    total, count = loss
-    if axis_name is not None:
-        count = jax.lax.psum(count, axis_name)
+    total, here = loss
+    return share(total, here if axis_name is None else jax.lax.psum(here, axis_name))
+
+
+def count(where: jax.Array, axis_name: str | None) -> jax.Array:
+    """How many pixels of [B, H, W] bool count on all devices, float32 []."""
+    here = where.sum(dtype=jnp.float32)
+    return here if axis_name is None else jax.lax.psum(here, axis_name)
+
+
+def share(total: jax.Array, count: jax.Array) -> jax.Array:
+    """A part's sum by the count over all parts; 0 where nothing counts."""
     return total / jnp.maximum(count, 1.0)
 
 

@@ -1,9 +1,11 @@
 """Pure train and inference steps. `parallel.py` maps them over devices.
 
 A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its losses are local sums
-over global counts, so that gradients and metrics are *summed* over devices.
+over global counts, so that gradients and metrics are *summed* over devices, and over the parts of
+a batch where `config.accumulate` saves memory.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,34 +37,131 @@ def _apply_gradients(
     return trained.replace(params=optax.apply_updates(trained.params, updates), opt_state=opt_state)
 
 
-def segmenter_step(
-    segmenter: Trained,
-    discriminators: Trained,
+def _accumulate(
+    function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
+) -> tuple[Any, Any]:
+    """Calls `function(carry, part)` for equal parts of a batch, one after the other.
+
+    Args:
+      function: gives the next carry, and a pytree.
+      batch: pytree of [B, ...].
+      parts: divides B.
+    Returns:
+      The last carry; the sum of the pytrees.
+    """
+    if parts == 1:
+        return function(carry, batch)
+    batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], batch)
+    zero = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, carry, first)[1]
+    )
+
+    def add(now: Any, part: Any) -> tuple[Any, None]:
+        carry, total = now
+        carry, more = function(carry, part)
+        return (carry, jax.tree.map(jnp.add, total, more)), None
+
+    return jax.lax.scan(add, (carry, zero), batch)[0]
+
+
+def _in_parts(function: Callable[[jax.Array], Any], x: jax.Array, parts: int) -> Any:
+    """`function` of x [B, ...] whose outputs are [B, ...] too, part after part."""
+    if parts == 1:
+        return function(x)
+    out = jax.lax.map(function, x.reshape(parts, -1, *x.shape[1:]))
+    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
+
+
+def _for_each(
+    function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
+) -> dict[str, Any]:
+    """`function` of each input: in one go where they are of one shape, unless `apart`."""
+    if apart or len({x.shape for x in inputs.values()}) > 1:
+        return {name: function(x) for name, x in inputs.items()}
+    out = function(jnp.concatenate(list(inputs.values())))
+    parts = jax.tree.transpose(
+        jax.tree.structure(out),
+        jax.tree.structure([0] * len(inputs)),
+        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
+    )
+    return dict(zip(inputs, parts, strict=True))
+
+
+def adapt_step(
+    state: State,
     batch: Batch,
     *,
     networks: Networks,
-    optimizer: optax.GradientTransformation,
+    optimizers: Optimizers,
     config: ml_collections.ConfigDict,
-    adversarial: bool,
+    axis_name: str | None = None,
+) -> tuple[State, Metrics]:
+    """A step of warm-up and of adaptation: the segmenter, then the discriminators.
+
+    Warm-up is adaptation without a labelled target pixel, so both are this one compiled step.
+    `source_only` is the same without loss 3 and never sees the target, whose images would move
+    the batch statistics, if any. The discriminators learn from the maps of the forward pass that
+    updated the segmenter.
+
+    Args:
+      batch: {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; target
+        labels are 255 wherever nobody answered. The two may be of different sizes.
+    """
+    if config.method == "source_only":
+        batch = {"source": batch["source"]}
+    counts = {n: losses.count(part["label"] != IGNORE, axis_name) for n, part in batch.items()}
+
+    def gradients_of(batch_stats: Any, part: Batch) -> tuple[Any, Any]:
+        shared = {"networks": networks, "config": config, "axis_name": axis_name}
+        for_segmenter, batch_stats, maps, metrics = segmenter_gradients(
+            state.segmenter.replace(batch_stats=batch_stats),
+            state.discriminators,
+            part,
+            counts,
+            **shared,
+        )
+        for_discriminators, more = discriminator_gradients(state.discriminators, maps, **shared)
+        return batch_stats, (for_segmenter, for_discriminators, metrics | more)
+
+    batch_stats, summed = _accumulate(
+        gradients_of, state.segmenter.batch_stats, batch, config.accumulate
+    )
+    for_segmenter, for_discriminators, metrics = _sum_over_devices(summed, axis_name)
+    segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
+    state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
+    if config.method == "source_only":
+        return state, metrics
+    discriminators = _apply_gradients(
+        state.discriminators, for_discriminators, optimizers.discriminator
+    )
+    return state.replace(discriminators=discriminators), metrics
+
+
+def segmenter_gradients(
+    segmenter: Trained,
+    discriminators: Trained,
+    batch: Batch,
+    counts: dict[str, jax.Array],
+    *,
+    networks: Networks,
+    config: ml_collections.ConfigDict,
     axis_name: str | None,
-) -> tuple[Trained, dict[str, jax.Array], Metrics]:
-    """One update of the segmenter with losses 1, 2 and 3 [paper, cited: AdaptSegNet].
+) -> tuple[Any, Any, dict[str, dict[str, jax.Array]], Metrics]:
+    """Losses 1, 2 and 3 of the segmenter [paper, cited: AdaptSegNet].
 
     Source and target go through the network as one batch, so that batch statistics, if any, are
     of both; one after the other where they are of different sizes, or where AdaptSegNet's batch
     norm is asked for, whose statistics are a domain's own.
 
     Args:
-      segmenter: the network to update.
-      discriminators: params {"main", "aux"}, not updated here.
-      batch: {"source", "target"} or the first alone: {"image": [B, H, W, 3] uint8, "label":
-        [B, H, W] uint8}; target labels are 255 wherever nobody answered.
-      adversarial: whether loss 3 counts.
+      batch: a part of `adapt_step`'s on this device.
+      counts: float32 [], the labelled pixels of either domain in all parts on all devices.
       axis_name: the mapped axis.
     Returns:
-      The updated network; the softmax maps {"main", "aux"}: {"source", "target"}: [B, H, W, C]
-      float32, detached, of the heads whose lambda_adv is not 0, for the discriminators; the
-      losses.
+      This part's gradients; the statistics after it; the softmax maps {"main", "aux"}: {"source",
+      "target"}: [B, H, W, C] float32, detached, of the heads whose lambda_adv is not 0, for the
+      discriminators; this part's share of the losses.
     """
     apart = config.model.batch_norm == "adaptsegnet"
 
@@ -90,55 +189,39 @@ def segmenter_step(
             }
             for name, part in batch.items():
                 factor = {"source": 1.0, "target": config.loss.target}[name]
-                loss = losses.cross_entropy(logits[name], part["label"])
-                metrics[f"loss/{name}_{head}"] = losses.normalise(loss, axis_name)
+                loss, _ = losses.cross_entropy(logits[name], part["label"])
+                metrics[f"loss/{name}_{head}"] = losses.share(loss, counts[name])
                 total += weight * factor * metrics[f"loss/{name}_{head}"]
-            if adversarial and fool:
+            if "target" in batch and fool:
                 maps[head] = jax.tree.map(jax.nn.softmax, logits)
                 answer = networks.discriminator.apply(
                     {"params": discriminators.params[head]}, maps[head]["target"]
                 )
                 loss = losses.adversarial(answer, losses.SOURCE, config.adversarial.kind)
-                metrics[f"loss/fool_{head}"] = losses.normalise(loss, axis_name)
-                total += fool * metrics[f"loss/fool_{head}"]
+                loss = losses.normalise(loss, axis_name) / config.accumulate
+                metrics[f"loss/fool_{head}"] = loss
+                total += fool * loss
         return total, (batch_stats, maps, metrics)
 
     gradients, (batch_stats, maps, metrics) = jax.grad(loss_fn, has_aux=True)(segmenter.params)
-    gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)
-    segmenter = _apply_gradients(segmenter, gradients, optimizer)
-    return segmenter.replace(batch_stats=batch_stats), jax.lax.stop_gradient(maps), metrics
+    return gradients, batch_stats, jax.lax.stop_gradient(maps), metrics
 
 
-def _for_each(
-    forward: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
-) -> dict[str, Any]:
-    """`forward` of each input: in one go where they are of one shape, unless `apart`."""
-    if apart or len({x.shape for x in inputs.values()}) > 1:
-        return {name: forward(x) for name, x in inputs.items()}
-    out = forward(jnp.concatenate(list(inputs.values())))
-    parts = jax.tree.transpose(
-        jax.tree.structure(out),
-        jax.tree.structure([0] * len(inputs)),
-        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
-    )
-    return dict(zip(inputs, parts, strict=True))
-
-
-def discriminator_step(
+def discriminator_gradients(
     discriminators: Trained,
     maps: dict[str, dict[str, jax.Array]],
     *,
     networks: Networks,
-    optimizer: optax.GradientTransformation,
     config: ml_collections.ConfigDict,
     axis_name: str | None,
-) -> tuple[Trained, Metrics]:
-    """One update of the discriminators: 0.5 x source + 0.5 x target [cited: AdaptSegNet].
+) -> tuple[Any, Metrics]:
+    """0.5 x source + 0.5 x target of each head's discriminator [cited: AdaptSegNet].
 
     Args:
       discriminators: params {"main", "aux"}.
-      maps: {"main", "aux"} or one of them: {"source", "target"}: [B, H, W, C] float32 softmax
-        maps of the forward pass that updated the segmenter.
+      maps: of `segmenter_gradients`.
+    Returns:
+      This part's gradients and its share of the losses.
     """
     domains = {"source": losses.SOURCE, "target": losses.TARGET}
 
@@ -149,57 +232,16 @@ def discriminator_step(
                 lambda x, head=head: networks.discriminator.apply({"params": params[head]}, x),
                 maps[head],
             )
-            metrics[f"loss/discriminator_{head}"] = 0.5 * sum(
+            total = sum(
                 losses.normalise(
                     losses.adversarial(answers[name], domain, config.adversarial.kind), axis_name
                 )
                 for name, domain in domains.items()
             )
+            metrics[f"loss/discriminator_{head}"] = 0.5 * total / config.accumulate
         return sum(metrics.values(), jnp.float32(0)), metrics
 
-    gradients, metrics = jax.grad(loss_fn, has_aux=True)(discriminators.params)
-    gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)
-    return _apply_gradients(discriminators, gradients, optimizer), metrics
-
-
-def adapt_step(
-    state: State,
-    batch: Batch,
-    *,
-    networks: Networks,
-    optimizers: Optimizers,
-    config: ml_collections.ConfigDict,
-    axis_name: str | None = None,
-) -> tuple[State, Metrics]:
-    """A step of warm-up and of adaptation: the segmenter, then the discriminators.
-
-    Warm-up is adaptation without a labelled target pixel, so both are this one compiled step.
-    `source_only` is the same without loss 3 and never sees the target, whose images would move
-    the batch statistics, if any.
-    """
-    adversarial = config.method != "source_only"
-    segmenter, maps, metrics = segmenter_step(
-        state.segmenter,
-        state.discriminators,
-        batch if adversarial else {"source": batch["source"]},
-        networks=networks,
-        optimizer=optimizers.segmenter,
-        config=config,
-        adversarial=adversarial,
-        axis_name=axis_name,
-    )
-    state = state.replace(step=state.step + 1, segmenter=segmenter)
-    if not adversarial:
-        return state, metrics
-    discriminators, more = discriminator_step(
-        state.discriminators,
-        maps,
-        networks=networks,
-        optimizer=optimizers.discriminator,
-        config=config,
-        axis_name=axis_name,
-    )
-    return state.replace(discriminators=discriminators), metrics | more
+    return jax.grad(loss_fn, has_aux=True)(discriminators.params)
 
 
 def selector_step(
@@ -220,13 +262,14 @@ def selector_step(
     Args:
       batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
     """
-    images = batch["target"]["image"]
-    size = images.shape[1:3]
-    c = config.selector
+    images, c = batch["target"]["image"], config.selector
 
-    out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
-    probs = jax.nn.softmax(upsample(out["main"], size))
-    confidence, predicted = probs.max(-1), probs.argmax(-1)
+    def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+        probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
+        return probs.max(-1), probs.argmax(-1)
+
+    confidence, predicted = _in_parts(guess, images, config.accumulate)
     everywhere = (confidence.ravel(), predicted.ravel())
     if axis_name is not None:
         everywhere = jax.lax.all_gather(everywhere, axis_name, tiled=True)
@@ -237,63 +280,102 @@ def selector_step(
         state.thresholds, *everywhere, alpha=alpha, beta=c.pseudo_beta, gamma=c.pseudo_gamma
     )
     pseudo = pseudo_labels.pseudo_labels(confidence, predicted, thresholds)
-    unsure = pseudo == IGNORE
     progress = (state.step - first_selector_step(config, state.stage)) / c.steps
     push = jnp.where(progress >= c.discrepancy_start, c.discrepancy_weight, 0.0)
+    counts = {
+        "sure": losses.count(pseudo != IGNORE, axis_name),
+        "unsure": losses.count(pseudo == IGNORE, axis_name),
+    }
 
-    def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
-        variables = {"params": params, "batch_stats": state.selector.batch_stats}
-        out, updated = networks.selector.apply(
-            variables, images, train=True, mutable=["batch_stats"]
-        )
-        logits = {head: upsample(out[head], size) for head in ("c1", "c2")}
-        fit = {
-            h: losses.normalise(losses.cross_entropy(logits[h], pseudo), axis_name) for h in logits
-        }
-        regularised = jnp.float32(0)
-        for weight, loss, where in (
-            (c.entropy, losses.entropy, unsure),
-            (c.uniformity, losses.uniformity, ~unsure),
-        ):
-            if weight:
-                parts = (losses.normalise(loss(logits[h], where), axis_name) for h in logits)
-                regularised += weight * sum(parts)
-        if c.discrepancy == "weights":
-            apart = -losses.weight_similarity(params["c1"], params["c2"])
-            if axis_name is not None:  # the same on every device; the sum over them must be it
-                apart = apart / jax.lax.axis_size(axis_name)
-        else:
-            heads = networks.selector.apply(
-                variables, jax.lax.stop_gradient(out["features"]), method="heads"
-            )
-            apart = losses.normalise(
-                losses.discrepancy(*(upsample(heads[h], size) for h in ("c1", "c2"))), axis_name
-            )
-        agree = {
-            f"agreement/{h}": losses.normalise(_agreement(logits[h], pseudo), axis_name)
-            for h in logits
-        }
-        mask = inconsistency_mask(logits["c1"], logits["c2"])
-        metrics = agree | {
-            "loss/pseudo_c1": fit["c1"],
-            "loss/pseudo_c2": fit["c2"],
-            "discrepancy": apart,
-            "mask/share": losses.normalise((mask.sum(), jnp.float32(mask.size)), axis_name),
-            "pseudo/share": losses.normalise(
-                ((pseudo != IGNORE).sum(), jnp.float32(pseudo.size)), axis_name
+    def gradients_of(batch_stats: Any, part: Any) -> tuple[Any, Any]:
+        gradients, (batch_stats, metrics) = jax.grad(
+            functools.partial(
+                _selector_loss,
+                batch_stats=batch_stats,
+                images=part[0],
+                pseudo=part[1],
+                counts=counts,
+                push=push,
+                networks=networks,
+                config=config,
+                axis_name=axis_name,
             ),
-        }
-        total = fit["c1"] + fit["c2"] + regularised - push * apart
-        return total, (updated.get("batch_stats", {}), metrics)
+            has_aux=True,
+        )(state.selector.params)
+        return batch_stats, (gradients, metrics)
 
-    gradients, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.selector.params)
-    gradients, metrics = _sum_over_devices((gradients, metrics), axis_name)
+    batch_stats, summed = _accumulate(
+        gradients_of, state.selector.batch_stats, (images, pseudo), config.accumulate
+    )
+    gradients, metrics = _sum_over_devices(summed, axis_name)
     selector = _apply_gradients(state.selector, gradients, optimizers.selector)
     return state.replace(
         step=state.step + 1,
         selector=selector.replace(batch_stats=batch_stats),
         thresholds=thresholds,
     ), metrics
+
+
+def _selector_loss(
+    params: Any,
+    *,
+    batch_stats: Any,
+    images: jax.Array,
+    pseudo: jax.Array,
+    counts: dict[str, jax.Array],
+    push: jax.Array,
+    networks: Networks,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None,
+) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    """A part's share of losses 5 and 6; with it the statistics after it, and its metrics.
+
+    Args:
+      images: [B, H, W, 3] uint8.
+      pseudo: [B, H, W] uint8 train ids, 255 where there is no pseudo label.
+      counts: float32 [], pixels with and without one in all parts on all devices.
+      push: float32 [], weight of the discrepancy.
+    """
+    c, size = config.selector, images.shape[1:3]
+    variables = {"params": params, "batch_stats": batch_stats}
+    out, updated = networks.selector.apply(variables, images, train=True, mutable=["batch_stats"])
+    logits = {head: upsample(out[head], size) for head in ("c1", "c2")}
+
+    def mean(loss: losses.SumCount) -> jax.Array:
+        return losses.normalise(loss, axis_name) / config.accumulate
+
+    def of_both(loss: Callable, *args: Any, count: jax.Array) -> dict[str, jax.Array]:
+        return {head: losses.share(loss(logits[head], *args)[0], count) for head in logits}
+
+    fit = of_both(losses.cross_entropy, pseudo, count=counts["sure"])
+    total = fit["c1"] + fit["c2"]
+    if c.entropy:
+        unsure = of_both(losses.entropy, pseudo == IGNORE, count=counts["unsure"])
+        total += c.entropy * (unsure["c1"] + unsure["c2"])
+    if c.uniformity:
+        sure = of_both(losses.uniformity, pseudo != IGNORE, count=counts["sure"])
+        total += c.uniformity * (sure["c1"] + sure["c2"])
+    if c.discrepancy == "weights":
+        similarity = losses.weight_similarity(params["c1"], params["c2"])
+        apart = mean((-similarity, jnp.float32(1)))  # the same in every part on every device
+    else:
+        heads = networks.selector.apply(
+            variables, jax.lax.stop_gradient(out["features"]), method="heads"
+        )
+        apart = mean(losses.discrepancy(*(upsample(heads[h], size) for h in ("c1", "c2"))))
+
+    agreement = of_both(_agreement, pseudo, count=counts["sure"])
+    mask = inconsistency_mask(logits["c1"], logits["c2"])
+    metrics = {
+        "agreement/c1": agreement["c1"],
+        "agreement/c2": agreement["c2"],
+        "loss/pseudo_c1": fit["c1"],
+        "loss/pseudo_c2": fit["c2"],
+        "discrepancy": apart,
+        "mask/share": mean((mask.sum(), jnp.float32(mask.size))),
+        "pseudo/share": mean(((pseudo != IGNORE).sum(), jnp.float32(pseudo.size))),
+    }
+    return total - push * apart, (updated.get("batch_stats", {}), metrics)
 
 
 def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:

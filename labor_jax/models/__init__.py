@@ -2,9 +2,9 @@
 
 model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
 "caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
-batch_norm ("sync" | "frozen", which needs trained weights | "adaptsegnet"; ResNets only), dtype
-("float32" | "bfloat16" | "float64" under jax_enable_x64) of the computation; parameters stay
-float32.
+batch_norm ("sync" | "frozen", which needs trained weights | "adaptsegnet"; ResNets only), remat
+(ResNets only), dtype ("float32" | "bfloat16" | "float64" under jax_enable_x64) of the computation;
+parameters stay float32.
 """
 
 from collections.abc import Collection
@@ -80,6 +80,7 @@ def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
         output_stride=output_stride,
         batch_norm=_one_of(model_cfg, "batch_norm", KINDS),
         axis_name=axis_name,
+        remat=model_cfg.remat,
         dtype=dtype,
     )
 

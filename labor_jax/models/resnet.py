@@ -123,6 +123,7 @@ class ResNet(nn.Module):
     output_stride: int = 8
     batch_norm: str = "frozen"
     axis_name: str | None = None
+    remat: bool = False  # compute a block again in the backward pass: less memory, more time
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -134,8 +135,11 @@ class ResNet(nn.Module):
             axis_name=self.axis_name,
             dtype=self.dtype,
         )
-        bottleneck = partial(Bottleneck, stride_first=self.style == "caffe")
-        block = BasicBlock if self.depth == "resnet18" else bottleneck
+        block, own = Bottleneck, {"stride_first": self.style == "caffe"}
+        if self.depth == "resnet18":
+            block, own = BasicBlock, {}
+        if self.remat:
+            block = nn.remat(block, static_argnums=(2,))
         base = max(8, round(64 * self.width))
 
         x = convolution(base, 7, 2, name="conv1", dtype=self.dtype)(x)
@@ -155,6 +159,7 @@ class ResNet(nn.Module):
                     norm=norm,
                     dtype=self.dtype,
                     name=f"layer{layer + 1}_{index}",
+                    **own,
                 )(x, train)
             outputs.append(x)
         return outputs[2], outputs[3]

@@ -21,6 +21,7 @@ def segmenter(dilations: tuple[int, ...], batch_norm: str, dtype: str) -> Segmen
             "output_stride": 8,
             "dilations": dilations,
             "batch_norm": batch_norm,
+            "remat": False,
             "dtype": dtype,
         }
     )

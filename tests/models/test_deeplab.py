@@ -21,6 +21,7 @@ def config(**changes) -> ConfigDict:
         "output_stride": 8,
         "dilations": (1, 2),
         "batch_norm": "sync",
+        "remat": False,
         "dtype": "float32",
     }
     return ConfigDict(defaults | changes)
