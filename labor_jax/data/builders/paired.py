@@ -81,7 +81,7 @@ class PairedBuilder(base.Builder, skip_registration=True):
             absent = [name for name in shipped if not (root / name).is_file()]
             if not any(loose.values()) and (absent or not any(inside.values())):
                 if 0 < len(absent) < len(shipped):
-                    self.refuse(f"{named(absent, 20)} missing in {root}", "there")
+                    self.refuse(f"{', '.join(absent)} missing in {root}", "there")
                 if packed := archives.to_unpack(root):
                     raise UserError(f"{self.title}: {packed}")
                 self.refuse(f"{root} has none of its {('images', 'labels')[kind]}", "there")
@@ -91,8 +91,8 @@ class PairedBuilder(base.Builder, skip_registration=True):
         for split, (paired, lone) in found.items():
             if len(lone) > len(paired):
                 self.refuse(
-                    f"{split} in {root} has {len(paired)} pairs and {len(lone)} files without "
-                    f"partner ({named(lone)})",
+                    f"{split} in {root} has {len(paired)} pairs and files without partner: "
+                    f"{counted(lone)}",
                     "there",
                 )
         return {split: pairs for split, pairs in found.items() if pairs.paired}
@@ -106,7 +106,7 @@ class PairedBuilder(base.Builder, skip_registration=True):
         for split in self.layout:
             paired, lone = found.get(split, Pairs([], []))
             if lone:
-                warn(f"{self.name} {split}: {len(lone)} without partner left out: {named(lone)}")
+                warn(f"{self.name} {split}: without partner, left out: {counted(lone)}")
             if len(paired) != (full := self.full.get(split, len(paired))):
                 warn(f"{self.name} {split}: {len(paired)} pairs; the whole set has {full}")
         return {s: self._generate_examples(s, pairs.paired) for s, pairs in found.items()}
@@ -122,8 +122,8 @@ class PairedBuilder(base.Builder, skip_registration=True):
                 resized.append(sample.id)
         if resized:
             warn(
-                f"{self.name} {split}: {len(resized)} labels of another size than their image, "
-                f"resized to it: {named(resized)}"
+                f"{self.name} {split}: labels of another size than their image, resized to it: "
+                f"{counted(resized)}"
             )
 
     def _read(self, name: str, image: File, label: File) -> tuple[base.Sample, bool]:
@@ -173,9 +173,9 @@ def in_order(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
             yield waiting.popleft().result()
 
 
-def named(names: list[str], at_most: int = 3) -> str:
-    """The first few names."""
-    return ", ".join(names[:at_most]) + (", …" if len(names) > at_most else "")
+def counted(names: list[str]) -> str:
+    """How many names there are, and the first few."""
+    return f"{len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
 
 
 def warn(message: str) -> None:
