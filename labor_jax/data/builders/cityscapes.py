@@ -33,8 +33,7 @@ class Cityscapes(PairedBuilder):
         )
         for split in ("train", "val")
     }
-    images_archives = ("leftImg8bit_trainvaltest.zip",)
-    labels_archives = ("gtFine_trainvaltest.zip",)
+    shipped = (("leftImg8bit_trainvaltest.zip",), ("gtFine_trainvaltest.zip",))
     full = {"train": 2975, "val": 500}  # noqa: RUF012
 
     @staticmethod

@@ -24,6 +24,8 @@ class Gta5(PairedBuilder):
     homepage = "https://download.visinf.tu-darmstadt.de/data/from_games/"
     raw = CITYSCAPES_RAW
     layout = {"train": ("images/*.png", "labels/*.png")}  # noqa: RUF012
-    images_archives = tuple(f"{part:02d}_images.zip" for part in range(1, 11))
-    labels_archives = tuple(f"{part:02d}_labels.zip" for part in range(1, 11))
+    shipped = (
+        tuple(f"{part:02d}_images.zip" for part in range(1, 11)),
+        tuple(f"{part:02d}_labels.zip" for part in range(1, 11)),
+    )
     full = {"train": 24966}  # noqa: RUF012

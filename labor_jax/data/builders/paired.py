@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, NoReturn, TypeVar
 
@@ -19,6 +20,9 @@ from labor_jax.data.builders.archives import File
 from labor_jax.errors import UserError
 
 T, U = TypeVar("T"), TypeVar("U")
+
+KINDS = ("images", "labels")
+"""In the order of each pair in `layout` and `shipped`."""
 
 
 class Pairs(NamedTuple):
@@ -35,16 +39,15 @@ class PairedBuilder(base.Builder, skip_registration=True):
       title: its name, for messages.
       MANUAL_DOWNLOAD_INSTRUCTIONS: what to download from where, after "put … into FOLDER".
       raw: its classes by the values in its label files.
-      layout: by split, where images and labels are, as patterns.
-      images_archives, labels_archives: what the site ships, if it is zip archives.
+      layout: by split, where its images and its labels are, as patterns.
+      shipped: the archives of images and those of labels, if they are zip archives.
       full: by split, how many pairs the whole set has, if that is known.
     """
 
     title: str
     raw: labels.ClassTable
     layout: dict[str, tuple[str, str]]
-    images_archives: tuple[str, ...] = ()
-    labels_archives: tuple[str, ...] = ()
+    shipped: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     full: dict[str, int] = {}  # noqa: RUF012
 
     @staticmethod
@@ -73,21 +76,8 @@ class PairedBuilder(base.Builder, skip_registration=True):
         if not root.is_dir():
             self.refuse(f"there is no folder {root}", "there")
         zips = archives.open_zips(root)
-        kinds = []
-        for kind, shipped in enumerate((self.images_archives, self.labels_archives)):
-            patterns = {split: patterns[kind] for split, patterns in self.layout.items()}
-            loose = {s: archives.in_folders(root, p, self.to_id) for s, p in patterns.items()}
-            inside = {s: archives.in_zips(zips, p, self.to_id) for s, p in patterns.items()}
-            absent = [name for name in shipped if not (root / name).is_file()]
-            if not any(loose.values()) and (absent or not any(inside.values())):
-                if 0 < len(absent) < len(shipped):
-                    self.refuse(f"{', '.join(absent)} missing in {root}", "there")
-                if packed := archives.to_unpack(root):
-                    raise UserError(f"{self.title}: {packed}")
-                self.refuse(f"{root} has none of its {('images', 'labels')[kind]}", "there")
-            # An archive's files have checksums: they come before what was unpacked of it.
-            kinds.append({split: loose[split] | inside[split] for split in self.layout})
-        found = {split: pair(kinds[0][split], kinds[1][split]) for split in self.layout}
+        images, marks = (self._files(root, zips, kind) for kind in range(len(KINDS)))
+        found = {split: pair(images[split], marks[split]) for split in self.layout}
         for split, (paired, lone) in found.items():
             if len(lone) > len(paired):
                 self.refuse(
@@ -96,6 +86,23 @@ class PairedBuilder(base.Builder, skip_registration=True):
                     "there",
                 )
         return {split: pairs for split, pairs in found.items() if pairs.paired}
+
+    def _files(
+        self, root: pathlib.Path, zips: list[zipfile.ZipFile], kind: int
+    ) -> dict[str, archives.Files]:
+        """Each split's images or labels, as `KINDS` counts them."""
+        patterns = {split: both[kind] for split, both in self.layout.items()}
+        loose = {s: archives.in_folders(root, p, self.to_id) for s, p in patterns.items()}
+        inside = {s: archives.in_zips(zips, p, self.to_id) for s, p in patterns.items()}
+        absent = [name for name in self.shipped[kind] if not (root / name).is_file()]
+        if not any(loose.values()) and (absent or not any(inside.values())):
+            if 0 < len(absent) < len(self.shipped[kind]):
+                self.refuse(f"{', '.join(absent)} missing in {root}", "there")
+            if packed := archives.to_unpack(root):
+                raise UserError(f"{self.title}: {packed}")
+            self.refuse(f"{root} has none of its {KINDS[kind]}", "there")
+        # An archive's files have checksums: they come before what was unpacked of it.
+        return {split: loose[split] | inside[split] for split in self.layout}
 
     def refuse(self, why: str, where: str) -> NoReturn:
         """Raises UserError with what to get from where, and which folder to put it into."""
