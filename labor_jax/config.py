@@ -34,9 +34,10 @@ def default_config() -> ml_collections.ConfigDict:
 
     def domain(split: str) -> ml_collections.ConfigDict:
         d = ml_collections.ConfigDict()
-        d.domain = "toytown/160x120"  # toytown/WxH | camvid | folder
+        # toytown/WxH | camvid | gta5 | synthia_rand_cityscapes | cityscapes | folder
+        d.domain = "toytown/160x120"
         d.split = split
-        d.manual_dir = ""  # camvid: the folder as its publisher ships it
+        d.manual_dir = ""  # what its site ships; not for toytown and folder
         d.images = ""  # folder: images
         d.labels = ""  # folder: label maps; "" = unlabelled
         return d

@@ -196,7 +196,7 @@ def test_a_class_table_that_does_not_fit_the_data_is_told(make_config, run, tmp_
     config = make_config("uda")
     config.classes.table = "cityscapes"
     line = run(config, tmp_path / "run")
-    assert "CamVid's 11 classes" in line and "config.classes.table=camvid" in line
+    assert "camvid's 11 classes" in line and "config.classes.table=camvid" in line
 
 
 # ------------------------------------------------------------------------------- what was saved

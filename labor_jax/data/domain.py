@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from labor_jax.data.labels import ClassTable
-from labor_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +30,18 @@ def load(spec: Any, data_dir: str, table: ClassTable) -> Domain:
     """Opens one split of a domain; the first use of a TFDS domain prepares it.
 
     Args:
-      spec: a ConfigDict with `domain`: "toytown/SIZE" or "camvid" (with `split`, and for camvid
-        `manual_dir`), or "folder" (with `images` and `labels`, "" where there are none).
+      spec: a ConfigDict with `domain`: "toytown/SIZE" (with `split`), one of "camvid", "gta5",
+        "synthia_rand_cityscapes" and "cityscapes" (with `split`, and `manual_dir` to prepare it
+        from), or "folder" (with `images` and `labels`, "" where there are none).
       data_dir: where prepared data sets are kept.
       table: the classes of the task.
     Raises:
       UserError: an unknown domain or split, missing files, a table that does not fit.
     """
-    name = spec.domain.split("/")[0]
-    if name == "folder":
+    if spec.domain == "folder":
         from labor_jax.data import folder
 
         return folder.load(spec.images, spec.labels, table)
-    if name in ("toytown", "camvid"):
-        from labor_jax.data.builders import prepared  # TFDS takes half a second to import
+    from labor_jax.data.builders import prepared  # TFDS takes half a second to import
 
-        return prepared.load(spec.domain, spec.split, data_dir, spec.get("manual_dir", ""), table)
-    raise UserError(
-        f"domain {spec.domain!r} is unknown; choose toytown/160x120, toytown/240x180, "
-        "toytown/480x360, toytown/tiny, camvid or folder"
-    )
+    return prepared.load(spec.domain, spec.split, data_dir, spec.get("manual_dir", ""), table)

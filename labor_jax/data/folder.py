@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 from collections.abc import Iterator, Set
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -97,15 +98,15 @@ def report_missing(
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path, what: str) -> Iterator[Image.Image]:
+def opened(file: pathlib.Path | IO[bytes], where: str, what: str) -> Iterator[Image.Image]:
     """The file as an image; whatever goes wrong while it is read becomes a UserError."""
     try:
-        with Image.open(path) as file:
-            yield file
+        with Image.open(file) as image:
+            yield image
     # Pillow raises each of these for one or another kind of broken file.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: unreadable {what} ({reason}); replace or remove it") from error
+        raise UserError(f"{where}: unreadable {what} ({reason}); replace or remove it") from error
 
 
 def read_image_file(path: pathlib.Path) -> np.ndarray:
@@ -114,7 +115,7 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
     Raises:
       UserError: the file is truncated or no image.
     """
-    with opened(path, "image") as file:
+    with opened(path, str(path), "image") as file:
         return np.array(ImageOps.exif_transpose(file).convert("RGB"))
 
 
@@ -124,7 +125,7 @@ def image_size(path: pathlib.Path) -> tuple[int, int]:
     Raises:
       UserError: the file is no image.
     """
-    with opened(path, "image") as file:
+    with opened(path, str(path), "image") as file:
         return ImageOps.exif_transpose(file).size[::-1]
 
 
@@ -134,16 +135,26 @@ def read_label_file(path: pathlib.Path, table: ClassTable, size: tuple[int, int]
     Raises:
       UserError: unreadable, of several channels, not of `size`, or a value outside the table.
     """
-    with opened(path, "label") as file:
-        mode, raw = file.mode, np.array(file)
-    if raw.ndim != 2:
-        raise UserError(
-            f"{path}: a label must have a single channel of class values, this one is {mode}; "
-            "save it as a palette or greyscale PNG"
-        )
+    raw = read_raw_label(path, str(path))
     if raw.shape != tuple(size):
         raise UserError(
             f"{path}: the label is {raw.shape[1]}x{raw.shape[0]} and its image "
             f"{size[1]}x{size[0]}; make them the same size"
         )
-    return encode(raw.astype(np.uint16), table, str(path))
+    return encode(raw, table, str(path))
+
+
+def read_raw_label(file: pathlib.Path | IO[bytes], where: str) -> np.ndarray:
+    """The values [H, W] uint8 or uint16 of a palette, 8-bit or 16-bit grey PNG.
+
+    Raises:
+      UserError: unreadable, or of several channels.
+    """
+    with opened(file, where, "label") as image:
+        mode, raw = image.mode, np.array(image)
+    if raw.ndim != 2:
+        raise UserError(
+            f"{where}: a label must have a single channel of class values, this one is {mode}; "
+            "save it as a palette or greyscale PNG"
+        )
+    return raw if raw.dtype == np.uint8 else raw.astype(np.uint16)

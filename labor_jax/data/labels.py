@@ -139,6 +139,20 @@ CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 
 SYNTHIA_IDS = (3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11)
 """The label id of each of Cityscapes' train ids in SYNTHIA's files; every other id is void."""
 
+CITYSCAPES_RAW = dataclasses.replace(
+    CITYSCAPES,
+    values=CITYSCAPES_IDS,
+    void_values=tuple(sorted(set(range(35)) - set(CITYSCAPES_IDS))),
+)
+"""Cityscapes' classes by the ids, from 0 to 34, in its files and GTA5's."""
+
+SYNTHIA_RAW = dataclasses.replace(
+    CITYSCAPES,
+    values=SYNTHIA_IDS,
+    void_values=tuple(sorted(set(range(23)) - set(SYNTHIA_IDS))),
+)
+"""Cityscapes' classes by the ids, from 0 to 22, in SYNTHIA's files."""
+
 TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 
 
@@ -162,13 +176,19 @@ def table_from_config(classes: Any) -> ClassTable:
     )
 
 
-def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
+def encode(
+    raw: np.ndarray,
+    table: ClassTable,
+    where: str,
+    mend: str = "add it to config.classes.label_values or config.classes.void_values",
+) -> np.ndarray:
     """Raw label values to train ids.
 
     Args:
       raw: [H, W] uint8 or uint16.
       table: the classes.
       where: the file, for the message.
+      mend: what to do about a value outside the table, for the message.
     Returns:
       [H, W] uint8 train ids, 255 where void.
     Raises:
@@ -181,8 +201,7 @@ def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
     if encoded.min(initial=0) < 0:
         stray = np.unique(raw[encoded < 0])[:5].tolist()
         raise UserError(
-            f"{where}: label value {', '.join(map(str, stray))} is not in the class table; "
-            f"add it to config.classes.label_values or config.classes.void_values"
+            f"{where}: label value {', '.join(map(str, stray))} is not in the class table; {mend}"
         )
     return encoded.astype(np.uint8)
 
@@ -190,6 +209,12 @@ def encode(raw: np.ndarray, table: ClassTable, where: str) -> np.ndarray:
 def cityscapes_ids(label: np.ndarray) -> np.ndarray:
     """Cityscapes' train ids [H, W] uint8, no void, to its label ids [H, W] uint8."""
     return np.array(CITYSCAPES_IDS, np.uint8)[label]
+
+
+def count(label: np.ndarray, num_classes: int) -> np.ndarray:
+    """Pixels of each class in train ids [H, W] uint8, void last: [num_classes + 1] int64."""
+    counts = np.bincount(label.ravel(), minlength=256)
+    return np.append(counts[:num_classes], counts[IGNORE])
 
 
 def colorize(label: np.ndarray, table: ClassTable) -> np.ndarray:

@@ -14,29 +14,43 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from labor_jax.data.builders.base import Builder
 from labor_jax.data.builders.camvid import Camvid
+from labor_jax.data.builders.cityscapes import Cityscapes
+from labor_jax.data.builders.gta5 import Gta5
+from labor_jax.data.builders.synthia_rand_cityscapes import SynthiaRandCityscapes
 from labor_jax.data.builders.toytown import Toytown
 from labor_jax.data.domain import Domain
-from labor_jax.data.labels import CAMVID, ClassTable
+from labor_jax.data.labels import TABLES, ClassTable
 from labor_jax.errors import UserError
 
-BUILDERS = {"toytown": Toytown, "camvid": Camvid}
+BUILDERS: dict[str, type[Builder]] = {
+    "toytown": Toytown,
+    "camvid": Camvid,
+    "gta5": Gta5,
+    "synthia_rand_cityscapes": SynthiaRandCityscapes,
+    "cityscapes": Cityscapes,
+}
 
 
-def builder(domain: str, data_dir: str) -> tfds.core.DatasetBuilder:
+def builder(domain: str, data_dir: str) -> Builder:
     """The builder of "NAME" or "NAME/CONFIG", prepared or not.
 
     Raises:
       UserError: no such data set.
     """
     name, _, config = domain.partition("/")
-    known = [f"{key}/{c}" for key, cls in BUILDERS.items() for c in cls.builder_configs]
     if name not in BUILDERS or config not in ("", *BUILDERS[name].builder_configs):
-        raise UserError(f"domain {domain!r} is unknown; choose one of {', '.join(known)}")
+        known = [
+            f"{key}/{size}" if size else key
+            for key, cls in BUILDERS.items()
+            for size in cls.builder_configs or [""]
+        ]
+        raise UserError(f"domain {domain!r} is unknown; choose one of {', '.join(known)}, folder")
     return BUILDERS[name](config=config or None, data_dir=os.path.expanduser(data_dir))
 
 
-def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.DatasetBuilder:
+def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
     """Makes a data set unless it is there; killed half-way, it starts again.
 
     Raises:
@@ -46,8 +60,7 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> tfds.core.Datas
     target = pathlib.Path(made.data_dir)
     if is_complete(target):
         return made
-    if isinstance(made, Camvid):
-        made.check(manual_dir)
+    made.check(manual_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target.parent / ".lock"):
         if is_complete(target):  # by the process that had the lock before
@@ -93,11 +106,13 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
     """Opens one split, preparing the data set on first use.
 
     Raises:
-      UserError: no such data set or split, or a table of other than CamVid's eleven classes.
+      UserError: no such data set or split, or a table of other classes than the data set's.
     """
-    if table.names != CAMVID.names:
+    own = builder(domain, data_dir).table
+    if table.names != TABLES[own].names:
         raise UserError(
-            f"domain {domain!r} has CamVid's {len(CAMVID)} classes; set config.classes.table=camvid"
+            f"domain {domain!r} has {own}'s {len(TABLES[own])} classes; "
+            f"set config.classes.table={own}"
         )
     made = prepare(domain, data_dir, manual_dir)
     if split not in made.info.splits:
@@ -106,7 +121,7 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
         )
     skip = {"image": tfds.decode.SkipDecoding(), "label": tfds.decode.SkipDecoding()}
     source = made.as_data_source(split, decoders=skip)
-    ids = tuple(record["id"].decode() for record in source)
+    ids = tuple(made.info.metadata["ids"][split])
 
     def read_image(index: int) -> np.ndarray:
         data = np.frombuffer(source[index]["image"], np.uint8)

@@ -25,10 +25,11 @@ class ToytownConfig(tfds.core.BuilderConfig):
     counts: tuple[int, int, int, int] = (400, 50, 200, 100)
 
 
-class Toytown(tfds.core.GeneratorBasedBuilder):
+class Toytown(base.Builder):
     """Procedural street scenes: `source` is game-like, `target` is another town and camera."""
 
-    VERSION = tfds.core.Version("1.3.0")
+    VERSION = tfds.core.Version("1.4.0")
+    table = "camvid"
     BUILDER_CONFIGS = [  # noqa: RUF012
         ToytownConfig(name="160x120", width=160, height=120),
         ToytownConfig(name="240x180", width=240, height=180),
@@ -36,25 +37,15 @@ class Toytown(tfds.core.GeneratorBasedBuilder):
         ToytownConfig(name="tiny", width=64, height=48, counts=(24, 8, 12, 8)),
     ]
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=base.features(), disable_shuffling=True)
-
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager) -> dict[str, Iterator[base.Sample]]:
         counts = self.builder_config.counts
         return {
             split: self._generate_examples(split, count)
             for split, count in zip(LOOK_AND_SEED, counts, strict=True)
         }
 
-    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, split: str, count: int) -> Iterator[base.Sample]:
         config = self.builder_config
         scenes = workers.render_many(*LOOK_AND_SEED[split], count, config.height, config.width)
         for index, (image, label) in enumerate(base.track(scenes, count, f"drawing {split}")):
-            yield (
-                index,
-                {
-                    "id": f"{split}_{index:04d}",
-                    "image": base.png(image),
-                    "label": base.png(label),
-                },
-            )
+            yield self.sample(f"{split}_{index:04d}", base.png(image), label)

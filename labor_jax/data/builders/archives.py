@@ -1,0 +1,104 @@
+"""Files where a download leaves them: in a folder, or still inside zip archives."""
+
+import dataclasses
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+from labor_jax.data.folder import SUFFIXES
+from labor_jax.errors import UserError
+
+OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+"""What has to be unpacked first: these cannot be read at random."""
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file, wherever it is.
+
+    Attributes:
+      name: for messages: its path, or that of its archive and its place in there.
+      read: its bytes; may be called from threads. Raises UserError if it is damaged.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+Files = dict[str, File]
+"""Files by id, in order."""
+
+
+def open_zips(root: pathlib.Path) -> list[zipfile.ZipFile]:
+    """The zip archives in a folder.
+
+    Raises:
+      UserError: one of them is broken; a download that was cut off lacks the table at its end.
+    """
+    opened = []
+    for path in sorted(root.glob("*.zip")):
+        try:
+            opened.append(zipfile.ZipFile(path))
+        except zipfile.BadZipFile as error:
+            raise UserError(
+                f"{path}: no whole zip archive ({error}); download it again or remove it"
+            ) from error
+    return opened
+
+
+def in_zips(
+    zips: list[zipfile.ZipFile], pattern: str, to_id: Callable[[pathlib.PurePosixPath], str]
+) -> Files:
+    """The images inside archives whose paths end in `pattern`, such as "images/*.png"."""
+    found = {}
+    for archive in zips:
+        for member in archive.namelist():
+            path = pathlib.PurePosixPath(member)
+            if is_image(path) and path.match(pattern):
+                found[to_id(path)] = zipped(archive, member)
+    return found
+
+
+def in_folders(
+    root: pathlib.Path, pattern: str, to_id: Callable[[pathlib.PurePosixPath], str]
+) -> Files:
+    """The images at `pattern` in a folder or in its subfolders, as archives unpack into them."""
+
+    def paths() -> Iterator[pathlib.Path]:
+        yield from root.glob(f"*/{pattern}")
+        yield from root.glob(pattern)
+
+    return {to_id(path): File(str(path), path.read_bytes) for path in paths() if is_image(path)}
+
+
+def is_image(path: pathlib.PurePath) -> bool:
+    """Whether a name is that of an image, and not of what macOS puts beside each."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def zipped(archive: zipfile.ZipFile, member: str) -> File:
+    """One file of an archive; reading it compares its checksum."""
+
+    def read() -> bytes:
+        try:
+            return archive.read(member)
+        # What zipfile raises depends on which of the bytes are damaged.
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{archive.filename}: {member} is damaged ({reason}); download the archive again"
+            ) from error
+
+    return File(f"{archive.filename}: {member}", read)
+
+
+def to_unpack(root: pathlib.Path) -> str:
+    """How to unpack an archive that only other programs read, for a message; "" for none."""
+    for path in sorted(root.glob("*")):
+        if path.suffix.lower() in OTHER_ARCHIVES:
+            return (
+                f"{path} has to be unpacked first: in {root}, do `unrar x {path.name}`, "
+                f"`7z x {path.name}` or `bsdtar -xf {path.name}`"
+            )
+    return ""
