@@ -2,6 +2,7 @@
 
 import pathlib
 
+import fabricate_streets
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,11 +10,15 @@ from PIL import Image
 from labor_jax import config as config_lib
 from labor_jax import files, loop
 from labor_jax.data import domain
+from labor_jax.data.builders import prepared
 from labor_jax.data.labels import CAMVID, table_from_config
 from labor_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+OF_THE_PAPER = [
+    name for name in CONFIGS if name.startswith(("gta5", "synthia")) or name == "adaptsegnet"
+]
 
 
 def load(name, variant=""):
@@ -123,7 +128,7 @@ def test_toytowns_quick_variant_runs_to_its_end(finished):
     assert files.read_json(finished / "summary.json")["status"] == "finished"
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "toytown"])
+@pytest.mark.parametrize("name", sorted({*CONFIGS} - {"toytown", *OF_THE_PAPER}))
 def test_a_config_runs_a_step(name, drawn, tiny_dir, tmp_path):
     config = load(name, "quick")
     # One step of the segmenter, with evaluation and report.
@@ -136,3 +141,31 @@ def test_a_config_runs_a_step(name, drawn, tiny_dir, tmp_path):
     values = loop.run(config, tmp_path / "run")
     assert values["status"] == "finished" and 0 <= values["mIoU"] <= 100
     assert (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def prepared_streets(tmp_path_factory):
+    """A data_dir made of small GTA5, SYNTHIA and Cityscapes in their sites' own layouts."""
+    root = tmp_path_factory.mktemp("streets")
+    for name in fabricate_streets.mini_sets(root / "manual"):
+        prepared.prepare(name, str(root / "data"), str(root / "manual" / name))
+    return str(root / "data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_THE_PAPER)
+def test_a_config_of_the_paper_runs_from_the_sets_as_their_sites_ship_them(
+    name, prepared_streets, tmp_path
+):
+    config = load(name, "quick")
+    config.data_dir, config.parallel = prepared_streets, "jit"
+    values = loop.run(config, tmp_path / "run")
+    assert values["status"] == "finished" and 0 <= values["mIoU"] <= 100
+    assert set(values["subsets"]) == {"mIoU16", "mIoU13"}
+    assert len(values["per_class_iou"]) == 19 and None not in values["per_class_iou"].values()
+    if config.method == "labor_ppl":
+        assert 0 < values["budget"]["points"] <= 40 * values["budget"]["images"]
+    elif config.method == "labor_spl":
+        assert 0 < values["budget"]["fraction"] <= config.budget.max_fraction
+    else:
+        assert values["budget"]["clicks"] == 0

@@ -1,0 +1,22 @@
+"""The paper's experiment: GTA5 → Cityscapes with 40 points an image (PPL).
+
+    python -m labor_jax.main --config=configs/gta5_cityscapes_ppl.py --workdir=runs/gta5_ppl
+
+As gta5_cityscapes_spl.py but for what is asked; it says what to download and how long it takes.
+`--config.warmup_from=runs/gta5_spl` shares that run's warm-up. Expected mIoU, the paper's: 63.5.
+`:quick` is for tests.
+"""
+
+import pathlib
+
+import ml_collections
+
+from labor_jax.config import check_variant, load
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """Full size, or `quick`."""
+    check_variant(variant, "quick")
+    c = load(f"{pathlib.Path(__file__).with_name('gta5_cityscapes_spl.py')}:{variant}")
+    c.method = "labor_ppl"
+    return c
