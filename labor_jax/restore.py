@@ -24,6 +24,7 @@ class Run(NamedTuple):
     config: ml_collections.ConfigDict
     table: labels.ClassTable
     step: int
+    segmenter: Trained
     predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
     def load_domain(self, which: str) -> domain.Domain:
@@ -88,7 +89,8 @@ def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None
     finally:
         checkpoints.close()
     predict = make_predict(config, len(table))
-    return Run(config, table, step, functools.partial(predict, state.segmenter))
+    segmenter = state.segmenter
+    return Run(config, table, step, segmenter, functools.partial(predict, segmenter))
 
 
 def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
