@@ -52,7 +52,7 @@ def from_file(path: str) -> tuple[Values, tuple[int, ...]]:
     heads = f"{network.branches} branches of {network.classes} classes"
     print(
         f"{path}: {network.backbone}, {heads if network.branches else 'no heads'},"
-        f" style {weights.style or 'not told: see where it comes from'}"
+        f" style {weights.style or 'not told by its keys'}"
     )
     _tell("taken", account.taken)
     _tell_reasons("left out", account.left_out)

@@ -1,6 +1,7 @@
 """A file's weights into a network, and a network's into a file; every tensor is accounted for."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -137,7 +138,7 @@ def fit(
 def export(
     values: Mapping[str, np.ndarray], dilations: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A segmenter as a state dict: under PyTorch's keys, a MobileNetV2 under its own.
+    """A segmenter as a state dict, sorted: under PyTorch's keys, a MobileNetV2 under its own.
 
     Args:
       values: by path in the variables, float32; heads may lack.
@@ -147,7 +148,7 @@ def export(
       The tensors, and key → reason for those that are no weights of ours.
     """
     if "params/backbone/conv1/kernel" not in values:  # a MobileNetV2
-        return state_dict.to_file(values, "own"), {}
+        return _sorted(state_dict.to_file(values, "own")), {}
     dilations, values, reasons = tuple(dilations), dict(values), {}
     if dilations == PUBLISHED_DILATIONS[: len(dilations)]:
         for name in _names(HEADS, values):
@@ -159,7 +160,16 @@ def export(
                     reasons[key] = "zeros, of a branch that model.dilations does not have"
     tensors = state_dict.to_file(values, "pytorch")
     counts = [key for key in tensors if key.endswith("num_batches_tracked")]
-    return tensors, reasons | dict.fromkeys(counts, "0, PyTorch's counts of batches")
+    return _sorted(tensors), reasons | dict.fromkeys(counts, "0, PyTorch's counts of batches")
+
+
+def _sorted(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By key, `layer3.10` behind `layer3.9`."""
+
+    def in_order(key: str) -> list[int | str]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)]
+
+    return {key: tensors[key] for key in sorted(tensors, key=in_order)}
 
 
 def _names(heads: str | tuple[str, ...], names: Any) -> list[str]:

@@ -96,7 +96,7 @@ def _decode_npz(data: bytes, entries: list[zipfile.ZipInfo]) -> dict[str, np.nda
 def _decode_safetensors(data: bytes) -> dict[str, np.ndarray]:
     return {
         name: np.frombuffer(view["data"], _SAFETENSORS[view["dtype"]]).reshape(view["shape"])
-        for name, view in safetensors.deserialize(data)
+        for name, view in sorted(safetensors.deserialize(data), key=lambda entry: entry[0])
     }
 
 
