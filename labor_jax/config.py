@@ -175,7 +175,6 @@ def check(config: ml_collections.ConfigDict) -> None:
         "parallel": ("pmap", "shard_map", "jit"),
         "annotator": ("oracle",),
         "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
-        "model.style": ("pytorch", "caffe", "tensorflow"),
         "model.output_stride": (8, 16),
         "model.batch_norm": ("sync", "frozen", "adaptsegnet"),
         "model.dtype": ("float32", "bfloat16"),
@@ -189,9 +188,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     for key, allowed in choices.items():
         if (value := lookup(config, key)) not in allowed:
             raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
-    other = "caffe" if config.model.backbone == "mobilenet_v2" else "tensorflow"
-    if config.model.style == other:
-        raise UserError(f"config.model.style: no {config.model.backbone} is of style {other!r}")
+    backbone, style = config.model.backbone, config.model.style
+    styles = ("tensorflow" if backbone == "mobilenet_v2" else "caffe", "pytorch")
+    if style not in styles:
+        raise UserError(f"config.model.style: {style!r}, but {backbone} has {' or '.join(styles)}")
     tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
     if config.input.source_size:
         tuples += (("input.source_size", 2, int),)

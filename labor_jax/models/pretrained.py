@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ def fit(
     missing = tuple(
         head
         for head in HEADS
-        if (names := _names(head, shapes))
+        if (names := _names((head,), shapes))
         and not any(key in tensors for name in names for key in sources[name])
     )
     sources = {n: keys for n, keys in sources.items() if n not in _names(missing, shapes)}
@@ -172,9 +172,8 @@ def _sorted(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: tensors[key] for key in sorted(tensors, key=in_order)}
 
 
-def _names(heads: str | tuple[str, ...], names: Any) -> list[str]:
+def _names(heads: tuple[str, ...], names: Iterable[str]) -> list[str]:
     """The paths among `names` that are of these heads."""
-    heads = (heads,) if isinstance(heads, str) else heads
     return [name for name in names if name.split("/")[1] in heads]
 
 
@@ -190,7 +189,7 @@ def _reason(key: str, shapes: Mapping[str, Any]) -> str | None:
 
 
 def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    theirs, head = weights.network.classes, _names("main", shapes)
+    theirs, head = weights.network.classes, _names(("main",), shapes)
     ours = shapes["params/main/branch_0/bias"][0] if head else 0
     if theirs and ours and theirs != ours:
         raise UserError(

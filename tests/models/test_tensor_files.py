@@ -226,6 +226,18 @@ def test_a_legacy_storage_longer_than_its_file_is_refused(folder, count):
     refusal(folder, legacy(pickled + struct.pack("<q", count) + numbers))
 
 
+def test_a_state_dict_that_python_2_wrote_is_read(folder):
+    """A list of pairs for the OrderedDict, byte strings, and a storage that is part of another."""
+    pickled = (
+        b"\x80\x02ccollections\nOrderedDict\n(]q\x00]q\x01(U\x01xq\x02ctorch._utils\n_rebuild_tensor\n"
+        b"((U\x07storagectorch\nFloatStorage\nU\x03140U\x06cuda:0K\x06(U\x03141K\x02K\x04ttQ"
+        b"K\x01K\x03\x85\x8a\x01\x01\x85tReatR."
+    )
+    numbers = struct.pack("<q", 6) + np.arange(6, dtype=np.float32).tobytes()
+    data = legacy(pickled, pickle.dumps(["140"], 2), numbers)
+    np.testing.assert_array_equal(read(folder, data)["x"], [3, 4, 5])
+
+
 def test_strange_archives_are_refused(folder):
     entries = contents(DATA / "torch_zip.pth")
     root = next(iter(entries)).split("/")[0]
