@@ -17,9 +17,8 @@ import jax
 import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict
 
-from labor_jax import cli, errors, files, models, restore
+from labor_jax import cli, config, errors, files, models, restore
 from labor_jax.models import pretrained, state_dict, tensor_files
 
 Values = dict[str, np.ndarray]
@@ -67,18 +66,10 @@ def _dilations(network: state_dict.Network) -> tuple[int, ...]:
 
 def _shapes(network: state_dict.Network) -> dict[str, tuple[int, ...]]:
     """Of a whole segmenter's variables, or of its backbone's where a file has no heads."""
-    config = ConfigDict(
-        {
-            "backbone": network.backbone,
-            "style": "pytorch",  # which no shape depends on
-            "width": network.width,
-            "output_stride": 8,
-            "dilations": _dilations(network) or (1,),
-            "batch_norm": "frozen",
-            "dtype": "float32",
-        }
-    )
-    segmenter = models.build_segmenter(config, max(1, network.classes))
+    model = config.default_config().model
+    model.backbone, model.width = network.backbone, network.width
+    model.dilations = _dilations(network) or model.dilations
+    segmenter = models.build_segmenter(model, max(1, network.classes))
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8)
     leaves = flatten_dict(jax.eval_shape(segmenter.init, jax.random.key(0), image), sep="/")
     return {

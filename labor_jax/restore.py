@@ -40,7 +40,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(workdir, "config.json")
     if not path.is_file():
-        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json); give a run's DIR")
+        raise UserError(f"no run in {str(workdir)!r} (no config.json); give a run's DIR")
     try:
         return config_lib.from_dict(files.read_json(path))
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
@@ -80,9 +80,7 @@ def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None
     checkpoints = Checkpoints(workdir, table)
     try:
         if checkpoints.latest is None:
-            raise UserError(
-                f"--workdir: {str(workdir)!r} has no checkpoint yet; let it train first"
-            )
+            raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
         config.model.weights = ""  # the checkpoint holds what came of them
         state = checkpoints.load(checkpoints.latest, like(init_state(config, len(table))))
         step = checkpoints.latest

@@ -275,17 +275,25 @@ def _with_arrays(value: Any, read: Callable[[str], Any]) -> Any:
     return _mapped(value, array)
 
 
-def _mapped(value: Any, function: Callable[[_Tensor], Any], depth: int = 0) -> Any:
+def _mapped(value: Any, function: Callable[[_Tensor], Any]) -> Any:
     """`value` with `function` of every tensor. Raises ValueError if it is nested too deeply."""
-    if depth > 20:
-        raise ValueError("nested too deeply")
-    if isinstance(value, _Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        return {key: _mapped(item, function, depth + 1) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_mapped(item, function, depth + 1) for item in value)
-    return value
+    done: dict[int, Any] = {}  # what is in many places is seen once: it could be 2^20 of them
+
+    def visit(value: Any, depth: int = 0) -> Any:
+        if depth > 20:
+            raise ValueError("nested too deeply")
+        if id(value) not in done:
+            if isinstance(value, _Tensor):
+                done[id(value)] = function(value)
+            elif isinstance(value, dict):
+                done[id(value)] = {key: visit(item, depth + 1) for key, item in value.items()}
+            elif type(value) in (list, tuple):
+                done[id(value)] = type(value)(visit(item, depth + 1) for item in value)
+            else:
+                return value
+        return done[id(value)]
+
+    return visit(value)
 
 
 # ------------------------------------------------------------------------------------------- out

@@ -13,6 +13,7 @@ from filling import filled
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
+from labor_jax import config as config_lib
 from labor_jax import state
 from labor_jax.errors import UserError
 from labor_jax.models import build_segmenter, load_weights, pretrained, tensor_files
@@ -23,16 +24,9 @@ IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
 
 
 def model_config(backbone: str, **values) -> ConfigDict:
-    config = {
-        "backbone": backbone,
-        "style": "pytorch",
-        "width": 0.125,
-        "output_stride": 8,
-        "dilations": (6, 12, 18, 24),
-        "batch_norm": "frozen",
-        "dtype": "float32",
-    }
-    return ConfigDict(config | values)
+    config = config_lib.default_config().model
+    config.update({"backbone": backbone, "width": 0.125, "batch_norm": "frozen"} | values)
+    return config
 
 
 @functools.cache

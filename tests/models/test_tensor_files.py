@@ -167,6 +167,7 @@ def test_a_malicious_pickle_does_nothing_and_is_told_by_what_it_asks(folder):
         b"}" + b"(" * 5000 + b"t" * 5000 + b"Ns.",  # a key nested deeply
         b"]" * 5000 + b"a" * 4999 + b".",
         b"]q\x00h\x00a.",  # a list in itself
+        b"]q\x00" + b"".join(b"](" + b"h%c" % i * 50 + b"eq%c" % (i + 1) for i in range(18)) + b".",
         b"}q\x00X\x01\x00\x00\x00ah\x00s.",  # a dict in itself
         b"X\x01\x00\x00\x00aQ.",  # a storage that is a string
         b"0.",
