@@ -1,6 +1,7 @@
 """How every program reads its flags and ends: a mistake is one line and exit status 2."""
 
 import difflib
+import functools
 import sys
 from collections.abc import Callable
 
@@ -9,20 +10,23 @@ from absl import app, flags, logging
 from labor_jax import errors
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags, then runs `main`; errors that a user can cause end in one line."""
+def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
+    """Parses the flags, then runs `main`; errors that a user can cause end in one line.
 
-    def quietly(_: list[str]) -> None:
+    positional: the names of the arguments that `main` takes and that have no flag.
+    """
+
+    def quietly(argv: list[str]) -> None:
         # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
         logging.set_verbosity(logging.FATAL)
         sys.unraisablehook = lambda _: None  # whose threads may outlive their event loop, too
-        errors.exit_on_user_error(main)()
+        errors.exit_on_user_error(main)(*argv[1:])
 
-    app.run(quietly, flags_parser=_parse)
+    app.run(quietly, flags_parser=functools.partial(_parse, positional))
 
 
 @errors.exit_on_user_error
-def _parse(argv: list[str]) -> list[str]:
+def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -38,6 +42,8 @@ def _parse(argv: list[str]) -> list[str]:
         line = "; ".join(line.strip() for line in text if line.strip())
         unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
         raise errors.UserError(f"{unknown}{line}") from None
-    if extra := rest[1:]:
+    if lacking := positional[len(rest) - 1 :]:
+        raise errors.UserError(f"{lacking[0]} is missing; give {' '.join(positional)}")
+    if extra := rest[1 + len(positional) :]:
         raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
     return rest

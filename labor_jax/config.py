@@ -56,14 +56,14 @@ def default_config() -> ml_collections.ConfigDict:
 
     c.model = ml_collections.ConfigDict()
     c.model.backbone = "resnet18"  # resnet18 | resnet50 | resnet101 | mobilenet_v2
-    c.model.style = "pytorch"  # ResNet: pytorch | caffe
+    c.model.style = "pytorch"  # ResNet: pytorch | caffe; MobileNetV2: tensorflow | pytorch
     c.model.width = 1.0  # channels, times this
     c.model.output_stride = 8
     c.model.dilations = (6, 12, 18, 24)
     c.model.batch_norm = "sync"  # sync: over all devices | frozen | adaptsegnet, see batch_norm.py
     c.model.dtype = "float32"  # float32 | bfloat16, of the computation
     c.model.remat = False  # ResNets: compute blocks twice and keep less of them in memory
-    c.model.weights = ""  # ImageNet weights of the backbone, a file
+    c.model.weights = ""  # a file to start from: .pth, .safetensors or .npz
 
     c.batch_size = 8  # source images a step, and as many target images; over all devices
     c.accumulate = 1  # parts of a device's batch, one after the other: takes less memory
@@ -175,7 +175,6 @@ def check(config: ml_collections.ConfigDict) -> None:
         "parallel": ("pmap", "shard_map", "jit"),
         "annotator": ("oracle",),
         "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
-        "model.style": ("pytorch", "caffe"),
         "model.output_stride": (8, 16),
         "model.batch_norm": ("sync", "frozen", "adaptsegnet"),
         "model.dtype": ("float32", "bfloat16"),
@@ -189,6 +188,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     for key, allowed in choices.items():
         if (value := lookup(config, key)) not in allowed:
             raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
+    backbone, style = config.model.backbone, config.model.style
+    styles = ("tensorflow" if backbone == "mobilenet_v2" else "caffe", "pytorch")
+    if style not in styles:
+        raise UserError(f"config.model.style: {style!r}, but {backbone} has {' or '.join(styles)}")
     tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
     if config.input.source_size:
         tuples += (("input.source_size", 2, int),)

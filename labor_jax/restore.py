@@ -24,6 +24,7 @@ class Run(NamedTuple):
     config: ml_collections.ConfigDict
     table: labels.ClassTable
     step: int
+    segmenter: Trained
     predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
     def load_domain(self, which: str) -> domain.Domain:
@@ -39,7 +40,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(workdir, "config.json")
     if not path.is_file():
-        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json); give a run's DIR")
+        raise UserError(f"no run in {str(workdir)!r} (no config.json); give a run's DIR")
     try:
         return config_lib.from_dict(files.read_json(path))
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
@@ -79,16 +80,15 @@ def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None
     checkpoints = Checkpoints(workdir, table)
     try:
         if checkpoints.latest is None:
-            raise UserError(
-                f"--workdir: {str(workdir)!r} has no checkpoint yet; let it train first"
-            )
+            raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
         config.model.weights = ""  # the checkpoint holds what came of them
         state = checkpoints.load(checkpoints.latest, like(init_state(config, len(table))))
         step = checkpoints.latest
     finally:
         checkpoints.close()
     predict = make_predict(config, len(table))
-    return Run(config, table, step, functools.partial(predict, state.segmenter))
+    segmenter = state.segmenter
+    return Run(config, table, step, segmenter, functools.partial(predict, segmenter))
 
 
 def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:

@@ -172,7 +172,7 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
     """The state before the first step, on one device.
 
     Raises:
-      UserError: `config.model.weights` is missing or does not fit the backbone.
+      UserError: `config.model.weights` is missing or does not fit the segmenter.
     """
     networks = make_networks(config, num_classes, axis_name=None)
     optimizers = make_optimizers(config)
@@ -192,10 +192,7 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
     keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
     segmenter, discriminators, selector = init(keys)
     if config.model.weights:
-        loaded = models.load_backbone(
-            config.model.weights, config.model.backbone, segmenter["params"]
-        )
-        segmenter = segmenter | {"params": loaded}
+        segmenter = models.load_weights(config.model.weights, config.model, segmenter)
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),

@@ -77,6 +77,8 @@ def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     [
         ("parallel", "threads"),
         ("model.output_stride", 4),
+        ("model.style", "tensorflow"),
+        ("model.style", "nonsense"),
         ("selector.discrepancy", "none"),
         ("ppl.points_per_class", 0),
         ("budget.max_fraction", -0.1),

@@ -13,7 +13,7 @@ import labor_jax
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(labor_jax.__path__, "labor_jax."))
-PROGRAMS = ("main", "evaluate", "predict", "prepare_data")
+PROGRAMS = ("main", "evaluate", "predict", "prepare_data", "convert_weights")
 HEAVY = ("jax", "flax", "grain", "orbax", "tensorflow_datasets", "matplotlib", "cv2")
 
 
@@ -76,8 +76,8 @@ def test_help_shows_the_programs_own_flags(name):
         text=True,
     )
     assert "Traceback" not in ended.stderr
-    flags = {"main": "--config", "prepare_data": "--dataset"}.get(name, "--workdir")
-    assert flags in ended.stdout
+    flags = {"main": "--config", "prepare_data": "--dataset", "convert_weights": "backbone_only"}
+    assert flags.get(name, "--workdir") in ended.stdout
     assert f"python -m labor_jax.{name}" in ended.stdout, "the help begins with how it is called"
 
 

@@ -1,10 +1,10 @@
 """The networks, built from a config's `model` section.
 
-model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style ("pytorch" |
-"caffe", ResNets only), width (multiplies the channels), output_stride (8 | 16), dilations,
-batch_norm ("sync" | "frozen", which needs trained weights | "adaptsegnet"; ResNets only), remat
-(ResNets only), dtype ("float32" | "bfloat16" | "float64" under jax_enable_x64) of the computation;
-parameters stay float32.
+model: backbone ("resnet18" | "resnet50" | "resnet101" | "mobilenet_v2"), style (that of the weights
+it can take: a ResNet's "pytorch" | "caffe", a MobileNetV2's "tensorflow" | "pytorch"), width
+(multiplies the channels), output_stride (8 | 16), dilations, batch_norm ("sync" | "frozen", which
+needs trained weights | "adaptsegnet"; ResNets only), remat (ResNets only), dtype ("float32" |
+"bfloat16" | "float64" under jax_enable_x64) of the computation; parameters stay float32.
 """
 
 from collections.abc import Collection
@@ -15,13 +15,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from labor_jax.errors import UserError
+from labor_jax.models import mobilenet_v2, resnet
 from labor_jax.models.batch_norm import KINDS
 from labor_jax.models.deeplab import Segmenter
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.mobilenet_v2 import MobileNetV2
-from labor_jax.models.pretrained import load_backbone
+from labor_jax.models.pretrained import load_weights
 from labor_jax.models.resize import upsample
-from labor_jax.models.resnet import LAYERS, STYLES, ResNet
+from labor_jax.models.resnet import LAYERS, ResNet
 from labor_jax.models.selector import Selector, selector_from_segmenter
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "Selector",
     "build_segmenter",
     "build_selector",
-    "load_backbone",
+    "load_weights",
     "selector_from_segmenter",
     "upsample",
 ]
@@ -63,7 +64,7 @@ def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> d
         "backbone": _backbone(model_cfg, axis_name),
         "num_classes": num_classes,
         "dilations": tuple(model_cfg.dilations),
-        "style": "mobilenet" if model_cfg.backbone == "mobilenet_v2" else model_cfg.style,
+        "style": _style(model_cfg),
         "dtype": _dtype(model_cfg),
     }
 
@@ -72,10 +73,12 @@ def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
     output_stride = _one_of(model_cfg, "output_stride", OUTPUT_STRIDES)
     dtype = _dtype(model_cfg)
     if _one_of(model_cfg, "backbone", BACKBONES) == "mobilenet_v2":
-        return MobileNetV2(width=model_cfg.width, output_stride=output_stride, dtype=dtype)
+        return MobileNetV2(
+            style=_style(model_cfg), width=model_cfg.width, output_stride=output_stride, dtype=dtype
+        )
     return ResNet(
         depth=model_cfg.backbone,
-        style=_one_of(model_cfg, "style", STYLES),
+        style=_style(model_cfg),
         width=model_cfg.width,
         output_stride=output_stride,
         batch_norm=_one_of(model_cfg, "batch_norm", KINDS),
@@ -83,6 +86,11 @@ def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
         remat=model_cfg.remat,
         dtype=dtype,
     )
+
+
+def _style(model_cfg: ConfigDict) -> str:
+    module = mobilenet_v2 if model_cfg.backbone == "mobilenet_v2" else resnet
+    return _one_of(model_cfg, "style", module.STYLES)
 
 
 def _dtype(model_cfg: ConfigDict) -> Any:

@@ -15,7 +15,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 def normalise(images: Array, style: str, dtype: Any = jnp.float32) -> Array:
     """What a backbone of this style was trained on. Returns the same shape in `dtype`.
 
-    images: [B, H, W, 3] RGB in 0..255, uint8 or float; style: "caffe", "pytorch", "mobilenet".
+    images: [B, H, W, 3] RGB in 0..255, uint8 or float; style: "caffe", "pytorch", "tensorflow".
     """
     images = images.astype(jnp.promote_types(jnp.float32, dtype))
     if style == "caffe":

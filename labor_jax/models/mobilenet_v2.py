@@ -2,7 +2,11 @@
 
 [cited: Sandler et al. 2018, and the ImageNet weights in TensorFlow's layout.] Convolutions are
 numbered in network order, `00_conv` to `50_conv`, depthwise ones `NN_dw`: the names of the
-weights' file. Padding is TensorFlow's SAME: at stride 2 one more at the bottom and right.
+weights' file. Two styles have different weights [cited: torchvision]:
+
+                              "tensorflow"               "pytorch"
+    padding at stride 2       at the bottom and right    alike on both sides
+    images                    -1..1                      ImageNet's mean and deviation removed
 """
 
 from functools import partial
@@ -25,17 +29,24 @@ STAGES = (
     (6, 320, 1, 1),
 )
 AUX_STAGE = 4  # the last one at stride 16
+STYLES = ("tensorflow", "pytorch")
 
 
-def shifted_views(x: Array, stride: int, dilation: int) -> list[Array]:
-    """The nine inputs of a SAME-padded 3x3 window, row by row.
+def padding(size: tuple[int, ...], stride: int, dilation: int, style: str) -> list[tuple[int, int]]:
+    """(before, after) of the rows and the columns, around a 3x3 window."""
+    if style == "pytorch":
+        return [(dilation, dilation)] * 2
+    reach = 2 * dilation + 1  # TensorFlow's SAME: the odd one behind
+    return list(lax.padtype_to_pads(size, (reach, reach), (stride, stride), "SAME"))
+
+
+def shifted_views(x: Array, stride: int, dilation: int, style: str) -> list[Array]:
+    """The nine inputs of a padded 3x3 window, row by row.
 
     x: [B, H, W, C]; each view is [B, ceil(H / stride), ceil(W / stride), C].
     """
-    reach = 2 * dilation + 1
-    pads = lax.padtype_to_pads(x.shape[1:3], (reach, reach), (stride, stride), "SAME")
-    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    high, wide = x.shape[1] - reach + 1, x.shape[2] - reach + 1
+    x = jnp.pad(x, ((0, 0), *padding(x.shape[1:3], stride, dilation, style), (0, 0)))
+    high, wide = x.shape[1] - 2 * dilation, x.shape[2] - 2 * dilation
     starts = (0, dilation, 2 * dilation)
     return [
         x[:, row : row + high : stride, column : column + wide : stride]
@@ -44,40 +55,43 @@ def shifted_views(x: Array, stride: int, dilation: int) -> list[Array]:
     ]
 
 
-def multiply_add(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
+def multiply_add(x: Array, kernel: Array, stride: int, dilation: int, style: str) -> Array:
     """`depthwise3x3` with the gradients that JAX derives."""
-    views = shifted_views(x, stride, dilation)
+    views = shifted_views(x, stride, dilation, style)
     return sum(view * tap for view, tap in zip(views, kernel.reshape(9, -1), strict=True))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise3x3(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """A SAME-padded depthwise convolution as nine shifted multiply-adds.
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def depthwise3x3(
+    x: Array, kernel: Array, stride: int = 1, dilation: int = 1, style: str = "tensorflow"
+) -> Array:
+    """A depthwise convolution, padded as its style has it, as nine shifted multiply-adds.
 
     XLA runs grouped convolutions slowly on CPUs; the nine fuse into one loop everywhere.
 
     x: [B, H, W, C]; kernel: [3, 3, 1, C]; returns [B, ceil(H / stride), ceil(W / stride), C].
     """
-    return multiply_add(x, kernel, stride, dilation)
+    return multiply_add(x, kernel, stride, dilation, style)
 
 
-def _forward(x: Array, kernel: Array, stride: int, dilation: int):
-    return multiply_add(x, kernel, stride, dilation), (x, kernel)
+def _forward(x: Array, kernel: Array, stride: int, dilation: int, style: str):
+    return multiply_add(x, kernel, stride, dilation, style), (x, kernel)
 
 
-def _backward(stride: int, dilation: int, saved: tuple[Array, Array], gradient: Array):
+def _backward(stride: int, dilation: int, style: str, saved: tuple[Array, Array], gradient: Array):
     x, kernel = saved
-    to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation), x)[1]
+    to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation, style), x)[1]
 
     def by_example(x: Array, gradient: Array) -> Array:
         # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up
         # the examples first makes this gradient five times faster.
         examples = range(x.shape[0])
-        views = shifted_views(x, stride, dilation)
+        views = shifted_views(x, stride, dilation, style)
         return jnp.stack([sum(view[i] * gradient[i] for i in examples) for view in views])
 
     def at_once(x: Array, gradient: Array) -> Array:
-        return jnp.stack([view * gradient for view in shifted_views(x, stride, dilation)]).sum(1)
+        views = shifted_views(x, stride, dilation, style)
+        return jnp.stack([view * gradient for view in views]).sum(1)
 
     taps = lax.platform_dependent(x, gradient, cpu=by_example, default=at_once)
     return *to_x(gradient), taps.sum((1, 2)).reshape(kernel.shape)
@@ -96,6 +110,7 @@ class Depthwise(nn.Module):
 
     stride: int
     dilation: int
+    style: str
     dtype: Any
 
     @nn.compact
@@ -104,7 +119,7 @@ class Depthwise(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, 1, channels))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
-        return depthwise3x3(x, kernel, self.stride, self.dilation) + bias
+        return depthwise3x3(x, kernel, self.stride, self.dilation, self.style) + bias
 
 
 def scaled(channels: int, width: float) -> int:
@@ -115,13 +130,14 @@ def scaled(channels: int, width: float) -> int:
 class MobileNetV2(nn.Module):
     """Trains from scratch too: He initialisation keeps the scale without batch norm."""
 
+    style: str = "tensorflow"
     width: float = 1.0
     output_stride: int = 16
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """x: [B, H, W, 3] in -1..1. Returns the 96- and the 320-channel features.
+        """x: [B, H, W, 3] normalised. Returns the 96- and the 320-channel features.
 
         Both are [B, h, w, F] at `output_stride`. `train` changes nothing: nothing is normalised.
         """
@@ -132,7 +148,7 @@ class MobileNetV2(nn.Module):
                 features,
                 (size, size),
                 strides=stride,
-                padding="SAME",
+                padding=padding(x.shape[1:3], stride, 1, self.style) if size == 3 else "VALID",
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
                 conv_general_dilated=as_product if size == 1 else None,
                 dtype=self.dtype,
@@ -151,7 +167,9 @@ class MobileNetV2(nn.Module):
                 y = x
                 if expansion > 1:
                     y = nn.relu6(convolution(y, expansion * x.shape[-1], 2.0))
-                y = Depthwise(stride, dilation, self.dtype, name=f"{next(number):02d}_dw")(y)
+                y = Depthwise(
+                    stride, dilation, self.style, self.dtype, name=f"{next(number):02d}_dw"
+                )(y)
                 y = convolution(nn.relu6(y), scaled(channels, self.width), 1.0)
                 x = x + y if block > 0 else y
                 dilation = next_dilation

@@ -1,63 +1,199 @@
-"""ImageNet weights from a file into a fresh network; every tensor is accounted for."""
+"""A file's weights into a network, and a network's into a file; every tensor is accounted for."""
 
 import os
-import zipfile
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from labor_jax.errors import UserError
+from labor_jax.models import state_dict, tensor_files
 
-CLASSIFIER = ("51_conv/kernel", "51_conv/bias", "52_conv/kernel", "52_conv/bias")
+PUBLISHED_DILATIONS = (6, 12, 18, 24)
+"""Of the four branches that published programs have, used or not [cited: AdaptSegNet, ADVENT]."""
+
+HEADS = ("main", "aux")
+SHOWN = 6
+"""How many faults a refusal names before it counts the rest."""
 
 
-def load_backbone(
-    path: str | os.PathLike, backbone: str, params: Mapping[str, Any]
-) -> dict[str, Any]:
-    """`params` with the backbone's part from a file, the rest untouched.
+class Weights(NamedTuple):
+    """A file of weights of a known network.
 
-    params: a segmenter's or selector's {"backbone", …}. The file of a "mobilenet_v2" is an .npz
-    of `NN_conv/kernel`, `NN_dw/kernel` and `…/bias`, batch norm folded in, kernels HWIO.
-    Raises UserError for a backbone without such a file, a file that is absent or no .npz, and
-    tensors that are missing, misshapen or unknown.
+    Attributes:
+      path: the file.
+      network: what it is.
+      style: the `model.style` it was trained in; None where nothing tells.
+      tensors: by their keys, without prefixes.
+      left_out: key to the reason, of what no network needs.
     """
-    if backbone != "mobilenet_v2":
+
+    path: str
+    network: state_dict.Network
+    style: str | None
+    tensors: dict[str, np.ndarray]
+    left_out: dict[str, str]
+
+
+class Account(NamedTuple):
+    """What became of a file's tensors.
+
+    Attributes:
+      taken: keys of the file.
+      left_out: key of the file to the reason.
+      missing: heads that the network has and the file has not, of "main" and "aux".
+    """
+
+    taken: tuple[str, ...]
+    left_out: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def load_weights(
+    path: str | os.PathLike, model_cfg: ConfigDict, variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A segmenter's variables with all that a file has of them; heads that it lacks stay.
+
+    variables: {"params", …} of `build_segmenter(model_cfg, …)`.
+    Raises UserError as `open_weights` and `fit`, and for another backbone or style.
+    """
+    weights = open_weights(path)
+    if weights.network.backbone != model_cfg.backbone:
         raise UserError(
-            f"model.weights: no reader for the weights of {backbone!r}, only of 'mobilenet_v2';"
-            " leave model.weights empty or change model.backbone"
+            f"{path} looks like {weights.network.backbone}, but model.backbone is"
+            f" {model_cfg.backbone}; change model.backbone or model.weights"
         )
-    return {**params, "backbone": mobilenet_params(path, params["backbone"])}
-
-
-def mobilenet_params(path: str | os.PathLike, fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of `MobileNetV2` from its .npz file, shapes and names as in `fresh`."""
-    wanted = flatten_dict(fresh, sep="/")
-    found = {name: value for name, value in _read(path).items() if name not in CLASSIFIER}
-    faults = [f"{name} is missing" for name in wanted if name not in found]
-    faults += [f"{name} is unknown" for name in found if name not in wanted]
-    faults += [
-        f"{name} is {found[name].shape}, not {wanted[name].shape}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    if weights.style not in (None, model_cfg.style):
         raise UserError(
-            f"{path}: {'; '.join(faults[:3])}{more}: model.weights must be a MobileNetV2 1.0"
-            " file, and model.width 1.0"
+            f"{path} was trained in the style {weights.style!r}, but model.style is"
+            f" {model_cfg.style!r}; change model.style or model.weights"
         )
-    values = {name: jnp.asarray(found[name], wanted[name].dtype) for name in wanted}
-    return unflatten_dict(values, sep="/")
+    flat = flatten_dict(dict(variables), sep="/")
+    values, _ = fit(weights, {name: leaf.shape for name, leaf in flat.items()})
+    loaded = {name: jnp.asarray(value, flat[name].dtype) for name, value in values.items()}
+    return {**variables, **unflatten_dict(flat | loaded, sep="/")}
 
 
-def _read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def open_weights(path: str | os.PathLike) -> Weights:
+    """Reads a file.
+
+    Raises UserError as `tensor_files.read`, and where the tensors are of no known network.
+    """
+    found, beside = tensor_files.read(path)
+    tensors, left_out = state_dict.tidied(found)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; mend model.weights") from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a whole .npz file; mend model.weights") from error
+        network = state_dict.network(tensors)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    left_out |= dict.fromkeys(beside, "not weights")
+    return Weights(str(path), network, state_dict.style(found), tensors, left_out)
+
+
+def fit(
+    weights: Weights, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, np.ndarray], Account]:
+    """Those of a segmenter's tensors that a file has, float32, in our layout.
+
+    shapes: by path in the variables; without heads, the backbone alone is taken.
+    Raises UserError naming what is missing, misshapen or unknown; a head may be missing as a
+    whole. Heads of another number of classes are refused.
+    """
+    tensors, layout = weights.tensors, weights.network.layout
+    sources = {name: state_dict.sources(name, shape, layout) for name, shape in shapes.items()}
+    missing = tuple(
+        head
+        for head in HEADS
+        if (names := _names((head,), shapes))
+        and not any(key in tensors for name in names for key in sources[name])
+    )
+    sources = {n: keys for n, keys in sources.items() if n not in _names(missing, shapes)}
+    wanted = {key: shape for keys in sources.values() for key, shape in keys.items()}
+    reasons = {key: _reason(key, shapes) for key in tensors if key not in wanted}
+
+    _check_classes(weights, shapes)
+    faults = [f"{key} is missing" for key in wanted if key not in tensors]
+    faults += [f"{key} is unknown" for key, reason in reasons.items() if reason is None]
+    for key, shape in wanted.items():
+        if key in tensors and tensors[key].shape != shape:
+            faults.append(f"{key} is {tensors[key].shape}, not {shape}")
+        elif key in tensors and not jnp.issubdtype(tensors[key].dtype, jnp.floating):
+            faults.append(f"{key} holds {tensors[key].dtype}")
+    if faults:
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise UserError(
+            f"{weights.path}: {'; '.join(faults[:SHOWN])}{more}: not the weights of this"
+            f" {weights.network.backbone}; give another file, or change model.width or dilations"
+        )
+    values = {
+        name: state_dict.value([tensors[key] for key in keys], layout)
+        for name, keys in sources.items()
+    }
+    return values, Account(tuple(wanted), weights.left_out | reasons, missing)
+
+
+def export(
+    values: Mapping[str, np.ndarray], dilations: tuple[int, ...]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """A segmenter as a state dict, sorted: under PyTorch's keys, a MobileNetV2 under its own.
+
+    Args:
+      values: by path in the variables, float32; heads may lack.
+      dilations: of the heads' branches. Fewer than the published four are filled up with
+        branches of zeros, which add nothing whether they are used or not.
+    Returns:
+      The tensors, and key → reason for those that are no weights of ours.
+    """
+    if "params/backbone/conv1/kernel" not in values:  # a MobileNetV2
+        return _sorted(state_dict.to_file(values, "own")), {}
+    dilations, values, reasons = tuple(dilations), dict(values), {}
+    if dilations == PUBLISHED_DILATIONS[: len(dilations)]:
+        for name in _names(HEADS, values):
+            if "branch_0" in name:
+                for branch in range(len(dilations), len(PUBLISHED_DILATIONS)):
+                    empty = name.replace("branch_0", f"branch_{branch}")
+                    values[empty] = np.zeros_like(values[name])
+                    (key,) = state_dict.sources(empty, values[name].shape, "pytorch")
+                    reasons[key] = "zeros, of a branch that model.dilations does not have"
+    tensors = state_dict.to_file(values, "pytorch")
+    counts = [key for key in tensors if key.endswith("num_batches_tracked")]
+    return _sorted(tensors), reasons | dict.fromkeys(counts, "0, PyTorch's counts of batches")
+
+
+def _sorted(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By key, `layer3.10` behind `layer3.9`."""
+
+    def in_order(key: str) -> list[int | str]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)]
+
+    return {key: tensors[key] for key in sorted(tensors, key=in_order)}
+
+
+def _names(heads: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    """The paths among `names` that are of these heads."""
+    return [name for name in names if name.split("/")[1] in heads]
+
+
+def _reason(key: str, shapes: Mapping[str, Any]) -> str | None:
+    """Why a key of a file is not wanted by a network; None if it should not be there."""
+    if match := state_dict.HEAD.fullmatch(key):
+        heads = _names(HEADS, shapes)
+        if not heads:
+            return "of a head, and only the backbone is wanted"
+        branches = sum(name.startswith("params/main/") for name in heads) // 2
+        return None if int(match[1]) < branches else "branches beyond model.dilations"
+    return state_dict.left_out(key)
+
+
+def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    theirs, head = weights.network.classes, _names(("main",), shapes)
+    ours = shapes["params/main/branch_0/bias"][0] if head else 0
+    if theirs and ours and theirs != ours:
+        raise UserError(
+            f"{weights.path}: its heads tell {theirs} classes apart, config.classes has {ours};"
+            f" take its backbone: python -m labor_jax.convert_weights --backbone_only"
+            f" {weights.path} BACKBONE.pth"
+        )

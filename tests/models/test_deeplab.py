@@ -68,7 +68,7 @@ def test_images_are_normalised_as_each_style_was_trained():
         [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225],
         rtol=1e-5,
     )
-    np.testing.assert_allclose(normalise(red, "mobilenet")[0, 0, 0], [1, -1, -1])
+    np.testing.assert_allclose(normalise(red, "tensorflow")[0, 0, 0], [1, -1, -1])
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])
@@ -88,7 +88,7 @@ def test_both_heads_share_the_resolution_of_the_output_stride():
         assert output["features"].shape == (2, *size, 64)
 
 
-@pytest.mark.parametrize("style", ["caffe", "pytorch", "mobilenet"])
+@pytest.mark.parametrize("style", ["caffe", "pytorch", "tensorflow"])
 def test_uint8_and_float_images_are_the_same_images(style):
     from_floats = normalise(IMAGES.astype(np.float32), style)
     np.testing.assert_array_equal(normalise(IMAGES, style), from_floats)

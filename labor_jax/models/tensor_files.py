@@ -1,0 +1,125 @@
+"""Files of named tensors: `.pth`, `.safetensors` and `.npz`, told apart by what is in them.
+
+Nothing here knows a network; `pretrained` does.
+"""
+
+import io
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from labor_jax.errors import UserError
+from labor_jax.models import pth
+
+SUFFIXES = (".pth", ".safetensors", ".npz")
+LARGEST = 4 * 2**30
+"""Bytes of a file, and of what a compressed one holds; a ResNet-101 has 180 MB."""
+
+# `safetensors.numpy` has no bfloat16.
+_SAFETENSORS = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(jnp.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
+
+
+class TensorFile(NamedTuple):
+    """`tensors` by their names in the file, of the file's dtypes; `beside`: entries of no use."""
+
+    tensors: dict[str, np.ndarray]
+    beside: tuple[str, ...]
+
+
+def read(path: str | os.PathLike) -> TensorFile:
+    """The tensors of a file. A checkpoint's one dict of tensors is found in a dict around it.
+
+    Raises:
+      UserError: no such file, or not a whole one of a known format, or one that wants code run.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such file of weights")
+    if os.path.getsize(path) > LARGEST:
+        raise UserError(f"{path}: larger than 4 GB; give a file of weights alone")
+    try:
+        return _decode(pathlib.Path(path).read_bytes())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # a broken file can make the parsers raise anything
+        kinds = ", ".join(SUFFIXES)
+        raise UserError(f"{path}: not a whole file of weights ({kinds}); get it again") from error
+
+
+def encode(tensors: Mapping[str, np.ndarray], suffix: str) -> bytes:
+    """The content of a file with one of SUFFIXES, a function of names and values alone."""
+    if suffix == ".pth":
+        return pth.encode(tensors)
+    if suffix == ".safetensors":
+        contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        # Some readers refuse files that don't say whose layout they have.
+        return safetensors.numpy.save(contiguous, metadata={"format": "pt"})
+    buffer = io.BytesIO()
+    np.savez(buffer, **tensors)
+    return buffer.getvalue()
+
+
+def _decode(data: bytes) -> TensorFile:
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+        if entries and all(entry.filename.endswith(".npy") for entry in entries):
+            return TensorFile(_decode_npz(data, entries), ())
+        return _state_dict(pth.decode(data))
+    if data[:1] == b"\x80":
+        return _state_dict(pth.decode(data))
+    return TensorFile(_decode_safetensors(data), ())
+
+
+def _decode_npz(data: bytes, entries: list[zipfile.ZipInfo]) -> dict[str, np.ndarray]:
+    if sum(entry.file_size for entry in entries) > LARGEST:
+        raise UserError("it would unpack to more than 4 GB")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _decode_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    return {
+        name: np.frombuffer(view["data"], _SAFETENSORS[view["dtype"]]).reshape(view["shape"])
+        for name, view in sorted(safetensors.deserialize(data), key=lambda entry: entry[0])
+    }
+
+
+def _state_dict(value: Any) -> TensorFile:
+    """The one dict of tensors in what a `.pth` holds: it is that itself, or has it as an item."""
+    if _is_state_dict(value):
+        return TensorFile(value, ())
+    if not isinstance(value, dict):
+        raise UserError("it holds no dict of tensors")
+    inner = [name for name, item in value.items() if _is_state_dict(item)]
+    if len(inner) != 1:
+        several = f"several dicts of tensors ({', '.join(map(str, inner[:3]))})"
+        raise UserError(
+            f"it holds {several if inner else 'no dict of tensors'}; in PyTorch, save one alone"
+        )
+    beside = tuple(str(name) for name in value if name != inner[0])
+    return TensorFile(value[inner[0]], beside)
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(item, np.ndarray) for item in value.values())
+    )
