@@ -22,6 +22,7 @@ def default_config() -> ml_collections.ConfigDict:
     c.beside = ""  # method=random: a finished run's DIR; ask as many clicks as it did
     c.warmup_from = ""  # a run's DIR with the same warm-up: start from its end
     c.parallel = "pmap"  # pmap | shard_map | jit
+    c.ordered_sums = False  # add up in the devices' order: the same bits on other hosts; slower
     c.data_dir = "data"  # where prepared data sets live
     c.annotator = "oracle"  # who answers the queries
 

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-from labor_jax import cli, errors, metrics, restore
+from labor_jax import cli, errors, hosts, metrics, restore
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
@@ -23,6 +23,8 @@ def evaluate(
     predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
 ) -> dict[str, Any]:
     """mIoU and IoU of each class, in percent, at the labels' own resolution.
+
+    Each process counts on its share of the images; all get the same scores.
 
     Args:
       predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
@@ -36,11 +38,13 @@ def evaluate(
         subsets = dict.fromkeys(name for name, _ in table.subsets)
         return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names), "subsets": subsets}
     confusion = np.zeros((len(table), len(table)), np.int64)
+    domain = domain.take(hosts.share(len(domain.ids)))
     for indices, size, images in pipeline.inference_batches(
         domain, restore.views(config)[-1], config.eval_batch_size
     ):
         truth = np.stack([domain.read_label(index) for index in indices])
         confusion += metrics.confusion(predict(images, size), truth, len(table))
+    confusion = hosts.total(confusion)
     ious = metrics.per_class_iou(confusion)
     return {
         "mIoU": _rounded(metrics.mean_of(ious)),

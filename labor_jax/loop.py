@@ -24,7 +24,7 @@ import numpy as np
 from clu import parameter_overview
 
 from labor_jax import config as config_lib
-from labor_jax import files, images, metrics, parallel, querying, state, steps
+from labor_jax import files, hosts, images, metrics, parallel, querying, state, steps
 from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints, like
@@ -86,6 +86,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     config_lib.check(config)
     table = labels.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
+    hosts.check_shared(workdir)
     _check_same_run(config, workdir)
     _check_batch(config)
     querying.check_beside(config)
@@ -100,7 +101,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
         now = _starting_state(config, table, checkpoints)
-        files.write_json(workdir / "config.json", config.to_dict())
+        hosts.wait("config")  # all have compared theirs with what was there
+        if hosts.first():
+            files.write_json(workdir / "config.json", config.to_dict())
         with Monitor(workdir, int(now.step)) as monitor:
             this = Run(
                 config,
@@ -154,7 +157,7 @@ def _starting_state(
     """The newest checkpoint; else the end of another run's warm-up; else the very start."""
     start = parallel.replicate(state.init_state(config, len(table)), config.parallel)
     if checkpoints.latest is not None:
-        return checkpoints.load(checkpoints.latest, like(start))
+        return _load(checkpoints, checkpoints.latest, start, config)
     if not config.warmup_from:
         return start
     _check_same_warmup(config)
@@ -165,9 +168,16 @@ def _starting_state(
                 f"config.warmup_from: {config.warmup_from!r} has not finished its warm-up; "
                 f"let it run, or leave the key out"
             )
-        return other.load(config.warmup_steps, like(start))
+        return _load(other, config.warmup_steps, start, config)
     finally:
         other.close()
+
+
+def _load(
+    checkpoints: Checkpoints, step: int, start: state.State, config: ml_collections.ConfigDict
+) -> state.State:
+    now = checkpoints.load(step, like(parallel.of_all(start)))
+    return parallel.of_process(now) if config.parallel == "pmap" else now
 
 
 AFTER_WARMUP = (
@@ -261,19 +271,23 @@ def _run_phases(this: Run, now: state.State) -> None:
             case "query":
                 _query(this, phase, now, compiled)
             case "annotate":
-                _annotate(this, phase)
+                if hosts.first():
+                    _annotate(this, phase)
+                hosts.wait(f"answers {phase.stage}")
             case "evaluate":
                 _evaluate(this, phase, now, compiled)
-    _preview_all(this, "final", now, compiled)
+    if hosts.first():
+        _preview_all(this, "final", now, compiled)
     this.summary.finish()
-    write_report(this.workdir, this.target, this.table)
+    _report(this)
 
 
 def _introduce(this: Run, now: state.State) -> None:
     """Says what is about to run; every tensor of the segmenter is listed in parameters.txt."""
     params = now.segmenter.params
     overview = parameter_overview.get_parameter_overview(params, include_stats=False)
-    files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
+    if hosts.first():
+        files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
     this.monitor.say(
         f"{this.config.method} · {this.source.name} → {this.target.name} · segmenter of "
         f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
@@ -312,7 +326,9 @@ def _adapt(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> s
 def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
     answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= stage]
-    journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
+    if hosts.first():
+        journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
+    hosts.wait(f"labels {stage}")
     labelled = {a["image"] for a in answers}
 
     def read(index: int) -> np.ndarray | None:
@@ -326,6 +342,7 @@ def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
 
 def _fit_selector(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> state.State:
     if int(now.step) == phase.first:
+        now = parallel.of_process(now)
         now = state.start_selector(now, this.config, len(this.table), phase.stage)
         now = parallel.replicate(now, this.config.parallel)
     return _train(this, phase, now, compiled.selector, None)
@@ -357,12 +374,14 @@ def _train(
                 headline = _headline(losses)
             progress.advance(step, headline)
             if step % config.checkpoint_every == 0 and step < phase.last:
-                this.checkpoints.save(step, now)
-            if asked():
-                this.checkpoints.save(step, now, wait=True)
-                raise Stopped(step, asked())
+                this.checkpoints.save(step, parallel.of_all(now))
+            # Processes stop at the same step, so they ask each other, but not at every one.
+            ask = jax.process_count() == 1 or step % config.log_every == 0
+            if ask and (signal := hosts.any_of(asked())):
+                this.checkpoints.save(step, parallel.of_all(now), wait=True)
+                raise Stopped(step, signal)
     # On disk before anything is built on it: queries and answers refer to this state.
-    this.checkpoints.save(phase.last, now, wait=True)
+    this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
 
 
@@ -384,12 +403,14 @@ def _check_finite(losses: dict[str, float], step: int) -> None:
 
 
 def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
+    """Every process asks about its share of the images; the first one writes all queries down."""
     if q.queries_path(this.workdir, phase.stage).exists():
         return
     infer = functools.partial(compiled.query, now)
     queries, counts, shown = [], [], _shown(this)
-    with this.monitor.phase("query", phase.stage, 0, len(this.target.ids)) as progress:
-        for asked in querying.ask(phase.stage, this.target, infer, this.config, this.workdir):
+    mine = this.target.take(hosts.share(len(this.target.ids)))
+    with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
+        for asked in querying.ask(phase.stage, mine, infer, this.config, this.workdir):
             queries.append(asked.query)
             if asked.counts is not None:
                 counts.append(asked.counts)
@@ -397,7 +418,9 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
             if image in shown:
                 _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
             progress.advance(len(queries))
-    score = metrics.mask_score(np.sum(counts, axis=0)) if counts else None
+    known = hosts.any_of(len(counts)) > 0
+    counted = hosts.total(np.sum(counts, axis=0) if counts else np.zeros(6, np.int64))
+    score = metrics.mask_score(counted) if known else None
     if score is not None:
         this.monitor.record(
             phase.last, "query", phase.stage, {f"mask/{k}": v for k, v in score.items()}
@@ -407,8 +430,11 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
             f"{score['precision']:.0%} of these are errors of the segmenter "
             f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
         )
-    files.write_json(this.workdir / "queries" / f"stage_{phase.stage}.score.json", score)
-    q.write_queries(this.workdir, phase.stage, queries)
+    queries = hosts.gather(queries)
+    if hosts.first():
+        files.write_json(this.workdir / "queries" / f"stage_{phase.stage}.score.json", score)
+        q.write_queries(this.workdir, phase.stage, queries)
+    hosts.wait(f"queries {phase.stage}")
 
 
 def _annotate(this: Run, phase: Phase) -> None:
@@ -443,7 +469,12 @@ def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -
             f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
         )
     this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
-    write_report(this.workdir, this.target, this.table)
+    _report(this)
+
+
+def _report(this: Run) -> None:
+    if hosts.first():
+        write_report(this.workdir, this.target, this.table)
 
 
 def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:
@@ -474,13 +505,7 @@ def _shown(this: Run) -> list[str]:
 
 
 def _preview_all(this: Run, folder: str, now: state.State, compiled: "Compiled") -> None:
-    index = [this.target.ids.index(image) for image in _shown(this)]
-    some = domain.Domain(
-        name=this.target.name,
-        ids=tuple(this.target.ids[i] for i in index),
-        read_image=lambda i: this.target.read_image(index[i]),
-        read_label=None,
-    )
+    some = this.target.take([this.target.ids.index(image) for image in _shown(this)])
     for rows, size, batch in pipeline.inference_batches(
         some, views(this.config)[-1], this.config.eval_batch_size
     ):

@@ -12,16 +12,20 @@ from labor_jax import cli, config
 
 def main() -> None:
     """Runs the config in the workdir and prints its table."""
-    from labor_jax import cache, loop, summary  # after the flags: a mistyped one is told at once
+    # After the flags: a mistyped one is told at once.
+    from labor_jax import cache, hosts, loop, summary
 
+    hosts.start(flags.FLAGS.distributed)
     config.check_file(config_flags.get_config_filename(flags.FLAGS["config"]))
     cache.enable()
     values = loop.run(_CONFIG.value, flags.FLAGS.workdir)
-    print(summary.table(values, flags.FLAGS.workdir))
+    if hosts.first():
+        print(summary.table(values, flags.FLAGS.workdir))
 
 
 if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py[:VARIANT]")
     flags.DEFINE_string("workdir", None, "the run's folder; running again goes on", required=True)
+    flags.DEFINE_bool("distributed", None, "join the other processes of this run")
     flags.mark_flag_as_required("config")
     cli.run(main)

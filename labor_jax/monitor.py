@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-import jax
 import rich.console
 import rich.progress
 
-from labor_jax import files
+from labor_jax import files, hosts
 from labor_jax.events import Events
 
 Metrics = Mapping[str, Any]
@@ -102,7 +101,7 @@ class Monitor:
         self._console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
         self._metrics = self._tensorboard = None
         self._seen: set[str] = set()
-        if jax.process_index() != 0:
+        if not hosts.first():
             self._console.quiet = True
             return
         path = pathlib.Path(workdir, "metrics.jsonl")

@@ -1,7 +1,11 @@
 """The one place that maps a pure step over devices: pmap, shard_map or plain jit.
 
 A step is written once as `step(state, batch, *, axis_name)`. `state` is the same on every device
-and has no device axis; `batch` is split along its first axis. The three ways compute the same.
+and has no device axis; `batch` is split along its first axis. The three ways compute the same, on
+any number of devices of any number of processes.
+
+Where several processes run, a state has two forms: of this process's devices, for pmap and for
+inference, and of all devices, for shard_map and for checkpoints. Both are views of the same memory.
 """
 
 import functools
@@ -10,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "batch"
 """The mapped axis's name, for the sums over devices inside a step."""
@@ -18,18 +22,22 @@ AXIS = "batch"
 
 def device_count(mode: str) -> int:
     """How many parts a batch is split into: jit is the reference on one device."""
-    return 1 if mode == "jit" else jax.local_device_count()
+    return 1 if mode == "jit" else jax.device_count()
+
+
+def _mesh(everywhere: bool) -> Mesh:
+    """All devices of this process, or of all processes."""
+    devices = jax.devices() if everywhere else jax.local_devices()
+    return Mesh(np.array(devices), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def _replicated(everywhere: bool) -> NamedSharding:
+    return NamedSharding(_mesh(everywhere), PartitionSpec())
 
 
 def _split(batch: Any, devices: int) -> Any:
     """[B, ...] arrays to [devices, B / devices, ...]."""
     return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
-
-
-def _mesh() -> jax.sharding.Mesh:
-    return jax.make_mesh(
-        (jax.local_device_count(),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,)
-    )
 
 
 def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -39,9 +47,8 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
       step: sums its gradients and metrics over `axis_name` itself.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays,
-      B divisible by
-      `device_count(mode)`.
+      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays:
+      this process's share of one that `device_count(mode)` divides.
     """
     if mode == "jit":
         return jax.jit(functools.partial(step, axis_name=None), donate_argnums=0)
@@ -49,48 +56,49 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
     if mode == "pmap":
         mapped = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None)
         return lambda state, batch: mapped(state, _split(batch, jax.local_device_count()))
-    # check_vma=False: with its default the gradients would be multiplied by the device count.
-    sharded = jax.shard_map(
-        step,
-        mesh=_mesh(),
+    mesh = _mesh(everywhere=True)
+    mapped = jax.jit(shard(step, mesh, PartitionSpec()), donate_argnums=0)
+    by_rows = NamedSharding(mesh, PartitionSpec(AXIS))
+    place = functools.partial(jax.make_array_from_process_local_data, by_rows)
+    return lambda state, batch: mapped(state, jax.tree.map(place, batch))
+
+
+def shard(function: Callable, mesh: Mesh, out_specs: PartitionSpec) -> Callable:
+    """`function(state, batch)` with the batch split over a mesh."""
+    return jax.shard_map(
+        function,
+        mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-        out_specs=PartitionSpec(),
-        check_vma=False,
+        out_specs=out_specs,
+        check_vma=False,  # with its default the gradients would be multiplied by the device count
     )
-    return jax.jit(sharded, donate_argnums=0)
 
 
 def map_inference(infer: Callable, mode: str) -> Callable[[Any, Any], Any]:
     """Maps `infer(state, batch) -> outputs` whose outputs have the batch's first axis.
 
+    Each process works on its own examples with its own devices, however many the others have.
+
     Args:
       infer: works on each example alone.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state and [B, ...] host arrays, for any B: short batches are padded with
-      copies of the last example and the outputs cut again. Gives host arrays.
+      A function of the state in any form and [B, ...] host arrays, for any B: short batches are
+      padded with copies of the last example and the outputs cut again. Gives host arrays.
     """
+    devices = 1 if mode == "jit" else jax.local_device_count()
     if mode == "jit":
         mapped = jax.jit(infer)
     elif mode == "pmap":
-        mapped = jax.pmap(infer, AXIS, in_axes=(None, 0), out_axes=0)
+        mapped = jax.pmap(infer, AXIS, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
     else:
-        mapped = jax.jit(
-            jax.shard_map(
-                infer,
-                mesh=_mesh(),
-                in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
-                out_specs=PartitionSpec(AXIS),
-                check_vma=False,
-            )
-        )
-    devices = device_count(mode)
+        mapped = jax.jit(shard(infer, _mesh(everywhere=False), PartitionSpec(AXIS)))
 
     def run(state: Any, batch: Any) -> Any:
         size = jax.tree.leaves(batch)[0].shape[0]
         missing = -size % devices
         batch = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), batch)
-        out = mapped(state, _split(batch, devices) if mode == "pmap" else batch)
+        out = mapped(of_process(state), _split(batch, devices) if mode == "pmap" else batch)
         out = jax.device_get(out)
         if mode == "pmap":
             out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
@@ -100,7 +108,27 @@ def map_inference(infer: Callable, mode: str) -> Callable[[Any, Any], Any]:
 
 
 def replicate(state: Any, mode: str) -> Any:
-    """Puts a host pytree on every device that `mode` uses."""
+    """Puts a pytree that every process has alike on every device that `mode` trains on."""
     if mode == "jit":
         return jax.device_put(state)
-    return jax.device_put(state, NamedSharding(_mesh(), PartitionSpec()))
+    if mode == "pmap" or jax.process_count() == 1:
+        return jax.device_put(state, _replicated(everywhere=False))
+    return of_all(jax.device_put(state, _replicated(everywhere=False)))
+
+
+def of_process(state: Any) -> Any:
+    """The state on this process's devices alone."""
+    return state if jax.process_count() == 1 else _view(state, _replicated(everywhere=False))
+
+
+def of_all(state: Any) -> Any:
+    """The state on all devices of all processes, as checkpoints have it."""
+    return state if jax.process_count() == 1 else _view(state, _replicated(everywhere=True))
+
+
+def _view(state: Any, sharding: NamedSharding) -> Any:
+    def view(x: jax.Array) -> jax.Array:
+        here = [shard.data for shard in x.addressable_shards]
+        return jax.make_array_from_single_device_arrays(x.shape, sharding, here)
+
+    return jax.tree.map(view, state)

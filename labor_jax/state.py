@@ -79,10 +79,11 @@ def make_networks(
     config: ml_collections.ConfigDict, num_classes: int, axis_name: str | None
 ) -> Networks:
     """The networks of a config; `axis_name` is the axis of cross-replica batch norm."""
+    ordered = config.ordered_sums
     return Networks(
-        segmenter=models.build_segmenter(config.model, num_classes, axis_name),
+        segmenter=models.build_segmenter(config.model, num_classes, axis_name, ordered),
         discriminator=models.Discriminator(width=config.adversarial.width),
-        selector=models.build_selector(config.model, num_classes, axis_name),
+        selector=models.build_selector(config.model, num_classes, axis_name, ordered),
     )
 
 

@@ -26,8 +26,15 @@ Batch = dict[str, dict[str, jax.Array]]
 Metrics = dict[str, jax.Array]
 
 
-def _sum_over_devices(tree: Any, axis_name: str | None) -> Any:
-    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+def _sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
+    """The sum of all devices' trees; its last bits depend on how these are connected, or on
+    nothing with `config.ordered_sums`.
+    """
+    if axis_name is None:
+        return tree
+    if not config.ordered_sums:
+        return jax.lax.psum(tree, axis_name)
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name).sum(0), tree)
 
 
 def _apply_gradients(
@@ -127,7 +134,7 @@ def adapt_step(
     batch_stats, summed = _accumulate(
         gradients_of, state.segmenter.batch_stats, batch, config.accumulate
     )
-    for_segmenter, for_discriminators, metrics = _sum_over_devices(summed, axis_name)
+    for_segmenter, for_discriminators, metrics = _sum_over_devices(summed, config, axis_name)
     segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
     state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
     if config.method == "source_only":
@@ -307,7 +314,7 @@ def selector_step(
     batch_stats, summed = _accumulate(
         gradients_of, state.selector.batch_stats, (images, pseudo), config.accumulate
     )
-    gradients, metrics = _sum_over_devices(summed, axis_name)
+    gradients, metrics = _sum_over_devices(summed, config, axis_name)
     selector = _apply_gradients(state.selector, gradients, optimizers.selector)
     return state.replace(
         step=state.step + 1,

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from labor_jax import __version__, files
+from labor_jax import __version__, files, hosts
 from labor_jax.config import flat
 from labor_jax.errors import UserError
 
@@ -69,7 +69,8 @@ class Summary:
         self.values |= changed
         seconds = self._seconds_before + time.monotonic() - self._start
         self.values["wall_seconds"] = round(seconds, 1)
-        files.write_json(self._path, self.values)
+        if hosts.first():
+            files.write_json(self._path, self.values)
 
 
 def table(values: dict[str, Any], workdir: str | os.PathLike) -> str:

@@ -1,7 +1,7 @@
 """Domains: images by index, and their labels where there are any, wherever they are stored."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,16 @@ class Domain:
     ids: tuple[str, ...]
     read_image: Callable[[int], np.ndarray]
     read_label: Callable[[int], np.ndarray] | None
+
+    def take(self, indices: Sequence[int]) -> "Domain":
+        """The domain of these images alone, in this order."""
+        read_label = self.read_label
+        return Domain(
+            name=self.name,
+            ids=tuple(self.ids[i] for i in indices),
+            read_image=lambda i: self.read_image(indices[i]),
+            read_label=None if read_label is None else lambda i: read_label(indices[i]),
+        )
 
 
 def load(spec: Any, data_dir: str, table: ClassTable) -> Domain:

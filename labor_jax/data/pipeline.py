@@ -1,6 +1,6 @@
 """The input pipeline: batch number `step` is a function of (seed, step), so resuming needs no more.
 
-Grain does it: shuffle, slice by process, augment and batch are all set before iteration.
+Grain does it: shuffle, augment, share between processes and batch are all set before iteration.
 """
 
 import contextlib
@@ -26,8 +26,12 @@ def _stream(
     config: ml_collections.ConfigDict,
     name: str,
     size: tuple[int, int],
+    last: int,
 ) -> grain.MapDataset:
-    """Endless batches {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8} by number."""
+    """This process's share of the first `last` batches.
+
+    {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8} each.
+    """
 
     def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = domain.read_image(index)
@@ -36,15 +40,21 @@ def _stream(
             label = np.full(image.shape[:2], IGNORE, np.uint8)
         return transforms.augment(random, image, label, config.input, size)
 
-    return (
+    views = (
         grain.MapDataset.range(len(domain.ids))
         .seed(rng.integer(config.seed, name))
         .shuffle()
         .repeat()
-        .slice(slice(jax.process_index(), None, jax.process_count()))
         .random_map(view)
-        .batch(config.batch_size // jax.process_count(), drop_remainder=True)
     )
+    share = config.batch_size // jax.process_count()
+
+    def mine(index: int) -> dict[str, np.ndarray]:
+        """This process's rows of a batch are those that its devices would have in one process."""
+        batch, row = divmod(index, share)
+        return views[batch * config.batch_size + jax.process_index() * share + row]
+
+    return grain.MapDataset.range(last * share).map(mine).batch(share)
 
 
 @contextlib.contextmanager
@@ -70,8 +80,8 @@ def batches(
     )
     source_size = config.input.source_size or config.input.size
     streams = (
-        _stream(source, source.read_label, config, "source", source_size),
-        _stream(target, read_target_label, config, "target", config.input.size),
+        _stream(source, source.read_label, config, "source", source_size, last),
+        _stream(target, read_target_label, config, "target", config.input.size, last),
     )
     with contextlib.ExitStack() as stack:
         iterators = []

@@ -42,26 +42,28 @@ DTYPES = ("float32", "bfloat16", "float64")
 
 
 def build_segmenter(
-    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None
+    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Segmenter:
     """DeepLab-V2 as configured. Raises UserError naming a key whose value is not known.
 
     `axis_name` is the device axis over which batch norm "sync" shares its statistics; without it
     they are the local batch's.
     """
-    return Segmenter(**_shared(model_cfg, num_classes, axis_name))
+    return Segmenter(**_shared(model_cfg, num_classes, axis_name, ordered))
 
 
 def build_selector(
-    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None
+    model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Selector:
     """The two-headed selector with the segmenter's backbone. Raises UserError alike."""
-    return Selector(**_shared(model_cfg, num_classes, axis_name))
+    return Selector(**_shared(model_cfg, num_classes, axis_name, ordered))
 
 
-def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> dict[str, Any]:
+def _shared(
+    model_cfg: ConfigDict, num_classes: int, axis_name: str | None, ordered: bool
+) -> dict[str, Any]:
     return {
-        "backbone": _backbone(model_cfg, axis_name),
+        "backbone": _backbone(model_cfg, axis_name, ordered),
         "num_classes": num_classes,
         "dilations": tuple(model_cfg.dilations),
         "style": _style(model_cfg),
@@ -69,7 +71,7 @@ def _shared(model_cfg: ConfigDict, num_classes: int, axis_name: str | None) -> d
     }
 
 
-def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
+def _backbone(model_cfg: ConfigDict, axis_name: str | None, ordered: bool) -> nn.Module:
     output_stride = _one_of(model_cfg, "output_stride", OUTPUT_STRIDES)
     dtype = _dtype(model_cfg)
     if _one_of(model_cfg, "backbone", BACKBONES) == "mobilenet_v2":
@@ -83,6 +85,7 @@ def _backbone(model_cfg: ConfigDict, axis_name: str | None) -> nn.Module:
         output_stride=output_stride,
         batch_norm=_one_of(model_cfg, "batch_norm", KINDS),
         axis_name=axis_name,
+        ordered=ordered,
         remat=model_cfg.remat,
         dtype=dtype,
     )

@@ -1,5 +1,6 @@
 """Batch normalisation with PyTorch's running statistics, in the three ways of the literature."""
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ class BatchNorm(nn.Module):
 
     kind: str = "frozen"
     axis_name: str | None = None
+    ordered: bool = False  # gradients are summed in the replicas' order, see `gather_in_order`
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -42,7 +44,7 @@ class BatchNorm(nn.Module):
             mean, var = running_mean.value, running_var.value
         else:
             shared = self.axis_name if self.kind == "sync" else None
-            mean, var, count = batch_statistics(x.astype(exact), shared)
+            mean, var, count = batch_statistics(x.astype(exact), shared, self.ordered)
             if self.is_mutable_collection("batch_stats"):
                 seen = mean, var * (count / max(count - 1, 1))
                 if self.axis_name is not None and shared is None:
@@ -53,7 +55,9 @@ class BatchNorm(nn.Module):
         return (x.astype(exact) * factor + (bias - mean * factor)).astype(self.dtype)
 
 
-def batch_statistics(x: Array, axis_name: str | None) -> tuple[Array, Array, int]:
+def batch_statistics(
+    x: Array, axis_name: str | None, ordered: bool = False
+) -> tuple[Array, Array, int]:
     """Mean [C], biased variance [C] and number of values a channel, over all replicas.
 
     One collective: the replicas' means and variances are gathered and joined as for equal groups
@@ -64,7 +68,26 @@ def batch_statistics(x: Array, axis_name: str | None) -> tuple[Array, Array, int
     mean, var = x.mean(axes), x.var(axes)
     if axis_name is None:
         return mean, var, count
-    means, variances = jax.lax.all_gather((mean, var), axis_name)
+    gather = gather_in_order if ordered else jax.lax.all_gather
+    means, variances = gather((mean, var), axis_name)
     mean = means.mean(0)
     var = (variances + jnp.square(means - mean)).mean(0)
     return mean, var, count * means.shape[0]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def gather_in_order(tree: Any, axis_name: str) -> Any:
+    """`all_gather` whose gradient has the same bits however the replicas are connected."""
+    return jax.lax.all_gather(tree, axis_name)
+
+
+def _forward(tree: Any, axis_name: str) -> tuple[Any, None]:
+    return jax.lax.all_gather(tree, axis_name), None
+
+
+def _backward(axis_name: str, _: None, gradient: Any) -> tuple[Any]:
+    from_all = jax.lax.all_gather(gradient, axis_name)  # [from, to, ...]
+    return (jax.tree.map(lambda x: x.sum(0)[jax.lax.axis_index(axis_name)], from_all),)
+
+
+gather_in_order.defvjp(_forward, _backward)

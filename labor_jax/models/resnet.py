@@ -123,6 +123,7 @@ class ResNet(nn.Module):
     output_stride: int = 8
     batch_norm: str = "frozen"
     axis_name: str | None = None
+    ordered: bool = False
     remat: bool = False  # compute a block again in the backward pass: less memory, more time
     dtype: Any = jnp.float32
 
@@ -133,6 +134,7 @@ class ResNet(nn.Module):
             BatchNorm,
             kind=self.batch_norm,
             axis_name=self.axis_name,
+            ordered=self.ordered,
             dtype=self.dtype,
         )
         block, own = Bottleneck, {"stride_first": self.style == "caffe"}
