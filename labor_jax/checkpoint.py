@@ -149,10 +149,3 @@ def _full_disk() -> Iterator[None]:
                 ) from None
             cause = cause.__cause__ or cause.__context__
         raise
-
-
-def like(state: Any) -> Any:
-    """Shapes, dtypes and placement of a state, for `Checkpoints.load`."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
-    )

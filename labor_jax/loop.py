@@ -27,7 +27,7 @@ from labor_jax import config as config_lib
 from labor_jax import files, hosts, images, metrics, parallel, querying, state, steps
 from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.annotation import query as q
-from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain, labels, pipeline
 from labor_jax.errors import Stopped, UserError
 from labor_jax.evaluate import evaluate
@@ -155,11 +155,10 @@ def _starting_state(
     config: ml_collections.ConfigDict, table: labels.ClassTable, checkpoints: Checkpoints
 ) -> state.State:
     """The newest checkpoint; else the end of another run's warm-up; else the very start."""
-    start = parallel.replicate(state.init_state(config, len(table)), config.parallel)
     if checkpoints.latest is not None:
-        return _load(checkpoints, checkpoints.latest, start, config)
+        return _load(checkpoints, checkpoints.latest, config, table)
     if not config.warmup_from:
-        return start
+        return parallel.replicate(state.init_state(config, len(table)), config.parallel)
     _check_same_warmup(config)
     other = Checkpoints(config.warmup_from, table)
     try:
@@ -168,15 +167,19 @@ def _starting_state(
                 f"config.warmup_from: {config.warmup_from!r} has not finished its warm-up; "
                 f"let it run, or leave the key out"
             )
-        return _load(other, config.warmup_steps, start, config)
+        return _load(other, config.warmup_steps, config, table)
     finally:
         other.close()
 
 
 def _load(
-    checkpoints: Checkpoints, step: int, start: state.State, config: ml_collections.ConfigDict
+    checkpoints: Checkpoints,
+    step: int,
+    config: ml_collections.ConfigDict,
+    table: labels.ClassTable,
 ) -> state.State:
-    now = checkpoints.load(step, like(parallel.of_all(start)))
+    shapes = state.state_shapes(config, len(table))
+    now = checkpoints.load(step, parallel.placed(shapes, config.parallel))
     return parallel.of_process(now) if config.parallel == "pmap" else now
 
 

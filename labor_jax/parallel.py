@@ -116,6 +116,13 @@ def replicate(state: Any, mode: str) -> Any:
     return of_all(jax.device_put(state, _replicated(everywhere=False)))
 
 
+def placed(shapes: Any, mode: str) -> Any:
+    """`jax.ShapeDtypeStruct`s with the devices on which a checkpoint is to be read."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = here if mode == "jit" else _replicated(everywhere=True)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+
+
 def of_process(state: Any) -> Any:
     """The state on this process's devices alone."""
     return state if jax.process_count() == 1 else _view(state, _replicated(everywhere=False))

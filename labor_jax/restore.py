@@ -12,10 +12,10 @@ from absl import flags
 
 from labor_jax import config as config_lib
 from labor_jax import files, parallel, steps
-from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain, labels
 from labor_jax.errors import UserError
-from labor_jax.state import Trained, init_state, make_networks
+from labor_jax.state import Trained, make_networks, state_shapes
 
 
 class Run(NamedTuple):
@@ -81,8 +81,8 @@ def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None
     try:
         if checkpoints.latest is None:
             raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
-        config.model.weights = ""  # the checkpoint holds what came of them
-        state = checkpoints.load(checkpoints.latest, like(init_state(config, len(table))))
+        shapes = state_shapes(config, len(table))
+        state = checkpoints.load(checkpoints.latest, parallel.placed(shapes, config.parallel))
         step = checkpoints.latest
     finally:
         checkpoints.close()

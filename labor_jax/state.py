@@ -175,25 +175,47 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
     Raises:
       UserError: `config.model.weights` is missing or does not fit the segmenter.
     """
-    networks = make_networks(config, num_classes, axis_name=None)
-    optimizers = make_optimizers(config)
-    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
-    maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
-
-    @functools.partial(jax.jit, compiler_options=_ONCE)
-    def init(keys: dict[str, jax.Array]) -> tuple[Any, Any, Any]:
-        segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
-        discriminators = {
-            name: networks.discriminator.init(keys[name], maps)["params"]
-            for name in ("main", "aux")
-        }
-        selector = networks.selector.init(keys["selector"], image, train=False)
-        return segmenter, discriminators, selector
-
+    init = jax.jit(functools.partial(_fresh, config, num_classes), compiler_options=_ONCE)
     keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
     segmenter, discriminators, selector = init(keys)
     if config.model.weights:
         segmenter = models.load_weights(config.model.weights, config.model, segmenter)
+    return _before_the_first_step(config, num_classes, segmenter, discriminators, selector)
+
+
+def state_shapes(config: ml_collections.ConfigDict, num_classes: int) -> State:
+    """What `init_state` gives, as shapes and dtypes: nothing is computed or read."""
+
+    def make() -> State:
+        keys = {n: jax.random.key(0) for n in ("segmenter", "main", "aux", "selector")}
+        return _before_the_first_step(config, num_classes, *_fresh(config, num_classes, keys))
+
+    return jax.eval_shape(make)
+
+
+def _fresh(
+    config: ml_collections.ConfigDict, num_classes: int, keys: dict[str, jax.Array]
+) -> tuple[Any, Any, Any]:
+    """Variables of the segmenter, parameters of the discriminators, variables of the selector."""
+    networks = make_networks(config, num_classes, axis_name=None)
+    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+    maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
+    segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
+    discriminators = {
+        name: networks.discriminator.init(keys[name], maps)["params"] for name in ("main", "aux")
+    }
+    selector = networks.selector.init(keys["selector"], image, train=False)
+    return segmenter, discriminators, selector
+
+
+def _before_the_first_step(
+    config: ml_collections.ConfigDict,
+    num_classes: int,
+    segmenter: Any,
+    discriminators: Any,
+    selector: Any,
+) -> State:
+    optimizers = make_optimizers(config)
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import like
 
 from labor_jax import parallel
-from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.checkpoint import Checkpoints
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.errors import UserError
 

@@ -11,12 +11,13 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import like
 
 from labor_jax import config as config_lib
 from labor_jax import evaluate, files, loop, querying, restore, state
 from labor_jax.annotation import journal
 from labor_jax.annotation import query as q
-from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.errors import UserError

@@ -1,6 +1,10 @@
 """pmap and shard_map on four virtual devices compute what jit computes on one."""
 
 import functools
+import itertools
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +14,7 @@ import tiny
 
 from labor_jax import parallel, state, steps
 
+HERE = pathlib.Path(__file__).parent
 MODES = ("jit", "pmap", "shard_map")
 STEPS = ("adapt_step", "selector_step")
 VARIANTS = {
@@ -69,6 +74,28 @@ def test_devices_together_take_the_step_of_one(stepped, mode, name, variant):
     got_state, got_metrics = stepped(mode, name, variant)
     agree(one_metrics, got_metrics)
     agree(one_state, got_state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["sync", "frozen"])
+def test_any_mapping_to_one_or_four_devices_trains_and_asks_the_same(norm, tmp_path):
+    cases = [("1", "jit"), *itertools.product(("1", "4"), ("pmap", "shard_map"))]
+    found = []
+    for devices, mode in cases:
+        out = tmp_path / f"{devices}_{mode}.npz"
+        program = [sys.executable, str(HERE / "mapped.py"), devices, mode, norm, str(out)]
+        subprocess.run(program, check=True, cwd=HERE.parent)
+        with np.load(out) as archive:
+            found.append(dict(archive))
+    assert found[0]["['query']['mask']"].any() and found[0]["['query']['found']"].any()
+    for (devices, mode), other in zip(cases[1:], found[1:], strict=True):
+        for name, value in found[0].items():
+            if "query" in name:
+                np.testing.assert_array_equal(value, other[name], f"{name} {mode} {devices}")
+            else:
+                np.testing.assert_allclose(
+                    value, other[name], atol=1e-5, rtol=1e-5, err_msg=f"{name} {mode} {devices}"
+                )
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -8,11 +8,12 @@ import sys
 import jax
 import numpy as np
 import pytest
+from tiny import like
 
 from labor_jax import parallel, state
 from labor_jax.annotation import journal
 from labor_jax.annotation import query as q
-from labor_jax.checkpoint import Checkpoints, like
+from labor_jax.checkpoint import Checkpoints
 from labor_jax.data.labels import CAMVID
 from labor_jax.monitor import read_metrics
 

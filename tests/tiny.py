@@ -71,6 +71,13 @@ def make_state(config: ml_collections.ConfigDict) -> state.State:
     )
 
 
+def like(state: Any) -> Any:
+    """Shapes, dtypes and placement of a state, for `Checkpoints.load`."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+
+
 def make_batch(seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
     """Noisy blocks; nearly all pixels of the first two images of either domain are ignored."""
     draw = np.random.default_rng(seed)
