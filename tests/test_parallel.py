@@ -21,6 +21,8 @@ VARIANTS = {
     "sync": {},
     "frozen": {"model.batch_norm": "frozen"},
     "weights": {"selector.discrepancy": "weights"},
+    "parts": {"model.batch_norm": "frozen", "accumulate": 2},
+    "remat": {"model.batch_norm": "frozen", "model.remat": True},
 }
 
 
@@ -74,6 +76,13 @@ def test_devices_together_take_the_step_of_one(stepped, mode, name, variant):
     got_state, got_metrics = stepped(mode, name, variant)
     agree(one_metrics, got_metrics)
     agree(one_state, got_state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["parts", "remat"])
+@pytest.mark.parametrize("name", STEPS)
+def test_saving_memory_changes_nothing_of_a_step(stepped, name, variant):
+    agree(stepped("jit", name, "frozen"), stepped("jit", name, variant))
 
 
 @pytest.mark.slow
