@@ -24,7 +24,12 @@ def default_config() -> ml_collections.ConfigDict:
     c.parallel = "pmap"  # pmap | shard_map | jit
     c.ordered_sums = False  # add up in the devices' order: the same bits on other hosts; slower
     c.data_dir = "data"  # where prepared data sets live
-    c.annotator = "oracle"  # who answers the queries
+    c.annotator = "oracle"  # oracle | noisy | replay | web, see annotation/annotators.py
+    c.replay = ""  # replay: the DIR of the run whose journal answers
+
+    c.noisy = ml_collections.ConfigDict()  # the oracle with mistakes
+    c.noisy.error = 0.05  # share of the answers that are wrong
+    c.noisy.border = 4.0  # times as likely next to another class
 
     c.classes = ml_collections.ConfigDict()
     c.classes.table = "camvid"  # camvid | cityscapes | "" to give the rest
@@ -114,7 +119,9 @@ def default_config() -> ml_collections.ConfigDict:
     c.selector.uniformity = 0.0  # IAST's regulariser of pixels with one; it uses 0.1
 
     c.spl = ml_collections.ConfigDict()
-    c.spl.cell = 16  # pixels of the label: segments are cut along a grid of this
+    c.spl.cut = "grid"  # grid | superpixels: along the image's edges, made for people
+    c.spl.cell = 16  # pixels of the label: between the grid's lines, or the superpixels
+    c.spl.crumb = 12  # superpixels: smaller pieces, in pixels of the label, join a neighbour
 
     c.ppl = ml_collections.ConfigDict()
     c.ppl.points_per_class = 1  # a stage
@@ -174,7 +181,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     choices = {
         "method": METHODS,
         "parallel": ("pmap", "shard_map", "jit"),
-        "annotator": ("oracle",),
+        "annotator": ("oracle", "noisy", "replay", "web"),
         "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
         "model.output_stride": (8, 16),
         "model.batch_norm": ("sync", "frozen", "adaptsegnet"),
@@ -184,6 +191,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "selector.init": ("perturbed", "segmenter", "fresh"),
         "selector.discrepancy": ("outputs", "weights"),
         "adversarial.kind": ("vanilla", "ls"),
+        "spl.cut": ("grid", "superpixels"),
         "ppl.distance": ("cosine", "l2"),
     }
     for key, allowed in choices.items():
@@ -206,7 +214,7 @@ def check(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"config.{key}: {value!r} is not {numbers}")
     at_least_one = ("batch_size", "accumulate", "eval_batch_size", "input.threads")
     at_least_one += ("warmup_steps", "adapt_steps", "selector.steps", "checkpoint_every")
-    at_least_one += ("log_every", "ppl.points_per_class", "spl.cell")
+    at_least_one += ("log_every", "ppl.points_per_class", "spl.cell", "spl.crumb")
     for key in at_least_one:
         if lookup(config, key) < 1:
             raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")
@@ -219,6 +227,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     ):
         if lookup(config, key) < 0:
             raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
+    if not 0 <= config.noisy.error <= 1 or config.noisy.border < 1:
+        raise UserError("config.noisy: give error from 0 to 1 and border of 1 or more")
     if not 0 < config.input.scale[0] <= config.input.scale[1]:
         raise UserError("config.input.scale: give (smallest, largest), both positive")
     sizes = {"size": config.input.size, "source_size": config.input.source_size}

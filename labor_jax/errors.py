@@ -14,6 +14,10 @@ class UserError(Exception):
     """The message is one line that names the file or key at fault and how to mend it."""
 
 
+class Waiting(Exception):
+    """The run is well and can go on only when a person has done something; says what."""
+
+
 class Stopped(Exception):
     """A signal asked the run to stop; everything up to here is saved."""
 
@@ -36,6 +40,8 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
             return main(*args, **kwargs)
         except UserError as error:
             _exit(str(error))
+        except Waiting as wait:
+            print(wait)
         except Stopped as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.status)

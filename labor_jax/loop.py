@@ -25,11 +25,11 @@ from clu import parameter_overview
 
 from labor_jax import config as config_lib
 from labor_jax import files, hosts, images, metrics, parallel, querying, state, steps
-from labor_jax.annotation import journal, ledger, oracle
+from labor_jax.annotation import annotators, journal, ledger
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain, labels, pipeline
-from labor_jax.errors import Stopped, UserError
+from labor_jax.errors import Stopped, UserError, Waiting
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor
 from labor_jax.report import write_report
@@ -82,6 +82,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
 
     Raises:
       UserError: the config, the data or what DIR already holds makes no run.
+      Waiting: people have to answer before it can go on.
     """
     config_lib.check(config)
     table = labels.table_from_config(config.classes)
@@ -132,7 +133,9 @@ def _check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) ->
 
 def _check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Domain]) -> None:
     """Labels are needed of the source, and of the target where the oracle is to answer."""
-    asks = any(querying.asks(config.method, stage) for stage in range(1, config.stages + 1))
+    asks = config.annotator in annotators.FROM_TRUTH and any(
+        querying.asks(config.method, stage) for stage in range(1, config.stages + 1)
+    )
     for name, why in (("source", "to train on"), ("target", "for the oracle to answer from")):
         if domains[name].read_label is None and (name == "source" or asks):
             raise UserError(
@@ -191,6 +194,8 @@ AFTER_WARMUP = (
     "ppl",
     "budget",
     "annotator",
+    "noisy",
+    "replay",
     "val",
     "evaluation",
     "previews",
@@ -300,15 +305,14 @@ def _introduce(this: Run, now: state.State) -> None:
 
 def _check_history(this: Run, resumed: int) -> None:
     """What was asked and answered before the step that a run resumes at must still be there."""
-    answered = {(a["query"], a["piece"]) for a in journal.read(this.workdir, this.table)}
+    answers = journal.by_query(journal.read(this.workdir, this.table))
     for phase in phases(this.config):
         if phase.name != "query" or phase.last >= resumed:
             continue
         path = q.queries_path(this.workdir, phase.stage)
         missing = path if not path.exists() else None
         for query in q.read_queries(this.workdir, phase.stage):
-            pieces = range(len(query.get("points", query.get("segments"))))
-            if any((query["id"], piece) not in answered for piece in pieces):
+            if journal.open_pieces(query, answers.get(query["id"], [])):
                 missing = journal.path(this.workdir)
         if missing:
             raise UserError(
@@ -441,19 +445,31 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
 
 
 def _annotate(this: Run, phase: Phase) -> None:
-    """The oracle answers what is not answered yet; a killed run goes on where the journal ends."""
+    """What is not answered yet is answered; a killed run goes on where the journal ends."""
     queries = q.read_queries(this.workdir, phase.stage)
-    answered: dict[str, set[tuple]] = {}
-    for entry in journal.read(this.workdir, this.table):
-        answered.setdefault(entry["query"], set()).add(journal.place(entry))
-    index = {image: i for i, image in enumerate(this.target.ids)}
+    answered = journal.by_query(journal.read(this.workdir, this.table))
+    annotate = annotators.make(this.config, this.target, this.table)
+    if annotate is None:
+        _wait_for_people(this, queries, answered)
+        return
     with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
         for number, query in enumerate(queries, start=1):
-            truth = this.target.read_label(index[query["image"]])
-            done = answered.get(query["id"], set())
-            new = [a for a in oracle.annotate(query, truth) if journal.place(a) not in done]
+            done = {journal.place(entry) for entry in answered.get(query["id"], [])}
+            new = [entry for entry in annotate(query) if journal.place(entry) not in done]
             journal.append(this.workdir, new, this.table)
             progress.advance(number)
+
+
+def _wait_for_people(
+    this: Run, queries: list[q.Query], answered: dict[str, list[journal.Answer]]
+) -> None:
+    waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
+    if waiting:
+        raise Waiting(
+            f"{waiting} queries wait for answers: "
+            f"python -m labor_jax.annotate --workdir={this.workdir}\n"
+            f"then run the same command again"
+        )
 
 
 def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
@@ -492,7 +508,7 @@ def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:
 def _budget(this: Run, stage: int) -> dict[str, Any]:
     """What has been asked up to a stage."""
     queries = [query for s in range(1, stage + 1) for query in q.read_queries(this.workdir, s)]
-    answers = journal.read(this.workdir, this.table)
+    answers = journal.lines(this.workdir, this.table)
     pool = {query["image"]: query["size"][0] * query["size"][1] for query in queries}
     return ledger.budget(ledger.rows(queries, answers), pool)
 

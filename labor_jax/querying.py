@@ -1,5 +1,6 @@
 """A stage's queries for every target image, by method. Methods differ here and nowhere else."""
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from labor_jax import metrics, rng
 from labor_jax.annotation import query as q
+from labor_jax.annotation.superpixels import cut_by_superpixels
 from labor_jax.config import SELECTOR_METHODS
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
@@ -45,7 +47,7 @@ def ask(
       domain: the target images; labels, where there are any, are read for the mask's score only.
       infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, (H, W)) -> what `steps.query` gives,
         or `{"predicted"}` alone for methods without a selector.
-      config: method, budget, ppl, seed.
+      config: method, budget, ppl, spl, seed.
       workdir: earlier stages' queries are read from it.
     """
     earlier = _earlier_queries(workdir, stage)
@@ -60,7 +62,8 @@ def ask(
             image = domain.ids[index]
             answer = {name: value[row] for name, value in out.items()}
             before = earlier.get(image, [])
-            query = _query(image, stage, size, answer, asked[row], before, beside, config)
+            read = functools.partial(domain.read_image, index)
+            query = _query(image, stage, size, answer, asked[row], before, beside, read, config)
             counts = None
             if "mask" in answer and domain.read_label is not None:
                 truth = domain.read_label(index)
@@ -76,6 +79,7 @@ def _query(
     asked: np.ndarray,
     before: list[q.Query],
     beside: dict[str, int],
+    read_image: Callable[[], np.ndarray],
     config: ml_collections.ConfigDict,
 ) -> q.Query:
     """What one image is asked at a stage, within its hard budget."""
@@ -86,7 +90,11 @@ def _query(
         used = sum(len(q.asked_pixels(b)) for b in before)
         total = int(config.budget.max_fraction * size[0] * size[1])
         limit = q.stage_allowance(total, used, stage, config.stages)
-        segments = q.cut_segments(answer["mask"] & ~asked, config.spl.cell)
+        mask = answer["mask"] & ~asked
+        if config.spl.cut == "superpixels":
+            segments = cut_by_superpixels(mask, read_image(), config.spl.cell, config.spl.crumb)
+        else:
+            segments = q.cut_segments(mask, config.spl.cell)
         return q.segment_query(
             image, stage, size, q.cap_segments(segments, answer["selected"], limit, random)
         )

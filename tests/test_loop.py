@@ -15,12 +15,12 @@ from tiny import like
 
 from labor_jax import config as config_lib
 from labor_jax import evaluate, files, loop, querying, restore, state
-from labor_jax.annotation import journal
+from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain
 from labor_jax.data.labels import CAMVID, CITYSCAPES
-from labor_jax.errors import UserError
+from labor_jax.errors import UserError, Waiting
 from labor_jax.images import read_label_png
 from labor_jax.monitor import read_metrics
 
@@ -228,7 +228,7 @@ def test_a_run_that_shares_a_warm_up_scores_as_the_other_did_after_it(spl, ppl):
 
 
 def test_only_the_annotator_and_the_masks_score_read_the_targets_truth(watched):
-    assert watched[1] == {"_annotate", "ask"}
+    assert watched[1] == {"annotate", "ask"}
     source = pathlib.Path(querying.__file__).read_text()
     assert source.count("read_label(") == 1, "querying reads labels for the mask's score alone"
 
@@ -402,3 +402,30 @@ def test_a_damaged_file_is_named(tmp_path, spl, make_config, name):
     shutil.copy(spl / "config.json", tmp_path / "run")
     (tmp_path / "run" / name).write_text("{")
     refused(make_config("labor_spl"), tmp_path / "run", rf"{name}: damaged")
+
+
+# --------------------------------------------------------------------------------------- people
+
+
+@pytest.mark.slow
+def test_a_run_that_asks_people_waits_for_them_and_goes_on_like_any_other(
+    base, spl, make_config, capsys
+):
+    workdir, config = base / "people", make_config("labor_spl", warmup_from=str(spl))
+    config.annotator = "web"
+    target = domain.load(config.target, config.data_dir, CAMVID)
+    for stage in (1, 2):
+        for _ in range(2):
+            with pytest.raises(Waiting, match=rf"^\d+ queries wait .* --workdir={workdir}\n"):
+                loop.run(config, workdir)
+        queries = q.read_queries(workdir, stage)
+        for query in queries:
+            truth = target.read_label(target.ids.index(query["image"]))
+            journal.append(workdir, oracle.annotate(query, truth), CAMVID)
+    loop.run(config, workdir)
+    assert summary_of(workdir)["mIoU"] == summary_of(spl)["mIoU"]
+
+    # The journal replayed is the same run again; one with errors is another.
+    config.annotator, config.replay = "replay", str(workdir)
+    loop.run(config, base / "replayed")
+    assert summary_of(base / "replayed")["per_class_iou"] == summary_of(spl)["per_class_iou"]

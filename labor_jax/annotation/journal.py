@@ -1,40 +1,49 @@
 """The journal: every answer, in order, one JSON line each. The truth that labels derive from.
 
-A line: {"query", "piece", "image", "stage", "kind", "class" (255 = unsure or void), "point": [x, y]
-or "runs": [start, length, ...], "seconds", "annotator", "version", "classes"}. "piece" numbers the
-query's points or segments; a segment that holds several classes has a line for each part.
+A line: {"query", "piece", "image", "stage", "kind", "class" (255 = unsure or void, null = skipped),
+"point": [x, y] or "runs": [start, length, ...], "seconds", "annotator", "version", "classes"}.
+"piece" numbers the query's points or segments; a segment that holds several classes has a line for
+each part. Lines of a person have an "id" besides, so that one sent twice is written once.
+
+Nothing is ever taken out. "undo": true takes back the standing answer of the same place. A
+"second": true is a second opinion: it is compared with the first and gives no label.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 import labor_jax
 from labor_jax import files, images
-from labor_jax.annotation.query import run_pixels
+from labor_jax.annotation.query import Query, run_pixels
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.errors import UserError
 
 Answer = dict[str, Any]
 
 
-def answer(query: dict, piece: int, label: int, annotator: str, **where: Any) -> Answer:
-    """An answer to a piece of a query; `where` is point=[x, y] or runs=[start, length, ...]."""
+def answer(query: Query, piece: int, label: int | None, annotator: str, **where: Any) -> Answer:
+    """An answer to a piece of a query; `where` is point=[x, y] or runs=[start, length, ...].
+
+    `where` may also have the optional keys of a line.
+    """
     return {
         "query": query["id"],
         "piece": piece,
         "image": query["image"],
         "stage": query["stage"],
         "kind": query["kind"],
-        "class": int(label),
-        **where,
+        "class": None if label is None else int(label),
         "seconds": None,
         "annotator": annotator,
         "version": labor_jax.__version__,
+        **where,
     }
 
 
@@ -44,20 +53,29 @@ def path(workdir: str | os.PathLike) -> pathlib.Path:
 
 
 def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTable) -> None:
-    """Adds answers and returns when they are on disk."""
+    """Adds answers and returns when they are on disk; all of them, or on an error none.
+
+    Raises:
+      OSError: the disk is full, say.
+    """
     digest = table.digest()
-    lines = "".join(json.dumps(a | {"classes": digest}) + "\n" for a in answers)
+    lines = "".join(json.dumps(a | {"classes": digest}) + "\n" for a in answers).encode()
     path(workdir).parent.mkdir(parents=True, exist_ok=True)
-    with open(path(workdir), "ab") as file:
-        file.write(lines.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    with _locked(workdir), open(path(workdir), "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            while lines:
+                lines = lines[file.write(lines) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(end)  # half a line would spoil the next one
+            raise
 
 
-def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
-    """All answers, in order.
+def lines(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
+    """All that was ever written, in order: undone, skipped and second answers too.
 
-    A last line that a killed run left half-written was never confirmed: it is cut off the file.
+    A last line that a killed program left half-written was never confirmed: it is cut off the file.
 
     Raises:
       UserError: a line in the middle is damaged, or was answered with another class table.
@@ -65,10 +83,11 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
     file = path(workdir)
     if not file.exists():
         return []
-    data = file.read_bytes()
-    if not data.endswith(b"\n"):
-        data = data[: data.rfind(b"\n") + 1]
-        files.write_atomic(file, data)
+    with _locked(workdir):
+        data = file.read_bytes()
+        if not data.endswith(b"\n"):
+            data = data[: data.rfind(b"\n") + 1]
+            files.write_atomic(file, data)
     answers = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
@@ -83,6 +102,59 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
             )
         answers.append(entry)
     return answers
+
+
+def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
+    """The answers that stand and give labels, in order.
+
+    Raises:
+      UserError: as `lines`.
+    """
+    return standing(entry for entry in lines(workdir, table) if not entry.get("second"))
+
+
+@contextlib.contextmanager
+def _locked(workdir: str | os.PathLike) -> Iterator[None]:
+    """No other program reads or writes the journal meanwhile."""
+    folder = os.open(path(workdir).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def standing(entries: Iterable[Answer]) -> list[Answer]:
+    """The answers that were not taken back, in order; a skipped piece has none."""
+    stand: dict[tuple, Answer] = {}
+    for entry in entries:
+        key = (entry["query"], entry.get("second") and entry["annotator"], place(entry))
+        if entry.get("undo"):
+            stand.pop(key, None)
+        elif entry["class"] is not None:
+            stand[key] = entry
+    return list(stand.values())
+
+
+def by_query(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Answers by their query's id."""
+    found: dict[str, list[Answer]] = {}
+    for entry in answers:
+        found.setdefault(entry["query"], []).append(entry)
+    return found
+
+
+def open_pieces(query: Query, answers: Iterable[Answer]) -> list[int]:
+    """The numbers of the pieces that are not, or not wholly, answered.
+
+    Args:
+      answers: that stand, of this query; parts of a segment do not overlap.
+    """
+    points = query["kind"] == "points"
+    left = [1 if points else sum(piece[1::2]) for piece in query[query["kind"]]]
+    for entry in answers:
+        left[entry["piece"]] -= 1 if points else sum(entry["runs"][1::2])
+    return [piece for piece, pixels in enumerate(left) if pixels > 0]
 
 
 def label_map(answers: Iterable[Answer], size: tuple[int, int]) -> np.ndarray:

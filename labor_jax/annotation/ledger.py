@@ -1,42 +1,58 @@
-"""The ledger: what was asked and what it cost, an image and stage a row; derived, never kept."""
+"""The ledger: what was asked and what it cost; and who answered how. Derived, never kept."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from labor_jax.annotation import journal
 from labor_jax.annotation.journal import Answer
-from labor_jax.annotation.query import Query, asked_pixels
+from labor_jax.annotation.query import Query, asked_pixels, run_pixels
 from labor_jax.data.labels import IGNORE
 
+IDLE = 60.0
+"""Seconds after which a person who has not answered is taken to be doing something else."""
 COUNTS = ("pixels", "points", "segments", "clicks", "void")
 Row = dict[str, Any]
 
 
-def rows(queries: Iterable[Query], answers: Iterable[Answer]) -> list[Row]:
+def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
     """One row a query: {"image", "stage", "pixels", "points", "segments", "clicks", "void",
     "seconds"}.
 
     Pixels, points and segments are as asked, at the label's own resolution. Clicks are answers:
-    one a point, one a part of a segment. Void answers cost a click and give no label. Seconds are
-    null when no person answered.
+    one a point, one a part of a segment; one that was taken back was a click all the same. Void
+    answers cost a click and give no label. Seconds are null when no person answered.
+
+    Args:
+      lines: of the journal. Second opinions cost nothing here: they serve to measure agreement.
     """
-    by_query: dict[str, list[Answer]] = {}
-    for entry in answers:
-        by_query.setdefault(entry["query"], []).append(entry)
-    return [_row(query, by_query.get(query["id"], [])) for query in queries]
+    found = journal.by_query(entry for entry in lines if not entry.get("second"))
+    return [_row(query, found.get(query["id"], [])) for query in queries]
 
 
-def _row(query: Query, answers: list[Answer]) -> Row:
-    seconds = [entry["seconds"] for entry in answers if entry["seconds"] is not None]
+def _row(query: Query, lines: list[Answer]) -> Row:
+    seconds = _seconds(lines)
     return {
         "image": query["image"],
         "stage": query["stage"],
         "pixels": len(asked_pixels(query)),
         "points": len(query.get("points", ())),
         "segments": len(query.get("segments", ())),
-        "clicks": len(answers),
-        "void": sum(entry["class"] == IGNORE for entry in answers),
+        "clicks": sum(map(_is_click, lines)),
+        "void": sum(entry["class"] == IGNORE for entry in journal.standing(lines)),
         "seconds": sum(seconds) if seconds else None,
     }
+
+
+def _is_click(entry: Answer) -> bool:
+    return not entry.get("undo") and entry["class"] is not None
+
+
+def _seconds(lines: Iterable[Answer]) -> list[float]:
+    """What each line took, idle time cut."""
+    return [min(entry["seconds"], IDLE) for entry in lines if entry["seconds"] is not None]
 
 
 def budget(ledger: Iterable[Row], pool: Mapping[str, int]) -> dict[str, Any]:
@@ -57,3 +73,73 @@ def budget(ledger: Iterable[Row], pool: Mapping[str, int]) -> dict[str, Any]:
         "points_per_image": total["points"] / max(1, len(pool)),
         "clicks_per_image": total["clicks"] / max(1, len(pool)),
     }
+
+
+def annotators(lines: Iterable[Answer]) -> list[dict[str, Any]]:
+    """One row an annotator, by name: {"annotator", "clicks", "unsure", "skipped", "undone",
+    "seconds"}; second opinions count."""
+    by_name: dict[str, list[Answer]] = {}
+    for entry in lines:
+        by_name.setdefault(entry["annotator"], []).append(entry)
+    return [
+        {
+            "annotator": name,
+            "clicks": sum(map(_is_click, own)),
+            "unsure": sum(_is_click(entry) and entry["class"] == IGNORE for entry in own),
+            "skipped": sum(not entry.get("undo") and entry["class"] is None for entry in own),
+            "undone": sum(bool(entry.get("undo")) for entry in own),
+            "seconds": sum(_seconds(own)) if _seconds(own) else None,
+        }
+        for name, own in sorted(by_name.items())
+    ]
+
+
+def agreement(lines: Iterable[Answer]) -> list[dict[str, Any]]:
+    """How two annotators agree where both gave a class: {"annotators": [a, b], "images",
+    "pixels", "agree" (a share), "kappa"}, one row a pair that shares a pixel.
+
+    Kappa is the agreement beyond chance (Cohen, 1960); None where both gave one and the same class.
+    """
+    given: dict[str, dict[str, list[np.ndarray]]] = {}
+    for entry in journal.standing(lines):
+        if entry["class"] != IGNORE:
+            own = given.setdefault(entry["annotator"], {})
+            own.setdefault(entry["query"], []).append(_labelled(entry))
+    rows = []
+    for first, second in itertools.combinations(sorted(given), 2):
+        shared = [
+            pairs
+            for query in given[first].keys() & given[second].keys()
+            if len(pairs := _pairs(given[first][query], given[second][query]))
+        ]
+        if shared:
+            both = np.concatenate(shared)
+            rows.append({"annotators": [first, second], "images": len(shared)} | _kappa(both))
+    return rows
+
+
+def _labelled(entry: Answer) -> np.ndarray:
+    """A number for each pixel, the same in answers to the same query, and its class: [n, 2]."""
+    if entry["kind"] == "points":
+        x, y = entry["point"]
+        pixels = np.array([(y << 32) + x])
+    else:
+        pixels = run_pixels(entry["runs"])
+    return np.stack([pixels, np.full(len(pixels), entry["class"])], 1)
+
+
+def _pairs(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """The classes that two annotators gave the pixels that both labelled, [N, 2] int64."""
+    a, b = np.concatenate(first), np.concatenate(second)
+    _, i, j = np.intersect1d(a[:, 0], b[:, 0], return_indices=True)
+    return np.stack([a[i, 1], b[j, 1]], 1)
+
+
+def _kappa(both: np.ndarray) -> dict[str, Any]:
+    """Agreement of pairs of classes, [N, 2] int64."""
+    confusion = np.zeros((IGNORE, IGNORE))
+    np.add.at(confusion, (both[:, 0], both[:, 1]), 1 / len(both))
+    agree = float(np.trace(confusion))
+    chance = float(confusion.sum(0) @ confusion.sum(1))
+    kappa = (agree - chance) / (1 - chance) if chance < 1 else None
+    return {"pixels": len(both), "agree": agree, "kappa": kappa}

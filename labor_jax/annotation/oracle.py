@@ -1,12 +1,19 @@
-"""The simulated annotator: answers from the ground truth, and only what is asked."""
+"""The simulated annotator: answers from the ground truth, and only what is asked.
 
+A noisy one errs now and then, most of all where people do: next to another class.
+"""
+
+import cv2
 import numpy as np
 
 from labor_jax.annotation.journal import Answer, answer
 from labor_jax.annotation.query import Query, components, label_runs, run_pixels
+from labor_jax.data.labels import IGNORE
 from labor_jax.errors import UserError
 
 NAME = "oracle"
+NEAR = 3
+"""Pixels from another class within which an answer is "at the border"."""
 
 
 def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
@@ -38,6 +45,59 @@ def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
         for part in _parts(truth, inside.reshape(truth.shape)):
             answers.append(answer(query, piece, truth.flat[part[0]], NAME, runs=part))
     return answers
+
+
+def annotate_noisily(
+    query: Query,
+    truth: np.ndarray,
+    num_classes: int,
+    error: float,
+    border: float,
+    random: np.random.Generator,
+) -> list[Answer]:
+    """The oracle's answers, some of them wrong [ours].
+
+    At a border the wrong class is one of those nearby, elsewhere it is any. Void stays void.
+
+    Args:
+      query: points or segments.
+      truth: [H, W] uint8 train ids, 255 = void.
+      num_classes: from which a wrong class is drawn.
+      error: the expected share of wrong answers.
+      border: how many times as likely an answer within `NEAR` pixels of another class is wrong.
+      random: decides.
+    Raises:
+      UserError: as `annotate`.
+    """
+    answers = annotate(query, truth)
+    judged = [entry for entry in answers if entry["class"] != IGNORE]
+    others = [_classes_nearby(entry, truth) for entry in judged]
+    weights = np.array([border if near.size else 1.0 for near in others])
+    chances = error * weights * weights.size / max(weights.sum(), 1e-9)
+    for entry, near, wrong in zip(
+        judged, others, random.random(weights.size) < chances, strict=True
+    ):
+        if wrong:
+            entry["class"] = int(
+                random.choice(near)
+                if near.size
+                else (entry["class"] + random.integers(1, num_classes)) % num_classes
+            )
+    return [entry | {"annotator": "noisy"} for entry in answers]
+
+
+def _classes_nearby(entry: Answer, truth: np.ndarray) -> np.ndarray:
+    """The other classes within `NEAR` pixels of what an answer is about, [n] uint8."""
+    if entry["kind"] == "points":
+        columns, rows = entry["point"]
+    else:
+        rows, columns = np.divmod(run_pixels(entry["runs"]), truth.shape[1])
+    top, left = max(0, np.min(rows) - NEAR), max(0, np.min(columns) - NEAR)
+    box = truth[top : np.max(rows) + NEAR + 1, left : np.max(columns) + NEAR + 1]
+    inside = np.zeros(box.shape, np.uint8)
+    inside[rows - top, columns - left] = 1
+    near = box[cv2.dilate(inside, np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)) > 0]
+    return np.setdiff1d(near, [entry["class"], IGNORE])
 
 
 def _parts(truth: np.ndarray, inside: np.ndarray) -> list[list[int]]:

@@ -56,6 +56,8 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
         scored=any(iou is not None for row in classes for iou in (row["final"], *row["stages"])),
         specimens=specimens(run, target, table),
         ledger=ledger_rows(run),
+        annotators=run.annotators,
+        agreement=run.agreement,
         losses=training_curves(run),
         settings=settings(run),
     )

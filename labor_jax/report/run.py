@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labor_jax import config, files
-from labor_jax.annotation import ledger
+from labor_jax.annotation import journal, ledger
 from labor_jax.monitor import read_metrics
 
 UNSURE = 255
@@ -29,8 +29,10 @@ class Run:
       records: the lines of `metrics.jsonl`.
       previews: by stage, "final" last: the prediction's file of each previewed image, by id.
       queries: of the previewed images only.
-      answers: of the previewed images only, in the order of the journal.
+      answers: that stand, of the previewed images only, in the order of the journal.
       ledger: the ledger's row of each query.
+      annotators: the ledger's row of each annotator.
+      agreement: of each two annotators that share an image.
       sizes: how many pixels each queried image has.
     """
 
@@ -41,6 +43,8 @@ class Run:
     queries: dict[StageImage, dict[str, Any]]
     answers: dict[StageImage, list[dict[str, Any]]]
     ledger: list[ledger.Row]
+    annotators: list[dict[str, Any]]
+    agreement: list[dict[str, Any]]
     sizes: dict[str, int]
 
     @property
@@ -57,10 +61,10 @@ def read_run(workdir: str | os.PathLike) -> Run:
     shown = set().union(*previews.values())
     paths = sorted((workdir / "queries").glob("stage_*.jsonl"))
     queries = [query for path in paths for query in _lines(path)]
-    answers = list(_lines(workdir / "annotations" / "journal.jsonl"))
+    lines = list(_lines(journal.path(workdir)))
     shown_answers = collections.defaultdict(list)
-    for answer in answers:
-        if answer["image"] in shown:
+    for answer in journal.standing(lines):
+        if answer["image"] in shown and not answer.get("second"):
             shown_answers[answer["stage"], answer["image"]].append(answer)
     return Run(
         summary=summary,
@@ -69,7 +73,9 @@ def read_run(workdir: str | os.PathLike) -> Run:
         previews=previews,
         queries={(q["stage"], q["image"]): q for q in queries if q["image"] in shown},
         answers=dict(shown_answers),
-        ledger=ledger.rows(queries, answers),
+        ledger=ledger.rows(queries, lines),
+        annotators=ledger.annotators(lines),
+        agreement=ledger.agreement(lines),
         sizes={q["image"]: q["size"][0] * q["size"][1] for q in queries},
     )
 

@@ -110,3 +110,52 @@ def test_places_tell_a_querys_answers_apart():
         for piece, runs in ((0, [0, 1]), (0, [7, 1]), (1, [0, 1]))
     ]
     assert len({journal.place(entry) for entry in answers()[:2] + parts}) == 5
+
+
+# ------------------------------------------------------------------- taken back, skipped, second
+
+
+def test_an_answer_that_was_taken_back_does_not_stand_and_may_be_given_again(tmp_path):
+    first, second, third = answers()
+    journal.append(tmp_path, [first, second, second | {"undo": True}, third], CAMVID)
+    assert [a["class"] for a in journal.read(tmp_path, CAMVID)] == [3, 7]
+    journal.append(tmp_path, [second | {"class": 9}], CAMVID)
+    assert [a["class"] for a in journal.read(tmp_path, CAMVID)] == [3, 7, 9]
+    assert len(journal.lines(tmp_path, CAMVID)) == 5, "nothing is ever taken out"
+
+
+def test_a_skipped_piece_and_a_second_opinion_give_no_label(tmp_path):
+    first, second, third = answers()
+    other = [first | {"class": 1, "annotator": "ben", "second": True}, second | {"class": None}]
+    journal.append(tmp_path, [first, third, *other], CAMVID)
+    assert [a["class"] for a in journal.read(tmp_path, CAMVID)] == [3, 7]
+    # A second opinion that is taken back leaves the first one alone.
+    journal.append(tmp_path, [other[0] | {"undo": True}], CAMVID)
+    assert [a["class"] for a in journal.read(tmp_path, CAMVID)] == [3, 7]
+
+
+def test_pieces_are_open_until_every_pixel_of_theirs_is_answered():
+    first, second, third = answers()
+    assert journal.open_pieces(POINTS, []) == [0, 1]
+    assert journal.open_pieces(POINTS, [second]) == [0]
+    assert journal.open_pieces(POINTS, [first, second]) == []
+    runs = third["runs"]
+    assert journal.open_pieces(SEGMENTS, []) == [0]
+    assert journal.open_pieces(SEGMENTS, [third | {"runs": runs[:4]}]) == [0]
+    parts = [third | {"runs": runs[:4]}, third | {"runs": runs[4:]}]
+    assert journal.open_pieces(SEGMENTS, parts) == []
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    journal.append(tmp_path, answers()[:1], CAMVID)
+    before = journal.path(tmp_path).read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(journal.os, "fsync", full)
+        journal.append(tmp_path, answers()[1:], CAMVID)
+    assert journal.path(tmp_path).read_bytes() == before
+    journal.append(tmp_path, answers()[1:], CAMVID)
+    assert len(journal.read(tmp_path, CAMVID)) == 3

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from labor_jax.annotation import ledger, oracle
+from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.annotation import query as q
 
 SIZE = (4, 5)
@@ -85,3 +85,61 @@ def test_nothing_asked_costs_nothing(pool):
     total = ledger.budget([], pool)
     assert total["seconds"] is None
     assert not any(value for name, value in total.items() if name != "seconds")
+
+
+# ----------------------------------------------------------------------------------- annotators
+
+POINTS = q.point_query("a", 1, SIZE, [(0, 0), (1, 1), (2, 2), (3, 3)])
+
+
+def say(name, *labels, query=POINTS, **more):
+    return [
+        journal.answer(query, i, label, name, point=query["points"][i], **more)
+        for i, label in enumerate(labels)
+    ]
+
+
+def test_people_are_counted_by_name_with_idle_time_cut_and_what_they_took_back():
+    ana = say("ana", 1, 255, None, seconds=2.0)
+    ana += [ana[0] | {"undo": True, "seconds": 1.0}, ana[0] | {"seconds": 1000.0}]
+    ben = say("ben", 3, query=q.point_query("b", 1, SIZE, [(0, 0)]))
+    assert ledger.annotators(ana + ben) == [
+        {"annotator": "ana", "clicks": 3, "unsure": 1, "skipped": 1, "undone": 1, "seconds": 67.0},
+        {"annotator": "ben", "clicks": 1, "unsure": 0, "skipped": 0, "undone": 0, "seconds": None},
+    ]
+    (row,) = ledger.rows([POINTS], ana)
+    assert (row["clicks"], row["void"], row["seconds"]) == (3, 1, 67.0)
+
+
+def test_a_second_opinion_costs_the_run_nothing():
+    lines = say("ana", 1, 2, 3, 4, seconds=1.0) + say("ben", 1, 2, 3, 4, seconds=1.0, second=True)
+    (row,) = ledger.rows([POINTS], lines)
+    assert (row["clicks"], row["seconds"]) == (4, 4.0)
+
+
+def test_agreement_is_over_the_pixels_to_which_both_gave_a_class():
+    other = q.point_query("b", 1, SIZE, [(0, 0)])
+    lines = say("ana", 1, 1, 2, 2) + say("ana", 5, query=other)
+    lines += say("ben", 1, 2, 2, 255, second=True) + say("cem", 5, query=other, second=True)
+    both, single = ledger.agreement(lines)
+    # ana 1, 1, 2 and ben 1, 2, 2: by chance they agree on 2/3 * 1/3 + 1/3 * 2/3 = 4/9.
+    assert both == {
+        "annotators": ["ana", "ben"],
+        "images": 1,
+        "pixels": 3,
+        "agree": pytest.approx(2 / 3),
+        "kappa": pytest.approx((2 / 3 - 4 / 9) / (5 / 9)),
+    }
+    assert (single["annotators"], single["agree"], single["kappa"]) == (["ana", "cem"], 1.0, None)
+
+
+def test_agreement_on_segments_counts_pixels_however_they_were_cut():
+    query = q.segment_query("a", 1, SIZE, np.ones(SIZE, np.int32))
+    whole = [v for r in range(4) for v in (5 * r, 5)]
+    lines = [journal.answer(query, 0, 1, "ana", runs=whole)]
+    lines += [
+        journal.answer(query, 0, label, "ben", runs=runs, second=True)
+        for label, runs in ((1, whole[:2]), (2, whole[2:]))
+    ]
+    (row,) = ledger.agreement(lines)
+    assert (row["pixels"], row["agree"]) == (20, 0.25)

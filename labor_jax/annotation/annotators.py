@@ -1,0 +1,82 @@
+"""Who answers: oracle, noisy oracle, a replayed journal, or people. The loop cannot tell which.
+
+An annotator is `annotate(query) → answers`. People answer in their own time (labor_jax.annotate):
+they have no such function, and the run waits for them.
+"""
+
+from collections.abc import Callable
+
+import ml_collections
+import numpy as np
+
+from labor_jax import rng
+from labor_jax.annotation import journal, oracle, query
+from labor_jax.annotation.journal import Answer
+from labor_jax.annotation.query import Query
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import ClassTable
+from labor_jax.errors import UserError
+
+NAMES = ("oracle", "noisy", "replay", "web")
+FROM_TRUTH = ("oracle", "noisy")
+"""The annotators that need the target's labels."""
+
+Annotate = Callable[[Query], list[Answer]]
+
+
+def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate | None:
+    """The annotator of a run; None where people answer.
+
+    Raises:
+      UserError: there is no journal to replay.
+    """
+    if config.annotator == "web":
+        return None
+    if config.annotator == "replay":
+        return _replay(config.replay, table)
+    index = {image: i for i, image in enumerate(target.ids)}
+
+    def annotate(query: Query) -> list[Answer]:
+        truth = target.read_label(index[query["image"]])
+        if config.annotator == "oracle":
+            return oracle.annotate(query, truth)
+        random = rng.generator(config.seed, f"noisy/{query['image']}", query["stage"])
+        return oracle.annotate_noisily(
+            query, truth, len(table), config.noisy.error, config.noisy.border, random
+        )
+
+    return annotate
+
+
+def _replay(directory: str, table: ClassTable) -> Annotate:
+    """The answers of another run's journal, to the same queries."""
+    known = journal.by_query(journal.read(directory, table))
+    if not known:
+        raise UserError(f"config.replay: no answers in {directory!r}; give the DIR of a run")
+
+    def annotate(query: Query) -> list[Answer]:
+        answers = known.get(query["id"], [])
+        if not all(is_inside(entry, query) for entry in answers):
+            raise UserError(
+                f"config.replay: {directory!r} was asked otherwise about {query['image']} at "
+                f"stage {query['stage']}; give a run of the same config"
+            )
+        if journal.open_pieces(query, answers):
+            raise UserError(
+                f"config.replay: {directory!r} does not answer all about {query['image']} at "
+                f"stage {query['stage']}; let it be answered to the end"
+            )
+        return [{k: v for k, v in entry.items() if k != "classes"} for entry in answers]
+
+    return annotate
+
+
+def is_inside(entry: Answer, asked: Query) -> bool:
+    """Whether an answer is about pixels of the piece that it names."""
+    pieces = asked[asked["kind"]]
+    if entry["kind"] != asked["kind"] or not 0 <= entry["piece"] < len(pieces):
+        return False
+    piece = pieces[entry["piece"]]
+    if asked["kind"] == "points":
+        return entry["point"] == piece
+    return bool(np.isin(query.run_pixels(entry["runs"]), query.run_pixels(piece)).all())
