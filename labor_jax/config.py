@@ -121,7 +121,9 @@ def default_config() -> ml_collections.ConfigDict:
     c.spl = ml_collections.ConfigDict()
     c.spl.cut = "grid"  # grid | superpixels: along the image's edges, made for people
     c.spl.cell = 16  # pixels of the label: between the grid's lines, or the superpixels
-    c.spl.crumb = 12  # superpixels: smaller pieces, in pixels of the label, join a neighbour
+    c.spl.crumb = (
+        12  # superpixels: smaller pieces, in pixels of the label, join a neighbour or drop out
+    )
 
     c.ppl = ml_collections.ConfigDict()
     c.ppl.points_per_class = 1  # a stage

@@ -40,13 +40,14 @@ def _row(query: Query, lines: list[Answer]) -> Row:
         "pixels": len(asked_pixels(query)),
         "points": len(query.get("points", ())),
         "segments": len(query.get("segments", ())),
-        "clicks": sum(map(_is_click, lines)),
+        "clicks": sum(map(is_click, lines)),
         "void": sum(entry["class"] == IGNORE for entry in journal.standing(lines)),
         "seconds": sum(seconds) if seconds else None,
     }
 
 
-def _is_click(entry: Answer) -> bool:
+def is_click(entry: Answer) -> bool:
+    """Whether a line is an answer, and neither takes one back nor skips."""
     return not entry.get("undo") and entry["class"] is not None
 
 
@@ -84,8 +85,8 @@ def annotators(lines: Iterable[Answer]) -> list[dict[str, Any]]:
     return [
         {
             "annotator": name,
-            "clicks": sum(map(_is_click, own)),
-            "unsure": sum(_is_click(entry) and entry["class"] == IGNORE for entry in own),
+            "clicks": sum(map(is_click, own)),
+            "unsure": sum(is_click(entry) and entry["class"] == IGNORE for entry in own),
             "skipped": sum(not entry.get("undo") and entry["class"] is None for entry in own),
             "undone": sum(bool(entry.get("undo")) for entry in own),
             "seconds": sum(_seconds(own)) if _seconds(own) else None,
@@ -143,3 +144,22 @@ def _kappa(both: np.ndarray) -> dict[str, Any]:
     chance = float(confusion.sum(0) @ confusion.sum(1))
     kappa = (agree - chance) / (1 - chance) if chance < 1 else None
     return {"pixels": len(both), "agree": agree, "kappa": kappa}
+
+
+def describe(lines: Iterable[Answer]) -> list[str]:
+    """Who answered how much, and how they agree, a line each."""
+    lines = list(lines)
+    told = []
+    for row in annotators(lines):
+        time = "" if row["seconds"] is None else f" in {row['seconds'] / 60:.1f} min"
+        told.append(
+            f"{row['annotator']}: {row['clicks']:,} clicks{time}, {row['unsure']:,} unsure, "
+            f"{row['skipped']:,} skipped, {row['undone']:,} taken back"
+        )
+    for row in agreement(lines):
+        kappa = "" if row["kappa"] is None else f", Cohen's kappa {row['kappa']:.2f}"
+        told.append(
+            f"{' and '.join(row['annotators'])} agree on {row['agree']:.1%} of {row['pixels']:,} "
+            f"shared pixels in {row['images']:,} images{kappa}"
+        )
+    return told

@@ -81,13 +81,16 @@ def test_pieces_come_large_to_small_and_always_the_same():
     image = draw.integers(0, 255, (40, 50, 3)).astype(np.uint8)
     mask = draw.random((40, 50)) < 0.7
     pieces = superpixels.cut_by_superpixels(mask, image, 8, 6)
-    np.testing.assert_array_equal(pieces > 0, mask)
+    assert mask[pieces > 0].all() and (pieces > 0).sum() > 0.9 * mask.sum()
     sizes = np.bincount(pieces.ravel())[1:]
-    assert (np.diff(sizes) <= 0).all() and sizes.max() > sizes.min()
+    assert (np.diff(sizes) <= 0).all() and sizes.max() > sizes.min() >= 6
     np.testing.assert_array_equal(pieces, superpixels.cut_by_superpixels(mask, image, 8, 6))
 
 
-@pytest.mark.parametrize("mask", [np.zeros((9, 9), bool), np.eye(9, dtype=bool)])
-def test_an_empty_mask_has_no_piece_and_a_thin_one_is_whole(mask):
-    pieces = superpixels.cut_by_superpixels(mask, np.zeros((9, 9, 3), np.uint8), 16, 4)
-    assert pieces.max() == mask.any()
+@pytest.mark.parametrize(("length", "pieces"), [(0, 0), (3, 0), (4, 1), (9, 1)])
+def test_a_thin_line_is_one_piece_and_a_crumb_alone_is_not_asked(length, pieces):
+    mask = np.zeros((9, 9), bool)
+    mask[range(length), range(length)] = True
+    found = superpixels.cut_by_superpixels(mask, np.zeros((9, 9, 3), np.uint8), 16, 4)
+    assert found.max() == pieces
+    np.testing.assert_array_equal(found > 0, mask if pieces else np.zeros_like(mask))

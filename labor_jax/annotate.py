@@ -1,0 +1,126 @@
+"""Lets people answer a run's queries in a browser.
+
+    python -m labor_jax.annotate --workdir=runs/toytown --annotator=ana
+
+Prints the address to open. Several people may work at once. Ctrl-C ends it at any time: every
+answer shown as saved is in the run's journal, and the same command goes on.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import pathlib
+import socket
+from collections.abc import Iterator
+
+from absl import flags
+
+from labor_jax import cli, errors
+
+
+def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: int) -> None:
+    """Serves the annotator until it is interrupted; then says who answered what.
+
+    Args:
+      host: the address to listen at.
+      annotator: the name that goes with answers; "" lets the page ask for it.
+      again: of how many images a stage a second annotator's opinion is asked.
+    Raises:
+      UserError: no run, damaged files, a port that is taken, or another annotator at work.
+    """
+    import uvicorn
+
+    from labor_jax import restore
+    from labor_jax.annotation import desk, journal, ledger, server
+    from labor_jax.data import domain, labels
+
+    config = restore.read_config(workdir)
+    table = labels.table_from_config(config.classes)
+    with _only_one(workdir), _listening(host, port) as listener:
+        target = domain.load(config.target, config.data_dir, table)
+        index = {image: i for i, image in enumerate(target.ids)}
+        setup = {
+            "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
+                :16
+            ],
+            "annotator": annotator,
+            "workdir": str(workdir),
+        }
+        app = server.make_app(
+            desk.Desk(workdir, table, again),
+            table,
+            lambda image: target.read_image(index[image]),
+            setup,
+        )
+        token, port = server.read_token(workdir), listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"open http://{shown}:{port}/?token={token}", flush=True)
+        guard = server.Guard(app, token, host, port)
+        settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
+        try:
+            uvicorn.Server(settings).run(sockets=[listener])
+        except KeyboardInterrupt:
+            print()
+        for line in ledger.describe(journal.lines(workdir, table)):
+            print(line)
+
+
+@contextlib.contextmanager
+def _only_one(workdir: pathlib.Path) -> Iterator[None]:
+    """Two servers of one run would hand out the same queries."""
+    path = workdir / "annotations" / ".serving"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.UserError(
+                f"--workdir: {workdir} is being annotated already; open that program's address"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise errors.UserError(
+            f"--host and --port: cannot listen at {host} port {port} ({reason}); give others"
+        ) from None
+    with listener:
+        yield listener
+
+
+def main() -> None:
+    """Serves the annotator."""
+    from labor_jax.annotation.server import LOOPBACK
+
+    host = flags.FLAGS.host
+    if host not in LOOPBACK:
+        if not flags.FLAGS.yes_expose:
+            raise errors.UserError(
+                f"--host: {host} lets other machines in; add --yes_expose if that is meant"
+            )
+        print(
+            f"warning: whoever can reach {host} and knows the token can see the images and answer"
+        )
+    serve(
+        pathlib.Path(flags.FLAGS.workdir),
+        host,
+        flags.FLAGS.port,
+        flags.FLAGS.annotator,
+        flags.FLAGS.again,
+    )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
+    flags.DEFINE_string("annotator", "", "who answers; the page asks where this is not given")
+    flags.DEFINE_integer("port", 8765, "where to listen; 0 = any that is free", 0, 65535)
+    flags.DEFINE_string("host", "127.0.0.1", "the address to listen at")
+    flags.DEFINE_bool("yes_expose", False, "yes, --host may let other machines in")
+    flags.DEFINE_integer("again", 0, "images a stage of which a second opinion is asked", 0)
+    cli.run(main)

@@ -1,0 +1,346 @@
+"""The desk that hands queries to people and takes their answers: nobody gets another's, none is
+answered twice, and an answer counts when it is in the journal.
+
+A task is a query, or a query once more for a second opinion. Whoever works on one holds a lease,
+which lapses when nothing is heard for a while.
+"""
+
+import collections
+import math
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import query as q
+from labor_jax.annotation.journal import Answer
+from labor_jax.data.labels import IGNORE, ClassTable
+
+LEASE = 45.0
+"""Seconds after which a silent page's task is free for others; pages speak every ten."""
+LONGEST = 3600.0
+"""Seconds an answer may claim at most."""
+
+
+class Refused(Exception):
+    """An answer that cannot be taken; says why."""
+
+
+class Task:
+    """A query and what stands of it.
+
+    Attributes:
+      id: the query's, with "/again" behind it for a second opinion.
+      left: by piece, how many of its pixels are not answered.
+      open: how many pieces are not wholly answered.
+      answers: that stand, by place.
+      by: how many answers of each annotator stand.
+      skipped: (piece, annotator).
+      version: how many lines were added: a page sees whether it knows all.
+    """
+
+    def __init__(self, query: q.Query, second: bool) -> None:
+        self.id = query["id"] + "/again" * second
+        self.query, self.second = query, second
+        pieces = query[query["kind"]]
+        self.left = [1 if query["kind"] == "points" else sum(piece[1::2]) for piece in pieces]
+        self.open = sum(pixels > 0 for pixels in self.left)
+        self.answers: dict[tuple, Answer] = {}
+        self.by: collections.Counter[str] = collections.Counter()
+        self.skipped: set[tuple[int, str]] = set()
+        self.version = 0
+        self.holder: tuple[str, str, float] | None = None  # client, annotator, until
+
+    def add(self, entry: Answer) -> None:
+        """Takes in a line of the journal."""
+        self.version += 1
+        at = journal.place(entry)
+        if entry.get("undo"):
+            if at in self.answers:
+                self._answered(self.answers.pop(at), -1)
+        elif entry["class"] is None:
+            self.skipped.add((entry["piece"], entry["annotator"]))
+        else:
+            if at in self.answers:
+                self._answered(self.answers[at], -1)
+            self.answers[at] = entry
+            self._answered(entry, 1)
+
+    def _answered(self, entry: Answer, times: int) -> None:
+        was_open = self.left[entry["piece"]] > 0
+        self.left[entry["piece"]] -= times * sum(entry.get("runs", (0, 1))[1::2])
+        self.open += (self.left[entry["piece"]] > 0) - was_open
+        self.by[entry["annotator"]] += times
+
+    def open_pieces(self) -> list[int]:
+        """The numbers of the pieces that are not wholly answered."""
+        return [piece for piece, pixels in enumerate(self.left) if pixels > 0]
+
+    def open_pixels(self, piece: int) -> np.ndarray:
+        """The flat pixel numbers, int64, of a segment that are not answered."""
+        parts = [e["runs"] for e in self.answers.values() if e["piece"] == piece]
+        answered = q.run_pixels([value for runs in parts for value in runs])
+        return np.setdiff1d(q.run_pixels(self.query["segments"][piece]), answered)
+
+
+class Desk:
+    """The open queries of the run in DIR; safe to call from threads.
+
+    Raises:
+      UserError: the run's queries or its journal are damaged.
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike,
+        table: ClassTable,
+        again: int = 0,
+        lease: float = LEASE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads all queries and the journal.
+
+        Args:
+          again: of how many queries a stage a second opinion is asked.
+          lease: seconds.
+          clock: monotonic seconds.
+        """
+        self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
+        self._lease, self._clock = lease, clock
+        self._lock = threading.Lock()
+        self._tasks: dict[str, Task] = {}
+        self._by_id: dict[str, Answer] = {}
+        self._stages: set[int] = set()
+        self._spent: dict[str, list[float]] = {}
+        self._refresh()
+
+    def take(self, client: str, annotator: str, want: str | None = None) -> dict[str, Any]:
+        """What a page works on now: the task that it wants, or has, or the best that is free.
+
+        Returns:
+          {"task", "then"} (ids or null; `then` is likely next), {"version"} of the task,
+          {"done", "total"} tasks of the stage, {"open"} tasks that are not answered,
+          {"clicks", "seconds"} of the annotator so far.
+        """
+        with self._lock:
+            now = self._clock()
+            if not any(task.open for task in self._tasks.values()):
+                self._refresh()
+            tasks = list(self._tasks.values())
+            wanted = self._tasks.get(want or "")
+            if wanted is None or not self._may(wanted, client, annotator, now):
+                wanted = None
+            free = sorted(
+                (t for t in tasks if t.open and self._may(t, client, annotator, now)),
+                key=lambda task: self._rank(task, client, annotator),
+            )
+            task = wanted or next(iter(free), None)
+            for other in tasks:
+                if other.holder and other.holder[0] == client:
+                    other.holder = None
+            if task:
+                task.holder = (client, annotator, now + self._lease)
+            stage = task.query["stage"] if task else max(self._stages, default=0)
+            peers = [t for t in tasks if t.query["stage"] == stage and t.left]
+            clicks, seconds = self._spent.get(annotator, (0, 0.0))
+            return {
+                "task": task and task.id,
+                "version": task and task.version,
+                "then": next((t.id for t in free if t is not task), None),
+                "done": sum(not t.open for t in peers),
+                "total": len(peers),
+                "open": sum(t.open > 0 and not self._is_closed_to(annotator, t) for t in tasks),
+                "clicks": clicks,
+                "seconds": seconds,
+            }
+
+    def view(self, task_id: str) -> dict[str, Any] | None:
+        """A task as a page needs it: the query, and what stands and was skipped; None: no such."""
+        with self._lock:
+            task = self._tasks.get(task_id)
+            if task is None:
+                return None
+            keys = ("id", "piece", "class", "runs", "annotator")
+            return {
+                **{k: v for k, v in task.query.items() if k != "id"},
+                "task": task.id,
+                "second": task.second,
+                "version": task.version,
+                "answers": [
+                    {k: entry[k] for k in keys if k in entry} for entry in task.answers.values()
+                ],
+                "skipped": sorted(task.skipped),
+            }
+
+    def image(self, task_id: str) -> str | None:
+        """The id of a task's image; None: there is no such task."""
+        task = self._tasks.get(task_id)
+        return task and task.query["image"]
+
+    def release(self, client: str) -> None:
+        """A page was closed: what it held is free."""
+        with self._lock:
+            for task in self._tasks.values():
+                if task.holder and task.holder[0] == client:
+                    task.holder = None
+
+    def record(self, client: str, annotator: str, said: list[dict[str, Any]]) -> dict[str, Any]:
+        """Writes down what a page says, in order. What was written before is not written again.
+
+        Args:
+          said: {"id", "task", "seconds"} and either "undo": the id of an answer, or "piece" and
+            "class" (null skips), and "runs" for a part of a segment.
+        Returns:
+          {"saved": ids that are in the journal now, "refused": {id: why}}.
+        Raises:
+          OSError: the journal cannot be written; nothing is saved.
+        """
+        with self._lock:
+            saved, refused, lines = [], {}, []
+            for one in said:
+                number = one.get("id") if isinstance(one, dict) else None
+                try:
+                    if not isinstance(number, str) or not 8 <= len(number) <= 64:
+                        raise Refused("an answer has an id of 8 to 64 characters")
+                    if number not in self._by_id:
+                        task, line = self._line(one, client, annotator)
+                        task.add(line)
+                        self._by_id[number] = line
+                        lines.append((task, line))
+                    saved.append(number)
+                except Refused as reason:
+                    refused[str(number)[:64]] = str(reason)
+            try:
+                if lines:
+                    journal.append(self._workdir, [line for _, line in lines], self._table)
+            except OSError:
+                self._reload()
+                raise
+            for task, line in lines:
+                task.holder = (client, annotator, self._clock() + self._lease)
+                self._count(line)
+            return {"saved": saved, "refused": refused}
+
+    def _line(self, one: dict[str, Any], client: str, annotator: str) -> tuple[Task, Answer]:
+        """What someone said as a line of the journal; raises Refused."""
+        task = self._tasks.get(one["task"]) if isinstance(one.get("task"), str) else None
+        if task is None:
+            raise Refused("there is no such task")
+        if not self._may(task, client, annotator, self._clock()):
+            raise Refused("somebody else is at work on this image")
+        seconds = one.get("seconds")
+        if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST:
+            raise Refused(f"seconds are a number from 0 to {LONGEST:.0f}")
+        more = {"id": one["id"], "seconds": round(float(seconds), 3)}
+        if "undo" in one:
+            before = self._by_id.get(one["undo"]) if isinstance(one["undo"], str) else None
+            if before is None or task.answers.get(journal.place(before)) is not before:
+                raise Refused("that answer does not stand")
+            if before["annotator"] != annotator:
+                raise Refused("that answer is somebody else's")
+            return task, before | more | {"undo": True}
+        piece, label = one.get("piece"), one.get("class")
+        if type(piece) is not int or not 0 <= piece < len(task.left):
+            raise Refused("there is no such piece")
+        known = type(label) is int and (0 <= label < len(self._table) or label == IGNORE)
+        if not known and label is not None:
+            raise Refused("there is no such class")
+        if task.left[piece] <= 0:
+            raise Refused("this is answered already")
+        more |= {"second": True} if task.second else {}
+        if task.query["kind"] == "points":
+            more["point"] = task.query["points"][piece]
+        else:
+            more["runs"] = self._part(task, piece, one.get("runs"))
+        return task, journal.answer(task.query, piece, label, annotator, **more)
+
+    def _part(self, task: Task, piece: int, runs: Any) -> list[int]:
+        """The runs of an answer: a part that is asked for and open, or all that is open."""
+        pixels = task.open_pixels(piece)
+        if runs is not None:
+            if not (
+                isinstance(runs, list)
+                and len(runs) % 2 == 0
+                and 0 < len(runs) <= 2 * len(pixels)
+                and all(type(value) is int and 0 <= value < 2**31 for value in runs)
+                and 0 < sum(runs[1::2]) <= len(pixels)
+            ):
+                raise Refused("runs are [start, length, ...] of some pixels that are asked")
+            part = q.run_pixels(runs)
+            if len(np.unique(part)) < len(part) or not np.isin(part, pixels).all():
+                raise Refused("these pixels are not asked, or answered already")
+            pixels = np.sort(part)
+        return pixel_runs(pixels, task.query["size"][1])
+
+    def _may(self, task: Task, client: str, annotator: str, now: float) -> bool:
+        """Whether a page may work on a task."""
+        if task.holder and task.holder[0] != client and task.holder[2] > now:
+            return False
+        return not self._is_closed_to(annotator, task)
+
+    def _is_closed_to(self, annotator: str, task: Task) -> bool:
+        """Whether it is a second opinion that is another's to give, or comes too early."""
+        if not task.second:
+            return False
+        first = self._tasks[task.query["id"]]
+        others = sum(task.by.values()) - task.by[annotator]
+        return bool(first.open or first.by[annotator] or others)
+
+    def _rank(self, task: Task, client: str, annotator: str) -> tuple:
+        """Smaller comes first: what one has begun, then what is new, then what one has skipped."""
+        held = bool(task.holder and task.holder[0] == client)
+        skipped = task.skipped and all(
+            (piece, annotator) in task.skipped for piece in task.open_pieces()
+        )
+        return (bool(skipped), not held, not task.by[annotator], task.second)
+
+    def _count(self, line: Answer) -> None:
+        spent = self._spent.setdefault(line["annotator"], [0, 0.0])
+        spent[0] += ledger.is_click(line)
+        spent[1] += min(line["seconds"] or 0.0, ledger.IDLE)
+
+    def _refresh(self) -> None:
+        """Takes in the stages that have been asked since."""
+        found = {
+            int(path.stem.removeprefix("stage_"))
+            for path in (self._workdir / "queries").glob("stage_*.jsonl")
+        } - self._stages
+        if not found:
+            return
+        self._stages |= found
+        self._reload()
+
+    def _reload(self) -> None:
+        """Starts again from the files; leases live on."""
+        holders = {task.id: task.holder for task in self._tasks.values()}
+        self._tasks, self._by_id, self._spent = {}, {}, {}
+        for stage in sorted(self._stages):
+            queries = [x for x in q.read_queries(self._workdir, stage) if x[x["kind"]]]
+            # Spread evenly over the stage's images.
+            step = max(1, math.ceil(len(queries) / self._again)) if self._again else 0
+            seconds = queries[::step][: self._again] if step else []
+            for task in [Task(x, False) for x in queries] + [Task(x, True) for x in seconds]:
+                self._tasks[task.id] = task
+                task.holder = holders.get(task.id)
+        for line in journal.lines(self._workdir, self._table):
+            task = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
+            if task:
+                task.add(line)
+            if "id" in line:
+                self._by_id[line["id"]] = line
+            self._count(line)
+
+
+def pixel_runs(pixels: np.ndarray, width: int) -> list[int]:
+    """Runs [start, length, ...] of sorted flat pixel numbers; a run ends with its row."""
+    if not pixels.size:
+        return []
+    begins = np.append(True, (np.diff(pixels) > 1) | (pixels[1:] % width == 0))
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(np.append(starts, pixels.size))
+    return np.stack([pixels[starts], lengths], 1).ravel().tolist()

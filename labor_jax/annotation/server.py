@@ -1,0 +1,265 @@
+"""The web server of the annotator: hands out pages, queries and images, and takes answers.
+
+It knows nothing but the desk and `read_image`: ground truth cannot be asked for. No path of a
+request ever becomes a path of a file.
+"""
+
+import collections
+import functools
+import hmac
+import ipaddress
+import json
+import os
+import pathlib
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import cv2
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from labor_jax import files
+from labor_jax.annotation.desk import Desk
+from labor_jax.data.labels import ClassTable
+
+LARGEST_BODY = 4 << 20
+"""Bytes of a request, at most."""
+WRONG_TOKENS, WINDOW = 20, 60.0
+"""Wrong tokens within so many seconds, after which none is looked at."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+}
+
+
+def read_token(workdir: str | os.PathLike) -> str:
+    """The run's token, made at the first use: a page that was open goes on after a crash."""
+    path = pathlib.Path(workdir, "annotations", ".token")
+    if not path.exists():
+        files.write_atomic(path, secrets.token_urlsafe(32).encode())
+        path.chmod(0o600)
+    return path.read_text().strip()
+
+
+class Guard:
+    """What may come in: right Host, own Origin, right token, small body. Wraps an app.
+
+    Attributes:
+      host: the address that the server listens at.
+      port: so that pages of other ports are strangers.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
+        self._app, self._token, self.host, self.port = app, token, host, port
+        self._cookie = hmac.new(token.encode(), b"cookie", "sha256").hexdigest()
+        self._wrong: collections.deque[float] = collections.deque(maxlen=WRONG_TOKENS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+                message = message | {"headers": [*message["headers"], *extra]}
+            await send(message)
+
+        request = Request(scope)
+        response = self._refusal(request) or self._login(request)
+        if response is None:
+            body = await _read_body(request, receive)
+            if body is None:
+                response = _say(413, f"a request may have {LARGEST_BODY} bytes")
+                response.headers["Connection"] = "close"
+            else:
+                await self._app(scope, _replay(body), sealed)
+                return
+        await response(scope, receive, sealed)
+
+    def _refusal(self, request: Request) -> Response | None:
+        if not self._is_own_host(request.headers.get("host", "")):
+            return _say(403, "this server answers to its own address only")
+        own = f"http://{request.headers['host']}"
+        origin = request.headers.get("origin")
+        if origin != own and (origin is not None or request.method not in ("GET", "HEAD")):
+            return _say(403, "requests of other pages are refused")
+        return None
+
+    def _is_own_host(self, value: str) -> bool:
+        name, _, port = value.rpartition(":")
+        if port != str(self.port):
+            return False
+        name = name.strip("[]").lower()
+        if self.host in LOOPBACK:
+            return name in LOOPBACK
+        if self.host in ("0.0.0.0", "::"):  # any own address, but no name that others may set
+            return name in (*LOOPBACK, socket.gethostname().lower()) or _is_address(name)
+        return name in (*LOOPBACK, self.host.lower())
+
+    def _login(self, request: Request) -> Response | None:
+        """None where the cookie is right; else lets in who knows the token."""
+        name = f"labor_jax_{self.port}"
+        if _same(request.cookies.get(name, ""), self._cookie):
+            return None
+        given = request.query_params.get("token")
+        if given is None:  # perhaps with the cookie of another run, from a page that is still open
+            return _say(403, "open the address that labor_jax.annotate printed, with its token")
+        now = time.monotonic()
+        if len(self._wrong) == WRONG_TOKENS and now - self._wrong[0] < WINDOW:
+            return _say(429, "too many wrong tokens; wait a minute")
+        if not _same(given, self._token):
+            self._wrong.append(now)
+            return _say(403, "wrong token; open the address that labor_jax.annotate printed")
+        response = RedirectResponse("/", 303)
+        response.set_cookie(name, self._cookie, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def _same(a: str, b: str) -> bool:
+    return hmac.compare_digest(a.encode(), b.encode())
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _say(status: int, text: str) -> Response:
+    return Response(f"{text}\n", status, media_type="text/plain")
+
+
+async def _read_body(request: Request, receive: Receive) -> bytes | None:
+    """The body; None where it is too large, of which no more than the limit is read."""
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > LARGEST_BODY:
+        return None
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > LARGEST_BODY:
+            return None
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _replay(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def make_app(
+    desk: Desk,
+    table: ClassTable,
+    read_image: Callable[[str], np.ndarray],
+    setup: dict[str, Any],
+) -> Starlette:
+    """The pages and what they ask, without the guard.
+
+    Args:
+      read_image: an image's id -> [H, W, 3] uint8 RGB.
+      setup: told to the page besides the classes: "run" (an id), "annotator", "command".
+    """
+    folder = resources.files("labor_jax.annotation") / "web"
+    pages = {f"/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    classes = [
+        {"name": name, "color": color}
+        for name, color in zip(table.names, table.palette, strict=True)
+    ]
+
+    @functools.lru_cache(maxsize=8)
+    def png(image: str) -> bytes:
+        # Lossless, and compressed little: it has not far to go.
+        pixels = cv2.cvtColor(read_image(image), cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+    def page(request: Request) -> Response:
+        path = "/page.html" if request.url.path == "/" else request.url.path
+        return Response(pages[path], media_type=TYPES[pathlib.PurePath(path).suffix])
+
+    def get_setup(_: Request) -> Response:
+        return JSONResponse(setup | {"classes": classes})
+
+    def get_task(request: Request) -> Response:
+        task = desk.view(request.query_params.get("id", ""))
+        return _say(404, "there is no such task") if task is None else JSONResponse(task)
+
+    def get_image(request: Request) -> Response:
+        image = desk.image(request.query_params.get("id", ""))
+        if image is None:
+            return _say(404, "there is no such task")
+        return Response(png(image), media_type="image/png")
+
+    async def post(request: Request) -> Response:
+        said = await _read_json(request)
+        who = [said.get(key) for key in ("client", "annotator")]
+        if not all(isinstance(x, str) and 0 < len(x) <= 64 and x.isprintable() for x in who):
+            return _say(400, "client and annotator are names of 1 to 64 characters")
+        return await run_in_threadpool(POSTS[request.url.path], *who, said)
+
+    def take(client: str, annotator: str, said: dict[str, Any]) -> Response:
+        want = said.get("want")
+        return JSONResponse(desk.take(client, annotator, want if isinstance(want, str) else None))
+
+    def answers(client: str, annotator: str, said: dict[str, Any]) -> Response:
+        given = said.get("answers")
+        if not isinstance(given, list):
+            return _say(400, "answers are a list")
+        try:
+            return JSONResponse(desk.record(client, annotator, given))
+        except OSError as error:
+            return _say(507, f"the journal cannot be written: {error.strerror}")
+
+    def release(client: str, annotator: str, said: dict[str, Any]) -> Response:
+        desk.release(client)
+        return JSONResponse({})
+
+    POSTS = {"/api/take": take, "/api/answers": answers, "/api/release": release}
+    return Starlette(
+        routes=[
+            *[Route(path, page) for path in ("/", *pages)],
+            Route("/api/setup", get_setup),
+            Route("/api/task", get_task),
+            Route("/api/image", get_image),
+            *[Route(path, post, methods=["POST"]) for path in POSTS],
+        ]
+    )
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    try:
+        said = json.loads(await request.body())
+    except ValueError:
+        said = None
+    return said if isinstance(said, dict) else {}

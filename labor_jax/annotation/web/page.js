@@ -1,0 +1,502 @@
+// What a person does: keys and mouse, and what follows from them.
+
+import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
+import { Expired, Talk } from "./talk.js";
+import { View } from "./view.js";
+import { Work } from "./work.js";
+
+const $ = id => document.getElementById(id);
+const CLASS_KEYS = [..."1234567890qwertyuiopadfgjklzxcvnm"]; // b, h and s are taken
+const ZOOMS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24];
+const HEARTBEAT = 10000, POLL = 2000;
+
+const view = new View($("view"), $("inset"));
+const setup = await (await fetch("/api/setup")).json();
+const looks = looksOf(setup.classes);
+const keys = setup.classes.map((_, i) =>
+  CLASS_KEYS[i] ?? CLASS_KEYS[i - CLASS_KEYS.length + 10]?.toUpperCase());
+
+let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
+let talk, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let zoom = 6, totals = { done: 0, total: 0, clicks: 0, seconds: 0 };
+let history = [];  // what Backspace takes back: {task, answers} or {task, skipped: piece}
+const ahead = new Map(); // tasks that are fetched before they are needed
+const clock = { spent: 0, since: 0 };
+
+// ------------------------------------------------------------------------------------- the clock
+
+function startClock() { clock.spent = 0; clock.since = document.hidden ? 0 : performance.now(); }
+
+function pauseClock() {
+  if (clock.since) clock.spent += performance.now() - clock.since;
+  clock.since = document.hidden ? 0 : performance.now();
+}
+
+function readClock() { pauseClock(); return Math.min(clock.spent / 1000, 3600); }
+
+// ------------------------------------------------------------------------------------- the tasks
+
+async function fetchWork(task) {
+  const id = encodeURIComponent(task);
+  const [told, image] = await Promise.all([
+    talk.get(`/api/task?id=${id}`).then(r => r.json()),
+    talk.get(`/api/image?id=${id}`).then(r => r.blob())
+      .then(blob => createImageBitmap(blob, { colorSpaceConversion: "none" })),
+  ]);
+  const found = new Work(told, image, looks);
+  for (const [piece, name] of told.skipped) if (name === annotator) found.skipped.add(piece);
+  return found;
+}
+
+// Goes to the next task, or to one that is wanted.
+async function nextTask(want) {
+  busy = true;
+  try {
+    const before = work?.task, taken = await talk.take(annotator, want);
+    totals = taken;
+    if (taken.task === null) { await showEnd(taken); return; }
+    let found = await (ahead.get(taken.task) ?? fetchWork(taken.task));
+    ahead.clear();
+    if (found.version !== taken.version) found = await fetchWork(taken.task);
+    work = found;
+    if (want && taken.task !== want) toast("Somebody else is at work on that image", true);
+    if (taken.task !== before) history = history.filter(h => h.task !== work.task);
+    if (!history.some(h => h.task === work.task)) {
+      const own = work.known.filter(a => a.annotator === annotator && a.id);
+      history.push(...own.map(a => ({ task: work.task, answers: [a] })));
+    }
+    if (!want && nextOpen(0) === null && work.skipped.size) {
+      work.skipped.clear();
+      toast("These were skipped: a class, or unsure?");
+    }
+    $("end").hidden = true;
+    document.body.dataset.kind = work.kind;
+    $("ask").textContent = work.kind === "points"
+      ? "What is the pixel in the ring?" : "What is the outlined piece?";
+    $("hint").textContent = work.kind === "points"
+      ? "Press the key of its class. It is saved, and the next one comes."
+      : "Press the key of its class. Shift-click takes more pieces along; B splits a wrong one.";
+    $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
+    $("name").textContent = work.name;
+    busy = false;
+    if (want && nextOpen(0) === null) current = null; else goTo(nextOpen(0));
+    if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => fetchWork(taken.then)));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+function nextOpen(from) {
+  const count = work.pieces.length;
+  for (let i = 0; i < count; i++) {
+    const piece = (from + i) % count;
+    if (work.isOpen(piece) && !work.skipped.has(piece)) return piece;
+  }
+  return null;
+}
+
+function goTo(piece) {
+  current = piece; picked = []; brush = null; hidden = false;
+  if (piece === null) { nextTask(); return; }
+  view.lookAt(work, work.box([piece]), zoom);
+  startClock();
+  draw();
+}
+
+// ------------------------------------------------------------------------------------ answering
+
+function makeId() {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map(b => b.toString(16).padStart(2, "0")).join("");
+}
+
+function answer(label) {
+  if (busy || current === null) return;
+  const part = brush?.painted.size ? [...brush.painted].sort((a, b) => a - b) : null;
+  const pieces = part ? [current] : [current, ...picked];
+  const seconds = readClock() / pieces.length, boxes = [], answers = [], said = [];
+  for (const piece of pieces) {
+    const one = { id: makeId(), piece, class: label, annotator };
+    if (work.kind === "segments") {
+      one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
+    }
+    said.push({ id: one.id, task: work.task, piece, class: label, seconds,
+      ...(part ? { runs: one.runs } : {}) });
+    boxes.push(work.set(one));
+    answers.push(one);
+    work.skipped.delete(piece);
+  }
+  if (work.layer) work.show(boxes);
+  history.push({ task: work.task, answers });
+  talk.say(annotator, said);
+  totals.clicks += said.length;
+  totals.seconds += Math.min(seconds, 60) * said.length;
+  flash(label);
+  const what = pieces.length > 1 ? `${pieces.length} pieces` : part ? "part" : "";
+  toast(`${what} ${label === UNSURE ? "unsure" : setup.classes[label].name}`.trim());
+  if (part && work.isOpen(current)) { brush = null; startClock(); draw(); } else goTo(nextOpen(current));
+}
+
+function skip() {
+  if (busy || current === null) return;
+  talk.say(annotator, [{ id: makeId(), task: work.task, piece: current, class: null, seconds: readClock() }]);
+  work.skipped.add(current);
+  history.push({ task: work.task, skipped: current });
+  toast("skipped");
+  goTo(nextOpen(current));
+}
+
+async function back() {
+  if (busy) return;
+  if (brush) { toggleBrush(); return; }
+  const last = history.at(-1);
+  if (!last) { toast("There is nothing to take back"); return; }
+  if (last.task !== work?.task) {
+    await nextTask(last.task);
+    if (work?.task !== last.task) return;
+    if ("skipped" in last) { work.skipped.delete(last.skipped); goTo(last.skipped); } else back();
+    return;
+  }
+  history.pop();
+  if ("skipped" in last) {
+    work.skipped.delete(last.skipped);
+    goTo(last.skipped);
+    return;
+  }
+  const seconds = readClock() / last.answers.length;
+  talk.say(annotator, last.answers.map(a => ({ id: makeId(), task: work.task, undo: a.id, seconds })));
+  const boxes = last.answers.map(a => work.unset(a));
+  if (work.layer) work.show(boxes);
+  toast("taken back");
+  goTo(last.answers[0].piece);
+  picked = last.answers.slice(1).map(a => a.piece).filter(piece => piece !== current);
+  draw();
+}
+
+// ------------------------------------------------------------------------- pieces and the brush
+
+function pieceAt(x, y) {
+  x = Math.floor(x); y = Math.floor(y);
+  if (x < 0 || y < 0 || x >= work.width || y >= work.height) return null;
+  const owner = work.owner[y * work.width + x];
+  return owner > 0 ? owner - 1 : null;
+}
+
+function pick(piece) {
+  if (piece === null || piece === current) return;
+  picked = picked.includes(piece) ? picked.filter(p => p !== piece) : [...picked, piece];
+  draw();
+}
+
+// Takes along the nearest open piece that lies in a direction from what is taken already.
+function pickTowards(dx, dy) {
+  const [x, y] = centre(picked.at(-1) ?? current), taken = new Set([current, ...picked]);
+  let best = null, least = Infinity;
+  for (let piece = 0; piece < work.pieces.length; piece++) {
+    if (!work.isOpen(piece) || taken.has(piece)) continue;
+    const [px, py] = centre(piece), along = (px - x) * dx + (py - y) * dy;
+    const aside = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
+    if (along > 0 && aside <= 2 * along && along + 2 * aside < least) {
+      least = along + 2 * aside; best = piece;
+    }
+  }
+  if (best === null) toast("No open piece on that side"); else pick(best);
+}
+
+function centre(piece) {
+  work.centres ??= [];
+  if (!work.centres[piece]) {
+    const [x, y, width, height] = work.box([piece]);
+    work.centres[piece] = [x + width / 2, y + height / 2];
+  }
+  return work.centres[piece];
+}
+
+function toggleBrush() {
+  if (busy || current === null || work.kind !== "segments") return;
+  const [x, y, width, height] = work.box([current]);
+  const radius = brush?.radius ?? Math.max(0.5, Math.round(Math.min(width, height) / 6));
+  brush = brush ? null : { painted: new Set(), x: x + width / 2, y: y + height / 2, radius };
+  picked = [];
+  draw();
+}
+
+function paint(erase) {
+  const { x, y, radius, painted } = brush;
+  for (let py = Math.floor(y - radius); py <= y + radius; py++) {
+    for (let px = Math.floor(x - radius); px <= x + radius; px++) {
+      const near = Math.hypot(px + 0.5 - x, py + 0.5 - y) <= Math.max(radius, 0.75);
+      if (!near || pieceAt(px, py) !== current) continue;
+      if (erase) painted.delete(py * work.width + px); else painted.add(py * work.width + px);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------------- what shows
+
+let asked = false, pressed = 0;
+const painted = new MessageChannel();
+painted.port1.onmessage = ({ data }) => performance.measure("key to drawn", { start: data });
+
+function draw() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    if (!work) return;
+    view.resize();
+    view.draw(work, { current, picked, hidden, brush });
+    const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
+    const at = Math.min(work.done + 1, count), image = Math.min(totals.done + 1, totals.total);
+    const rate = totals.clicks ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
+    $("progress").textContent = `${one} ${at} of ${count} · image ${image} of ${totals.total}${rate}`;
+    $("bar").style.width = `${100 * (totals.done + work.done / count) / Math.max(1, totals.total)}%`;
+    const mode = brush
+      ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
+      : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
+        : hidden ? "Hidden · H shows it again" : "";
+    $("mode").textContent = mode;
+    $("mode").classList.toggle("on", mode !== "");
+    if (pressed) painted.port2.postMessage(pressed);
+    pressed = 0;
+  });
+}
+
+let toastTimer;
+function toast(text, bad = false) {
+  $("toast").textContent = text;
+  $("toast").className = bad ? "on bad" : "on";
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { $("toast").className = ""; }, bad ? 4000 : 900);
+}
+
+function flash(label) {
+  const button = label === UNSURE ? document.querySelector("[data-do=unsure]")
+    : $("classes").children[label].firstChild;
+  button.classList.add("flash");
+  setTimeout(() => button.classList.remove("flash"), 160);
+}
+
+function showSaved(state, waiting) {
+  $("saved").dataset.state = state;
+  $("saved").textContent = state === "saved" ? "✓ all saved"
+    : state === "saving" ? `… saving ${waiting}`
+      : waiting ? `✕ ${waiting} not saved, trying again` : "✕ no server, trying again";
+}
+
+function refused(why, count) {
+  toast(`${count > 1 ? `${count} answers` : "An answer"} not taken: ${why}`, true);
+  ahead.clear();
+  history = [];
+  if (!busy) nextTask(work?.task).then(() => { if (!busy && current === null) nextTask(); });
+}
+
+async function showEnd(taken) {
+  work = null; current = null;
+  const rate = taken.clicks ? `${taken.clicks} answers of yours, ${(taken.seconds / taken.clicks).toFixed(1)} s each. ` : "";
+  $("end").hidden = false;
+  $("ask").textContent = taken.open ? "Please wait" : "All answered";
+  $("hint").textContent = ""; $("progress").textContent = "";
+  $("bar").style.width = taken.open ? $("bar").style.width : "100%";
+  $("end-title").textContent = taken.open ? "Others answer the rest" : "All answered. Thank you!";
+  $("end-text").textContent = taken.open
+    ? `${rate}\n${taken.open} images are open on other pages. If one becomes free, it appears here.`
+    : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`
+      + "What it asks next will appear here.";
+  setTimeout(() => nextTask(), POLL);
+}
+
+function showError(error) {
+  work = null; busy = true;
+  $("end").hidden = false;
+  $("ask").textContent = "This page cannot go on";
+  $("end-title").textContent = error instanceof Expired ? "This page’s address has expired" : "Something went wrong";
+  $("end-text").textContent = `${error.message}\nAnswers that are not saved are kept in this browser.`;
+}
+
+function listKeys() {
+  const points = work?.kind !== "segments";
+  const rows = [
+    [`${keys[0]} … ${keys.filter(Boolean).at(-1).toUpperCase()}`, "the class: answers and goes on"],
+    ["Space", "unsure: gives no label, and goes on"],
+    ["Backspace", "go back and take the answer back, as far as you like"],
+    ["S", "skip for now: it comes again at the end, or to somebody else"],
+    ["H", points ? "hide or show the ring" : "hide or show the outlines"],
+    ["+ −", "zoom; so does the mouse wheel"],
+    ["← ↑ → ↓", "move the image; so does dragging. Enter comes back"],
+  ];
+  if (!points) {
+    rows.push(["Shift ← ↑ → ↓", "take along the next piece on that side; so does Shift-click"],
+      ["click", "answer this piece next"],
+      ["B", "brush: paint a part with the mouse, or Shift and arrows; then press its class"],
+      ["[ ]", "size of the brush; Alt erases"], ["Esc", "leave the brush, drop taken pieces"]);
+  }
+  $("keys").replaceChildren(...rows.flatMap(([key, text]) => {
+    const dt = document.createElement("dt"), dd = document.createElement("dd"), kbd = document.createElement("kbd");
+    kbd.textContent = key; dd.textContent = text; dt.append(kbd);
+    return [dt, dd];
+  }));
+}
+
+function toggleHelp() {
+  if ($("help").open) $("help").close(); else { listKeys(); $("help").showModal(); }
+}
+
+// ---------------------------------------------------------------------------------- keys, mouse
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const DO = { unsure: () => answer(UNSURE), back, skip, hide, brush: toggleBrush };
+
+function hide() { hidden = !hidden; draw(); }
+
+function classOf(event) {
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
+  if (digit && (!event.shiftKey || /\d/.test(event.key))) return keys.indexOf(digit[1]);
+  if (!/^[a-z]$/i.test(event.key)) return -1;
+  return keys.indexOf(event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase());
+}
+
+function zoomBy(step) {
+  const near = ZOOMS.findIndex(z => z >= view.zoom - 1e-6);
+  const next = step > 0 ? ZOOMS.findIndex(z => z > view.zoom + 1e-6) : near - 1;
+  zoom = view.zoom = ZOOMS[Math.max(0, next < 0 && step > 0 ? ZOOMS.length - 1 : next)];
+  draw();
+}
+
+function arrow([dx, dy], shift) {
+  if (brush) {
+    brush.x += dx; brush.y += dy;
+    if (shift) paint(false);
+  } else if (shift && work.kind === "segments") {
+    pickTowards(dx, dy);
+  } else {
+    view.x += 60 * dx / view.zoom; view.y += 60 * dy / view.zoom;
+  }
+  draw();
+}
+
+addEventListener("keydown", event => {
+  if ($("who").open || event.ctrlKey || event.metaKey) return;
+  if ($("help").open) {
+    if (event.key === "?") { event.preventDefault(); $("help").close(); }
+    return;
+  }
+  const label = classOf(event), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.key === "Tab" || (event.altKey && key !== "Alt")) return;
+  const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", ...Object.keys(ARROWS)].includes(key)
+    || "shb?+-=[]".includes(key);
+  if (!known) return;
+  if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
+  event.preventDefault();
+  if (key === "?") { toggleHelp(); return; }
+  if (busy || !work || current === null) return;
+  pressed = event.timeStamp;
+  if (ARROWS[key]) arrow(ARROWS[key], event.shiftKey);
+  else if (key === "+" || key === "=") zoomBy(1);
+  else if (key === "-") zoomBy(-1);
+  else if (event.repeat) return; // a key held down answers once
+  else if (label >= 0) answer(label);
+  else if (key === " ") answer(UNSURE);
+  else if (key === "Backspace") back();
+  else if (key === "Escape") { brush = null; picked = []; draw(); }
+  else if (key === "Enter") {
+    if (brush) paint(false); else view.lookAt(work, work.box([current, ...picked]), zoom);
+    draw();
+  } else if (brush && "[]".includes(key)) {
+    brush.radius = Math.min(64, Math.max(0.5, brush.radius * (key === "]" ? 1.5 : 1 / 1.5)));
+    draw();
+  } else DO[{ s: "skip", h: "hide", b: "brush" }[key]]?.();
+});
+
+let drag = null;
+$("view").addEventListener("pointerdown", event => {
+  if (busy || !work || event.button !== 0) return;
+  event.preventDefault();
+  $("view").setPointerCapture(event.pointerId);
+  drag = { x: event.clientX, y: event.clientY, moved: false };
+  if (brush) { [brush.x, brush.y] = view.toImage(event.clientX, event.clientY); paint(event.altKey); draw(); }
+});
+$("view").addEventListener("pointermove", event => {
+  if (busy || !work) return;
+  if (brush) {
+    [brush.x, brush.y] = view.toImage(event.clientX, event.clientY);
+    if (drag) paint(event.altKey);
+    draw();
+  } else if (drag) {
+    const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
+    if (!drag.moved && Math.hypot(dx, dy) < 4) return;
+    view.x -= dx / view.zoom; view.y -= dy / view.zoom;
+    drag = { x: event.clientX, y: event.clientY, moved: true };
+    draw();
+  }
+});
+$("view").addEventListener("pointerup", event => {
+  const was = drag;
+  drag = null;
+  if (!was || was.moved || brush || busy || work?.kind !== "segments") return;
+  const piece = pieceAt(...view.toImage(event.clientX, event.clientY));
+  if (event.shiftKey) pick(piece);
+  else if (piece !== null && piece !== current) { current = piece; picked = []; draw(); }
+});
+$("view").addEventListener("wheel", event => {
+  if (busy || !work) return;
+  event.preventDefault();
+  const [x, y] = view.toImage(event.clientX, event.clientY);
+  const before = view.zoom;
+  view.zoom = Math.min(32, Math.max(0.25, view.zoom * Math.exp(-event.deltaY / 400)));
+  view.x = x + (view.x - x) * before / view.zoom; view.y = y + (view.y - y) * before / view.zoom;
+  draw();
+}, { passive: false });
+$("inset").addEventListener("pointerdown", event => {
+  if (busy || !work) return;
+  const box = $("inset").getBoundingClientRect(), shrink = $("inset").width / view.ratio / box.width;
+  view.x = ((event.clientX - box.left) * shrink - view.insetLeft) / view.insetScale;
+  view.y = (event.clientY - box.top) * shrink / view.insetScale;
+  draw();
+});
+
+for (const button of document.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => { DO[button.dataset.do](); button.blur(); });
+}
+$("help-button").addEventListener("click", () => { toggleHelp(); $("help-button").blur(); });
+$("help-close").addEventListener("click", () => $("help").close());
+document.addEventListener("visibilitychange", pauseClock);
+new ResizeObserver(draw).observe($("stage"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+addEventListener("pagehide", () => talk?.release(annotator));
+addEventListener("beforeunload", event => { if (talk?.waiting.length) event.preventDefault(); });
+
+// --------------------------------------------------------------------------------------- begin
+
+$("classes").replaceChildren(...setup.classes.map(({ name }, i) => {
+  const item = document.createElement("li"), button = document.createElement("button");
+  const kbd = document.createElement("kbd"), text = document.createElement("span");
+  kbd.textContent = keys[i] ? (/[A-Z]/.test(keys[i]) ? `⇧${keys[i]}` : keys[i].toUpperCase()) : "–";
+  text.textContent = name; button.title = name;
+  button.append(kbd, swatch(looks[i]), text);
+  button.addEventListener("click", () => { answer(i); button.blur(); });
+  item.append(button);
+  return item;
+}));
+
+if (!annotator) {
+  $("annotator").value = localStorage.getItem("labor_jax:annotator") ?? "";
+  $("who").addEventListener("cancel", event => event.preventDefault());
+  $("who").showModal();
+  await new Promise(resolve => $("who").addEventListener("close", resolve, { once: true }));
+  annotator = $("annotator").value.trim() || "anonymous";
+  localStorage.setItem("labor_jax:annotator", annotator);
+  sessionStorage.setItem("labor_jax:annotator", annotator);
+}
+let client = sessionStorage.getItem("labor_jax:client");
+if (!client) sessionStorage.setItem("labor_jax:client", client = makeId());
+talk = new Talk(setup.run, client, showSaved, refused);
+talk.tell();
+$("as").textContent = `as ${annotator}`;
+await nextTask();
+setInterval(() => {
+  if (busy || !work) return;
+  const { task } = work;
+  talk.flush().then(() => talk.post("/api/take", { annotator, want: task })).then(taken => {
+    if (!busy && work?.task === task && taken.task !== task) nextTask();
+  }).catch(() => {});
+}, HEARTBEAT);
