@@ -260,6 +260,6 @@ def make_app(
 async def _read_json(request: Request) -> dict[str, Any]:
     try:
         said = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     return said if isinstance(said, dict) else {}

@@ -1,0 +1,265 @@
+"""The desk: who may answer what, what is refused, what is in the journal."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from labor_jax.annotation import journal
+from labor_jax.annotation import query as q
+from labor_jax.annotation.desk import Desk, pixel_runs
+from labor_jax.data.labels import CAMVID
+
+SIZE = (8, 10)
+NUMBERS = itertools.count()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    segments = np.zeros(SIZE, np.int32)
+    segments[1:4, 1:5], segments[6, 2:9] = 1, 2
+    queries = [
+        q.point_query("a", 1, SIZE, [(0, 1), (2, 3)]),
+        q.segment_query("b", 1, SIZE, segments),
+        q.point_query("empty", 1, SIZE, []),
+        q.point_query("c", 1, SIZE, [(7, 9)]),
+    ]
+    q.write_queries(tmp_path, 1, queries)
+    return tmp_path
+
+
+@pytest.fixture
+def desk(workdir, clock):
+    return Desk(workdir, CAMVID, clock=clock, lease=45)
+
+
+def say(task, piece=0, label=3, **more):
+    number = f"number-{next(NUMBERS)}"
+    return {"id": number, "task": task, "piece": piece, "class": label, "seconds": 1.5, **more}
+
+
+def undo(of, task):
+    return {"id": f"number-{next(NUMBERS)}", "task": task, "undo": of["id"], "seconds": 0.5}
+
+
+def record(desk, *said, client="page", annotator="ana"):
+    """Records and returns the reasons of what was refused."""
+    told = desk.record(client, annotator, list(said))
+    assert len(told["saved"]) + len(told["refused"]) == len(said)
+    return list(told["refused"].values())
+
+
+def standing(workdir):
+    return [(a["image"], a["piece"], a["class"]) for a in journal.read(workdir, CAMVID)]
+
+
+# ------------------------------------------------------------------------------------ who gets what
+
+
+def test_pages_get_different_images_until_none_is_left(desk):
+    taken = [desk.take(f"page {n}", f"name {n}")["task"] for n in range(4)]
+    assert taken == ["1/a", "1/b", "1/c", None]
+    assert desk.take("page 3", "name 3")["open"] == 3
+
+
+def test_a_page_keeps_its_image_and_is_told_what_comes_next(desk):
+    for _ in range(2):
+        taken = desk.take("page", "ana")
+        assert (taken["task"], taken["then"], taken["done"], taken["total"]) == ("1/a", "1/b", 0, 3)
+    assert desk.take("page", "ana", want="1/c")["task"] == "1/c"
+    assert desk.take("other", "ben")["task"] == "1/a", "a page holds one image only"
+
+
+def test_an_image_is_free_again_when_its_page_is_silent_or_closed(desk, clock):
+    assert desk.take("page", "ana")["task"] == "1/a"
+    clock.now = 40
+    assert desk.take("page", "ana")["task"] == "1/a"
+    clock.now = 80
+    assert desk.take("other", "ben", want="1/a")["task"] == "1/b"
+    clock.now = 86
+    assert desk.take("other", "ben", want="1/a")["task"] == "1/a"
+    desk.release("other")
+    assert desk.take("third", "cem")["task"] == "1/a"
+
+
+def test_an_image_that_one_has_begun_comes_first(desk):
+    desk.take("page", "ana", want="1/b")
+    assert record(desk, say("1/b")) == []
+    desk.release("page")
+    assert desk.take("new page", "ana")["task"] == "1/b"
+
+
+def test_what_is_asked_at_the_next_stage_appears_when_the_last_one_is_answered(desk, workdir):
+    said = [say("1/a", 0), say("1/a", 1), say("1/b", 0), say("1/b", 1), say("1/c")]
+    for one in said:
+        assert desk.take("page", "ana")["task"] is not None
+        assert record(desk, one) == []
+    assert desk.take("page", "ana")["task"] is None
+    q.write_queries(workdir, 2, [q.point_query("a", 2, SIZE, [(5, 5)])])
+    assert desk.take("page", "ana")["task"] == "2/a"
+
+
+# ------------------------------------------------------------------------------- what is written
+
+
+def test_an_answer_is_in_the_journal_with_all_that_a_line_has(desk, workdir):
+    first, whole = say("1/a", 1, 255), say("1/b", 0, 4)
+    assert record(desk, first, whole) == []
+    point, segment = journal.lines(workdir, CAMVID)
+    assert (point["point"], point["class"], point["annotator"]) == ([3, 2], 255, "ana")
+    assert (point["seconds"], point["id"], point["image"]) == (1.5, first["id"], "a")
+    assert segment["runs"] == [11, 4, 21, 4, 31, 4]
+
+
+def test_an_answer_that_is_sent_twice_is_written_once_even_to_another_server(desk, workdir):
+    one = say("1/a")
+    for _ in range(2):
+        assert desk.record("page", "ana", [one])["saved"] == [one["id"]]
+    assert Desk(workdir, CAMVID).record("page", "ana", [one])["saved"] == [one["id"]]
+    assert len(journal.lines(workdir, CAMVID)) == 1
+
+
+def test_a_segment_can_be_answered_in_parts_and_the_rest_is_what_is_left(desk, workdir):
+    part = say("1/b", 0, 1, runs=[22, 2, 12, 1])
+    assert record(desk, part, say("1/b", 0, 2)) == []
+    label = journal.label_map(journal.read(workdir, CAMVID), SIZE)
+    expected = np.full(SIZE, 255)
+    expected[1:4, 1:5] = 2
+    expected[2, 2:4] = expected[1, 2] = 1
+    np.testing.assert_array_equal(label, expected)
+    assert record(desk, say("1/b", 0, 2)) == ["this is answered already"]
+
+
+def test_what_is_taken_back_is_open_again_and_only_its_giver_may(desk, workdir):
+    one = say("1/a", 0, 3)
+    record(desk, one)
+    desk.release("page")
+    assert record(desk, undo(one, "1/a"), client="other", annotator="ben") == [
+        "that answer is somebody else's"
+    ]
+    assert record(desk, undo(one, "1/a"), say("1/a", 0, 5)) == []
+    assert record(desk, undo(one, "1/a")) == ["that answer does not stand"]
+    assert standing(workdir) == [("a", 0, 5)]
+
+
+def test_a_part_that_is_taken_back_leaves_the_other_parts(desk, workdir):
+    part, rest = say("1/b", 0, 1, runs=[11, 2]), say("1/b", 0, 2)
+    assert record(desk, part, rest, undo(part, "1/b")) == []
+    (left,) = journal.read(workdir, CAMVID)
+    assert left["class"] == 2 and sum(left["runs"][1::2]) == 10
+    assert record(desk, say("1/b", 0, 7)) == []
+    assert journal.read(workdir, CAMVID)[1]["runs"] == [11, 2]
+
+
+def test_skipped_pieces_stay_open_and_come_last(desk, workdir):
+    assert record(desk, say("1/a", 0, None), say("1/a", 1, None)) == []
+    assert desk.take("page", "ana")["task"] == "1/b"
+    desk.release("page")
+    assert desk.take("other", "ben")["task"] == "1/a", "others may know better"
+    desk.release("other")
+    record(desk, say("1/b", 0), say("1/b", 1), say("1/c"))
+    assert desk.take("page", "ana")["task"] == "1/a"
+    assert desk.view("1/a")["skipped"] == [(0, "ana"), (1, "ana")]
+    assert [entry[0] for entry in standing(workdir)] == ["b", "b", "c"]
+
+
+def test_a_new_desk_knows_all_that_the_old_one_did(desk, workdir):
+    part, skipped = say("1/b", 0, 1, runs=[11, 2]), say("1/b", 1, None)
+    taken_back = say("1/a", 1, 2)
+    record(desk, say("1/a", 0, 2), taken_back, undo(taken_back, "1/a"), part, skipped)
+    again = Desk(workdir, CAMVID)
+    for task in ("1/a", "1/b", "1/c"):
+        old, new = desk.view(task), again.view(task)
+        assert old == new
+    taken = again.take("page", "ana")
+    assert (taken["clicks"], taken["seconds"]) == (3, 1.5 * 4 + 0.5)
+
+
+def test_a_journal_that_cannot_be_written_saves_nothing_and_can_be_tried_again(
+    desk, workdir, monkeypatch
+):
+    one = say("1/a")
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(journal.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+        desk.record("page", "ana", [one])
+    assert journal.lines(workdir, CAMVID) == []
+    assert record(desk, one) == []
+    assert standing(workdir) == [("a", 0, 3)]
+
+
+# ------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"task": "1/../../etc/passwd"}, "there is no such task"),
+        ({"task": None}, "there is no such task"),
+        ({"piece": 2}, "there is no such piece"),
+        ({"piece": -1}, "there is no such piece"),
+        ({"piece": True}, "there is no such piece"),
+        ({"class": 11}, "there is no such class"),
+        ({"class": -1}, "there is no such class"),
+        ({"class": "3"}, "there is no such class"),
+        ({"seconds": -1}, "seconds are a number"),
+        ({"seconds": float("nan")}, "seconds are a number"),
+        ({"seconds": "1"}, "seconds are a number"),
+        ({"runs": [0, 2]}, "these pixels are not asked"),
+        ({"runs": [11, 5]}, "these pixels are not asked"),
+        ({"runs": [11, 2, 12, 2]}, "these pixels are not asked"),
+        ({"runs": [11, 2**30]}, "runs are"),
+        ({"runs": [11]}, "runs are"),
+        ({"runs": [11, 0]}, "runs are"),
+        ({"runs": ["a", "b"]}, "runs are"),
+        ({"runs": "11,2"}, "runs are"),
+        ({"undo": "number-0"}, "that answer does not stand"),
+        ({"undo": {"a": 1}}, "that answer does not stand"),
+        ({"id": "short"}, "an answer has an id"),
+        ({"id": 5}, "an answer has an id"),
+    ],
+)
+def test_what_cannot_be_an_answer_is_refused_and_the_others_are_saved(desk, workdir, wrong, why):
+    good = say("1/b", 1)
+    (reason,) = record(desk, say("1/b") | wrong, good)
+    assert why in reason
+    assert [(a["id"]) for a in journal.lines(workdir, CAMVID)] == [good["id"]]
+
+
+def test_another_pages_image_cannot_be_answered(desk, workdir):
+    desk.take("other", "ben")
+    assert record(desk, say("1/a")) == ["somebody else is at work on this image"]
+    assert standing(workdir) == []
+
+
+# ------------------------------------------------------------------------------- second opinions
+
+
+def test_a_second_opinion_is_asked_of_somebody_else_once_the_first_is_given(workdir):
+    desk = Desk(workdir, CAMVID, again=1)
+    record(desk, say("1/a", 0, 3), say("1/a", 1, 4), say("1/b", 0), say("1/b", 1), say("1/c"))
+    assert desk.take("page", "ana")["task"] is None
+    assert desk.take("other", "ben")["task"] == "1/a/again"
+    assert record(desk, say("1/a/again", 0, 3)) != []
+    given = [say("1/a/again", 0, 3), say("1/a/again", 1, 5)]
+    assert record(desk, *given, client="other", annotator="ben") == []
+    desk.release("other")
+    assert desk.take("third", "cem")["task"] is None
+    assert [entry for entry in standing(workdir) if entry[0] == "a"] == [("a", 0, 3), ("a", 1, 4)]
+    assert Desk(workdir, CAMVID, again=1).view("1/a/again")["answers"][1]["class"] == 5
+
+
+def test_pixel_runs_end_with_their_rows():
+    assert pixel_runs(np.array([3, 4, 5, 8, 9, 10, 11]), 5) == [3, 2, 5, 1, 8, 2, 10, 2]
+    assert pixel_runs(np.zeros(0, int), 5) == []

@@ -1,0 +1,323 @@
+"""The annotator's server: what it gives, and the attacks that it refuses."""
+
+import io
+import pathlib
+import socket
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from labor_jax import config as config_lib
+from labor_jax import files
+from labor_jax.annotation import journal, server
+from labor_jax.annotation import query as q
+from labor_jax.annotation.desk import Desk
+from labor_jax.data.labels import CAMVID
+
+ROOT = pathlib.Path(__file__).parents[2]
+SIZE = (6, 8)
+TOKEN = "a-token-that-nobody-guesses"
+OWN = "http://127.0.0.1:8765"
+IMAGE = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    q.write_queries(tmp_path, 1, [q.point_query("deep/a", 1, SIZE, [(0, 1), (2, 3)])])
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def guarded(workdir, host="127.0.0.1"):
+    setup = {"run": "r", "annotator": "ana", "workdir": str(workdir)}
+    app = server.make_app(Desk(workdir, CAMVID), CAMVID, lambda _: IMAGE, setup)
+    return server.Guard(app, TOKEN, host, 8765)
+
+
+@pytest.fixture
+def stranger(workdir):
+    """A client that does not know the token."""
+    return TestClient(guarded(workdir), base_url=OWN, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(stranger):
+    assert stranger.get(f"/?token={TOKEN}").status_code == 200
+    return stranger
+
+
+def post(client, path, origin=OWN, **said):
+    body = {"client": "page", "annotator": "ana"} | said
+    return client.post(path, json=body, headers={"Origin": origin} if origin else {})
+
+
+ANSWER = {"id": "number-1", "task": "1/deep/a", "piece": 0, "class": 3, "seconds": 1}
+
+
+# ----------------------------------------------------------------------------------------- gives
+
+
+def test_the_token_opens_the_page_and_leaves_the_address(stranger):
+    answer = stranger.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie and TOKEN not in cookie
+    assert "<title>" in stranger.get("/").text
+
+
+def test_pages_name_no_other_place_and_may_load_from_none(client):
+    for path in ("/", "/page.css", "/page.js", "/talk.js", "/view.js", "/work.js", "/patterns.js"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text and "https://" not in text and "//cdn" not in text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_task_its_image_and_an_answer(client, workdir):
+    assert client.get("/api/setup").json()["classes"][3]["name"] == "road"
+    assert post(client, "/api/take").json()["task"] == "1/deep/a"
+    task = client.get("/api/task", params={"id": "1/deep/a"}).json()
+    assert task["points"] == [[1, 0], [3, 2]]
+    image = client.get("/api/image", params={"id": "1/deep/a"})
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(image.content))), IMAGE)
+    told = post(client, "/api/answers", answers=[ANSWER]).json()
+    assert told == {"saved": ["number-1"], "refused": {}}
+    (line,) = journal.read(workdir, CAMVID)
+    assert (line["point"], line["class"], line["annotator"]) == ([1, 0], 3, "ana")
+
+
+def test_saved_is_said_only_after_the_line_is_flushed_to_disk(client, workdir, monkeypatch):
+    flushed = []
+    sync = journal.os.fsync
+
+    def watch(number):
+        sync(number)
+        flushed.append(journal.path(workdir).read_bytes())
+
+    monkeypatch.setattr(journal.os, "fsync", watch)
+    assert post(client, "/api/answers", answers=[ANSWER]).json()["saved"] == ["number-1"]
+    assert flushed and b"number-1" in flushed[-1]
+
+
+def test_a_full_disk_is_told_and_the_answer_can_be_sent_again(client, workdir, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "fsync", full)
+        answer = post(client, "/api/answers", answers=[ANSWER])
+        assert answer.status_code == 507 and "No space left" in answer.text
+    assert post(client, "/api/answers", answers=[ANSWER]).json()["saved"] == ["number-1"]
+    assert len(journal.read(workdir, CAMVID)) == 1
+
+
+# --------------------------------------------------------------------------------------- refuses
+
+PATHS = ("/", "/page.js", "/api/setup", "/api/task?id=1/deep/a", "/api/image?id=1/deep/a")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_token_nothing_is_given(stranger, path):
+    assert stranger.get(path).status_code == 403
+    stranger.cookies.set("labor_jax_8765", "0" * 64)
+    assert stranger.get(path).status_code == 403
+
+
+def test_without_a_token_nothing_is_taken(stranger, workdir):
+    for path in ("/api/take", "/api/answers", "/api/release"):
+        assert post(stranger, path, answers=[ANSWER]).status_code == 403
+    assert not journal.path(workdir).exists()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8765",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "evil.example",
+        "",
+        "127.0.0.1.evil.example:8765",
+    ],
+)
+def test_a_host_that_is_not_ours_is_refused(client, host):
+    assert client.get("/", headers={"Host": host}).status_code == 403
+    answer = client.post("/api/take", json={}, headers={"Host": host, "Origin": f"http://{host}"})
+    assert answer.status_code == 403
+
+
+def test_an_exposed_server_answers_to_addresses_but_not_to_others_names(workdir):
+    app = guarded(workdir, host="0.0.0.0")
+    for host, status in (
+        ("192.168.1.7:8765", 200),
+        ("localhost:8765", 200),
+        (f"{socket.gethostname()}:8765", 200),
+        ("evil.example:8765", 403),
+        ("192.168.1.7:80", 403),
+    ):
+        answer = TestClient(app, base_url=f"http://{host}").get(f"/?token={TOKEN}")
+        assert answer.status_code == status, host
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "http://127.0.0.1:9999", "https://127.0.0.1:8765", "null", None],
+)
+def test_a_post_of_another_page_is_refused(client, workdir, origin):
+    assert post(client, "/api/answers", origin=origin, answers=[ANSWER]).status_code == 403
+    assert not journal.path(workdir).exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../config.json",
+        "/..%2fconfig.json",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "//etc/passwd",
+        "/config.json",
+        "/annotations/.token",
+        "/annotations/journal.jsonl",
+        "/web/page.js",
+        "/api/image?id=../../../etc/passwd",
+        "/api/image?id=/etc/passwd",
+        "/api/image?id=deep/a",
+        "/api/task?id=../config",
+        "/api/label?id=1/deep/a",
+    ],
+)
+def test_no_file_can_be_reached_by_a_path(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "root:" not in answer.text and TOKEN not in answer.text
+
+
+def test_a_huge_body_is_refused_before_it_is_read(client, workdir):
+    def megabytes():
+        for _ in range(100):
+            yield bytes(1 << 20)
+
+    assert (
+        client.post("/api/answers", content=bytes(100 << 20), headers={"Origin": OWN}).status_code
+        == 413
+    )
+    for length in ("104857600", "-1", "x"):
+        headers = {"Origin": OWN, "Content-Length": length}
+        assert client.post("/api/answers", content=b"{}", headers=headers).status_code == 413
+    assert (
+        client.post("/api/answers", content=megabytes(), headers={"Origin": OWN}).status_code == 413
+    )
+    assert not journal.path(workdir).exists()
+
+
+def test_after_some_wrong_tokens_none_is_looked_at_but_open_pages_go_on(client, workdir):
+    stranger = TestClient(client.app, base_url=OWN)
+    codes = [stranger.get(f"/?token=guess-{n}").status_code for n in range(1000)]
+    assert codes == [403] * server.WRONG_TOKENS + [429] * (1000 - server.WRONG_TOKENS)
+    assert stranger.get(f"/?token={TOKEN}").status_code == 429
+    assert post(client, "/api/answers", answers=[ANSWER]).json()["saved"] == ["number-1"]
+
+
+def test_the_token_is_looked_at_again_after_a_while(stranger, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(server.time, "monotonic", lambda: now[0])
+    for n in range(server.WRONG_TOKENS):
+        stranger.get(f"/?token=guess-{n}")
+    assert stranger.get(f"/?token={TOKEN}").status_code == 429
+    now[0] += server.WINDOW + 1
+    assert stranger.get(f"/?token={TOKEN}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b"\xff", b"null", b'{"client": 1}', b"[" * 100000]
+)
+def test_a_body_that_is_not_ours_is_refused(client, body):
+    for path in ("/api/take", "/api/answers", "/api/release"):
+        assert client.post(path, content=body, headers={"Origin": OWN}).status_code == 400
+
+
+@pytest.mark.parametrize("answers", [None, {}, "x", 5])
+def test_answers_are_a_list(client, answers):
+    assert post(client, "/api/answers", answers=answers).status_code == 400
+
+
+def test_answers_of_any_shape_are_refused_one_by_one(client, workdir):
+    told = post(client, "/api/answers", answers=[None, 1, [], {}, {"id": "number-9"}]).json()
+    assert told["saved"] == [] and told["refused"]
+    assert not journal.path(workdir).exists()
+
+
+def test_other_methods_are_refused(client):
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert client.request(method, "/api/answers", headers={"Origin": OWN}).status_code == 405
+
+
+def test_the_app_cannot_reach_the_truth():
+    text = pathlib.Path(server.__file__).read_text()
+    assert "read_label" not in text and "oracle" not in text
+
+
+def test_the_tokens_file_is_its_owners_alone_and_lasts(tmp_path):
+    token = server.read_token(tmp_path)
+    assert len(token) >= 32 and server.read_token(tmp_path) == token
+    mode = (tmp_path / "annotations" / ".token").stat().st_mode
+    assert not mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+# ----------------------------------------------------------------------------------- the program
+
+
+def make_run(path, tiny_dir):
+    config = config_lib.default_config()
+    config.target.domain, config.data_dir = "toytown/tiny", tiny_dir
+    files.write_json(path / "config.json", config.to_dict())
+    return path
+
+
+def annotate(*flags):
+    program = [sys.executable, "-m", "labor_jax.annotate", *flags]
+    return subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tmp_path, tiny_dir):
+    workdir = make_run(tmp_path, tiny_dir)
+    program = annotate(f"--workdir={workdir}", "--port=0")
+    try:
+        address = program.stdout.readline()
+        assert address.startswith("open http://127.0.0.1:")
+        assert address.strip().endswith(f"/?token={server.read_token(workdir)}")
+        port = address.rpartition(":")[2].partition("/")[0]
+        second = annotate(f"--workdir={workdir}", "--port=0")
+        _, told = second.communicate(timeout=60)
+        assert second.returncode == 2 and "is being annotated already" in told
+        other = make_run(tmp_path / "other", tiny_dir)
+        third = annotate(f"--workdir={other}", f"--port={port}")
+        _, told = third.communicate(timeout=60)
+        assert third.returncode == 2 and f"cannot listen at 127.0.0.1 port {port}" in told
+    finally:
+        program.terminate()
+        program.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--host=0.0.0.0"], "--host: 0.0.0.0 lets other machines in; add --yes_expose"),
+        (["--port=70000"], "--port"),
+        (["--workdir=nowhere"], "--workdir: no run in 'nowhere'"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, tiny_dir, flags, told):
+    program = annotate(f"--workdir={make_run(tmp_path, tiny_dir)}", *flags)
+    _, stderr = program.communicate(timeout=60)
+    assert program.returncode == 2
+    assert told in stderr and len(stderr.splitlines()) == 1 and "Traceback" not in stderr
