@@ -124,8 +124,8 @@ class Desk:
 
         Returns:
           {"task", "then"} (ids or null; `then` is likely next), {"version"} of the task,
-          {"done", "total"} tasks of the stage, {"open"} tasks that are not answered,
-          {"clicks", "seconds"} of the annotator so far.
+          {"at"} which task of the stage it is, {"done", "total"} tasks of the stage, {"open"}
+          tasks that are not answered, {"clicks", "seconds"} of the annotator so far.
         """
         with self._lock:
             now = self._clock()
@@ -152,6 +152,7 @@ class Desk:
                 "task": task and task.id,
                 "version": task and task.version,
                 "then": next((t.id for t in free if t is not task), None),
+                "at": 1 + next((i for i, t in enumerate(peers) if t is task), 0),
                 "done": sum(not t.open for t in peers),
                 "total": len(peers),
                 "open": sum(t.open > 0 and not self._is_closed_to(annotator, t) for t in tasks),

@@ -18,7 +18,7 @@ const keys = setup.classes.map((_, i) =>
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
 let talk, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
-let zoom = 6, totals = { done: 0, total: 0, clicks: 0, seconds: 0 };
+let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
 let history = [];  // what Backspace takes back: {task, answers} or {task, skipped: piece}
 const ahead = new Map(); // tasks that are fetched before they are needed
 const clock = { spent: 0, since: 0 };
@@ -246,9 +246,9 @@ function draw() {
     view.resize();
     view.draw(work, { current, picked, hidden, brush });
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
-    const at = Math.min(work.done + 1, count), image = Math.min(totals.done + 1, totals.total);
+    const at = Math.min(work.done + 1, count);
     const rate = totals.clicks ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
-    $("progress").textContent = `${one} ${at} of ${count} · image ${image} of ${totals.total}${rate}`;
+    $("progress").textContent = `${one} ${at} of ${count} · image ${totals.at} of ${totals.total}${rate}`;
     $("bar").style.width = `${100 * (totals.done + work.done / count) / Math.max(1, totals.total)}%`;
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"

@@ -1,0 +1,397 @@
+"""The page in a browser, by keyboard as a person uses it."""
+
+import io
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from annotating import (
+    ROOT,
+    browsing,
+    make_run,
+    needs_chromium,
+    open_page,
+    place,
+    press,
+    saved,
+    serving,
+    wait_until,
+)
+from PIL import Image
+
+from labor_jax.annotation import journal, superpixels
+from labor_jax.annotation import query as q
+from labor_jax.data.labels import CAMVID
+from labor_jax.images import read_label_png
+
+pytestmark = needs_chromium
+
+SIZE = (60, 80)
+KEYS = "1234567890q"
+"""The key of each of CamVid's classes."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as opened:
+        yield opened
+
+
+def noise(seed=0, size=SIZE):
+    small = np.random.default_rng(seed).integers(40, 215, (size[0] // 10, size[1] // 10, 3))
+    return np.kron(small, np.ones((10, 10, 1))).astype(np.uint8)
+
+
+def points_run(path, images=2, points=4):
+    draw = np.random.default_rng(1)
+    queries = []
+    for n in range(images):
+        flat = draw.choice(SIZE[0] * SIZE[1], points, replace=False)
+        queries.append(
+            q.point_query(f"image_{n}", 1, SIZE, np.stack(np.unravel_index(flat, SIZE), 1))
+        )
+    return make_run(path, {x["image"]: noise(i) for i, x in enumerate(queries)}, queries)
+
+
+def segments_run(path):
+    """Four quarters of a square, and two pieces of another image."""
+    first, second = np.zeros(SIZE, np.int32), np.zeros(SIZE, np.int32)
+    first[10:30, 20:40], first[10:30, 40:60], first[30:50, 20:40], first[30:50, 40:60] = 1, 2, 3, 4
+    second[5:25, 10:50], second[40:50, 10:20] = 1, 2
+    queries = [q.segment_query("a", 1, SIZE, first), q.segment_query("b", 1, SIZE, second)]
+    return make_run(path, {"a": noise(0), "b": noise(1)}, queries)
+
+
+def given(workdir):
+    """What stands: {(image, piece): class}, or a list of classes where a piece has parts."""
+    found = {}
+    for entry in journal.read(workdir, CAMVID):
+        found.setdefault((entry["image"], entry["piece"]), []).append(entry["class"])
+    return {key: value[0] if len(value) == 1 else value for key, value in found.items()}
+
+
+def label(workdir, image):
+    answers = [a for a in journal.read(workdir, CAMVID) if a["image"] == image]
+    return journal.label_map(answers, SIZE)
+
+
+# ---------------------------------------------------------------------------------------- points
+
+
+def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, tmp_path):
+    workdir = points_run(tmp_path)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        assert place(page) == "point 1 of 4 · image 1 of 2"
+        press(page, "4", "Space", "q", "Backspace", "Backspace", "5")
+        assert place(page) == "point 3 of 4 · image 1 of 2"
+        page.keyboard.press("s")
+        page.get_by_text("skipped", exact=True).wait_for()
+        press(page, "0")
+        assert place(page) == "point 1 of 4 · image 2 of 2", "what was skipped comes at the end"
+        press(page, "Backspace")
+        assert place(page) == "point 3 of 4 · image 1 of 2", "back across images"
+        press(page, "2", *"1111", "9")
+        page.get_by_text("All answered. Thank you!").wait_for()
+        wait_until(lambda: saved(page))
+        assert not page.errors
+    expected = {("image_0", 0): 3, ("image_0", 1): 4, ("image_0", 2): 8, ("image_0", 3): 1}
+    assert given(workdir) == expected | {("image_1", n): 0 for n in range(4)}
+    lines = journal.lines(workdir, CAMVID)
+    assert {line["annotator"] for line in lines} == {"ana"}
+    assert all(0 < line["seconds"] < 20 for line in lines)
+
+
+def test_a_page_that_is_loaded_again_goes_on_where_it_was(browser, tmp_path):
+    with serving(points_run(tmp_path), "--annotator=ana") as address:
+        page = open_page(browser, address)
+        press(page, "1", "2", "3")
+        wait_until(lambda: saved(page))
+        page.reload()
+        wait_until(lambda: place(page) == "point 4 of 4 · image 1 of 2")
+        press(page, "Backspace", "Backspace")
+        assert place(page) == "point 2 of 4 · image 1 of 2", "what was answered can be taken back"
+
+
+def test_a_stranger_is_asked_for_a_name_and_a_held_key_answers_once(browser, tmp_path):
+    workdir = points_run(tmp_path)
+    with serving(workdir) as address:
+        page = browser.new_context().new_page()
+        introduce(page, address, "Zoë")
+        for _ in range(5):
+            page.keyboard.down("7")
+        page.keyboard.up("7")
+        wait_until(lambda: place(page) == "point 2 of 4 · image 1 of 2" and saved(page))
+    assert [a["annotator"] for a in journal.lines(workdir, CAMVID)] == ["Zoë"]
+
+
+def introduce(page, address, name):
+    page.goto(address)
+    page.locator("#annotator").wait_for()
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+    page.locator("#progress").filter(has_text="point 1 of ").wait_for()
+
+
+def shot(page):
+    return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+
+
+def test_the_ring_leaves_its_pixel_free_and_a_key_hides_it(browser, tmp_path):
+    picture = np.zeros((400, 500, 3), np.uint8)
+    picture[..., 1] = 128
+    picture[200, 300] = (250, 10, 20)
+    run = make_run(tmp_path, {"a": picture}, [q.point_query("a", 1, (400, 500), [(200, 300)])])
+    with serving(run, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        box = page.locator("#view").bounding_box()
+        middle = [round(box[k] + box[s] / 2) for k, s in (("y", "height"), ("x", "width"))]
+
+        def seen():
+            around = shot(page)[middle[0] - 40 : middle[0] + 40, middle[1] - 40 : middle[1] + 40]
+            red = (around == (250, 10, 20)).all(-1)
+            return red.sum(), ((around != (0, 128, 0)).any(-1) & ~red).sum()
+
+        red, drawn = seen()
+        assert 4 * 4 <= red <= 8 * 8, "the pixel is seen whole, at a zoom of 4 to 8"
+        assert drawn > 100
+        page.keyboard.press("h")
+        wait_until(lambda: seen() == (red, 0))
+        page.keyboard.press("h")
+        wait_until(lambda: seen() == (red, drawn))
+        page.keyboard.press("+")
+        wait_until(lambda: seen()[0] > red)
+
+
+# -------------------------------------------------------------------------------------- segments
+
+
+def test_segments_are_answered_by_key_in_groups_and_in_parts(browser, tmp_path):
+    workdir = segments_run(tmp_path)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        assert place(page) == "piece 1 of 4 · image 1 of 2"
+        # The first two pieces of the square together, by keyboard.
+        page.keyboard.press("Shift+ArrowRight")
+        page.get_by_text("2 pieces get the same class").wait_for()
+        press(page, "6")
+        assert place(page) == "piece 3 of 4 · image 1 of 2"
+        press(page, "Backspace")
+        page.get_by_text("2 pieces get the same class").wait_for()
+        press(page, "4")
+        # The third in two parts: five arrows with the brush paint some of it.
+        page.keyboard.press("b")
+        for _ in range(5):
+            page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("2")
+        page.get_by_text("part building").wait_for()
+        assert place(page) == "piece 3 of 4 · image 1 of 2"
+        press(page, "1")
+        press(page, "Space", "9", "q")
+        page.get_by_text("All answered. Thank you!").wait_for()
+        assert not page.errors
+    lines = given(workdir)
+    assert lines[("a", 0)] == lines[("a", 1)] == 3
+    assert lines[("a", 2)] == [1, 0] and lines[("a", 3)] == 255
+    assert (lines[("b", 0)], lines[("b", 1)]) == (8, 10)
+    found = label(workdir, "a")
+    assert (found[10:30, 20:60] == 3).all() and (found[30:50, 40:60] == 255).all()
+    third = found[30:50, 20:40]
+    assert set(third.ravel().tolist()) == {0, 1} and 10 < (third == 1).sum() < 200
+
+
+def test_pieces_are_picked_and_painted_with_the_mouse(browser, tmp_path):
+    workdir = segments_run(tmp_path)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        box = page.locator("#view").bounding_box()
+        zoom = min(box["width"] / SIZE[1], box["height"] / SIZE[0])
+
+        def at(x, y):
+            """Screen coordinates: the whole image is seen, its middle where the piece's is."""
+            return (
+                box["x"] + box["width"] / 2 + (x - middle[0]) * zoom,
+                box["y"] + box["height"] / 2 + (y - middle[1]) * zoom,
+            )
+
+        middle = centre_of(page, box)
+        page.mouse.click(*at(50, 40))  # the fourth piece becomes the one that is asked
+        page.keyboard.down("Shift")
+        page.mouse.click(*at(50, 20))  # and the second goes along
+        page.keyboard.up("Shift")
+        page.get_by_text("2 pieces get the same class").wait_for()
+        press(page, "8")
+        wait_until(lambda: saved(page))
+        assert given(workdir) == {("a", 3): 7, ("a", 1): 7}
+
+
+def centre_of(page, box):
+    """The image's pixel in the middle of the view, from where the image begins on the screen."""
+    picture = shot(page)
+    row = picture[
+        round(box["y"] + box["height"] / 2), round(box["x"]) : round(box["x"] + box["width"])
+    ]
+    column = picture[
+        round(box["y"]) : round(box["y"] + box["height"]), round(box["x"] + box["width"] / 2)
+    ]
+    zoom = min(box["width"] / SIZE[1], box["height"] / SIZE[0])
+    empty = picture[round(box["y"] + box["height"] - 20), round(box["x"] + 20)]
+    return (
+        (len(row) / 2 - np.flatnonzero((row != empty).any(-1))[0]) / zoom,
+        (len(column) / 2 - np.flatnonzero((column != empty).any(-1))[0]) / zoom,
+    )
+
+
+# --------------------------------------------------------------------------------- several people
+
+
+def test_two_people_at_once_answer_everything_and_nothing_twice(browser, tmp_path):
+    workdir = points_run(tmp_path, images=6, points=3)
+    with serving(workdir) as address:
+        pages = []
+        for name in ("ana", "ben"):
+            pages.append(browser.new_context().new_page())
+            introduce(pages[-1], address, name)
+        wait_until(lambda: all(saved(page) for page in pages))
+        for _ in range(100):
+            for page, key in zip(pages, "12", strict=True):
+                if "of" in page.inner_text("#progress"):
+                    page.keyboard.press(key)
+            if all("All answered" in page.inner_text("#ask") for page in pages):
+                break
+            page.wait_for_timeout(20)
+        for page in pages:
+            page.get_by_text("All answered. Thank you!").wait_for()
+    lines = journal.lines(workdir, CAMVID)
+    assert len(lines) == 18 == len({(a["query"], a["piece"]) for a in lines})
+    by = {name: {a["query"] for a in lines if a["annotator"] == name} for name in ("ana", "ben")}
+    assert by["ana"] and by["ben"] and not by["ana"] & by["ben"]
+    assert {(a["annotator"], a["class"]) for a in lines} == {("ana", 0), ("ben", 1)}
+
+
+# ------------------------------------------------------------------------------------- whole runs
+
+
+def main(*flags):
+    config = f"--config={ROOT / 'configs' / 'toytown.py'}:quick"
+    ended = subprocess.run(
+        [sys.executable, "-m", "labor_jax.main", config, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [("labor_ppl", []), ("labor_spl", ["--config.spl.cut=superpixels", "--config.spl.cell=8"])],
+)
+def test_a_whole_run_by_keyboard_alone_learns_from_the_keys_pressed(
+    browser, tmp_path, tiny_dir, method, more
+):
+    workdir = tmp_path / "run"
+    flags = [f"--workdir={workdir}", f"--config.data_dir={tiny_dir}", "--config.annotator=web"]
+    flags += [f"--config.method={method}", *more]
+    draw = np.random.default_rng(5)
+    expected = {}
+    for stage in (1, 2):
+        told = main(*flags).splitlines()
+        queries = [x for x in q.read_queries(workdir, stage) if x[x["kind"]]]
+        assert told == [
+            f"{len(queries)} queries wait for answers: "
+            f"python -m labor_jax.annotate --workdir={workdir}",
+            "then run the same command again",
+        ]
+        pieces = [(x["id"], piece) for x in queries for piece in range(len(x[x["kind"]]))]
+        with serving(workdir, "--annotator=ana") as address:
+            page = open_page(browser, address)
+            at = 0
+            while at < len(pieces):
+                chance = draw.random()
+                if chance < 0.1 and at:
+                    press(page, "Backspace")
+                    at -= 1
+                elif chance < 0.2:
+                    press(page, "Space")
+                    expected[pieces[at]], at = 255, at + 1
+                else:
+                    label = int(draw.integers(len(CAMVID)))
+                    press(page, KEYS[label])
+                    expected[pieces[at]], at = label, at + 1
+            page.get_by_text("All answered. Thank you!").wait_for()
+            assert not page.errors
+    assert main(*flags).startswith(f"{method}: finished")
+    stands = {(a["query"], a["piece"]): a["class"] for a in journal.read(workdir, CAMVID)}
+    assert stands == expected
+    # The labels that the run learnt from are these keys' and nothing else.
+    for path in sorted((workdir / "annotations" / "labels").rglob("*.png")):
+        pixels = np.full(48 * 64, 255)
+        for stage in (1, 2):
+            query = next(x for x in q.read_queries(workdir, stage) if x["image"] == path.stem)
+            for piece, where in enumerate(query[query["kind"]]):
+                at = (
+                    q.run_pixels(where) if query["kind"] == "segments" else where[1] * 64 + where[0]
+                )
+                pixels[at] = expected[query["id"], piece]
+        np.testing.assert_array_equal(read_label_png(path), pixels.reshape(48, 64))
+
+
+# --------------------------------------------------------------------------------------- latency
+
+
+@pytest.mark.slow
+def test_large_images_with_ten_thousand_segments_are_answered_without_lag(browser, tmp_path):
+    size = (1024, 2048)
+    picture = np.random.default_rng(0).integers(0, 255, (32, 64, 3)).astype(np.uint8)
+    picture = np.array(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
+    pieces = superpixels.cut_by_superpixels(np.ones(size, bool), picture, 14, 12)
+    assert pieces.max() >= 10_000
+    few = np.where(pieces <= 100, pieces, 0)  # ends soon: the next image is large, too
+    queries = [q.segment_query(*x) for x in (("a", 1, size, few), ("b", 1, size, pieces))]
+    workdir = make_run(tmp_path, {"a": picture, "b": picture[::-1]}, queries)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        page.wait_for_timeout(1500)  # a person looks before the first key
+        for n in range(300):
+            press(page, KEYS[n % len(CAMVID)])
+        spans = page.evaluate(
+            "performance.getEntriesByName('key to drawn').map(entry => entry.duration)"
+        )
+        asked = page.evaluate(
+            "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/api/answers'))"
+            ".map(e => e.responseEnd - e.requestStart)"
+        )
+        assert not page.errors
+    assert len(spans) == 300 and len(asked) >= 200
+    told = f"drawn {np.percentile(spans, [50, 99]).round(1)} ms, saved {np.median(asked):.1f} ms"
+    print(told)
+    assert np.median(spans) <= 50 and np.percentile(spans, 99) <= 200, told
+    assert np.median(asked) <= 10, told
+
+
+# --------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.slow
+def test_the_readmes_picture(browser, tmp_path):
+    """Set LABOR_JAX_DOCS to a folder to have the picture of the README drawn again there."""
+    from labor_jax.data.toytown import render
+
+    image, _ = render("target", 2, 1, 360, 480)
+    run = make_run(
+        tmp_path, {"toytown": image}, [q.point_query("toytown", 1, (360, 480), [(200, 250)] * 1)]
+    )
+    with serving(run, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        assert picture.size == (1280, 800)
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 1000
+        if folder := os.environ.get("LABOR_JAX_DOCS"):
+            picture.convert("RGB").save(pathlib.Path(folder, "annotator.jpg"), quality=85)
