@@ -21,8 +21,8 @@ from labor_jax.annotation import query as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
 
-LEASE = 45.0
-"""Seconds after which a silent page's task is free for others; pages speak every ten."""
+LEASE = 30.0
+"""Seconds after which a silent page's task is free for others; pages speak every five."""
 LONGEST = 3600.0
 """Seconds an answer may claim at most."""
 
@@ -119,9 +119,14 @@ class Desk:
         self._spent: dict[str, list[float]] = {}
         self._refresh()
 
-    def take(self, client: str, annotator: str, want: str | None = None) -> dict[str, Any]:
+    def take(
+        self, client: str, annotator: str, want: str | None = None, opened: bool = False
+    ) -> dict[str, Any]:
         """What a page works on now: the task that it wants, or has, or the best that is free.
 
+        Args:
+          opened: the page was just opened: it goes on for an older one of the same annotator,
+            whose browser may have died.
         Returns:
           {"task", "then"} (ids or null; `then` is likely next), {"version"} of the task,
           {"at"} which task of the stage it is, {"done", "total"} tasks of the stage, {"open"}
@@ -132,6 +137,9 @@ class Desk:
             if not any(task.open for task in self._tasks.values()):
                 self._refresh()
             tasks = list(self._tasks.values())
+            for task in tasks:
+                if opened and task.holder and task.holder[1] == annotator:
+                    task.holder = None
             wanted = self._tasks.get(want or "")
             if wanted is None or not self._may(wanted, client, annotator, now):
                 wanted = None

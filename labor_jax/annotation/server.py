@@ -229,8 +229,9 @@ def make_app(
         return await run_in_threadpool(POSTS[request.url.path], *who, said)
 
     def take(client: str, annotator: str, said: dict[str, Any]) -> Response:
-        want = said.get("want")
-        return JSONResponse(desk.take(client, annotator, want if isinstance(want, str) else None))
+        want, opened = said.get("want"), said.get("opened") is True
+        want = want if isinstance(want, str) else None
+        return JSONResponse(desk.take(client, annotator, want, opened))
 
     def answers(client: str, annotator: str, said: dict[str, Any]) -> Response:
         given = said.get("answers")

@@ -94,6 +94,15 @@ def test_an_image_is_free_again_when_its_page_is_silent_or_closed(desk, clock):
     assert desk.take("third", "cem")["task"] == "1/a"
 
 
+def test_a_page_that_is_opened_anew_goes_on_for_the_one_that_died(desk):
+    assert desk.take("page", "ana")["task"] == "1/a"
+    record(desk, say("1/a"))
+    assert desk.take("stranger", "ben", opened=True)["task"] == "1/b"
+    assert desk.take("new page", "ana", opened=True)["task"] == "1/a"
+    assert record(desk, say("1/a", 1)) == ["somebody else is at work on this image"]
+    assert desk.take("page", "ana")["task"] == "1/c"
+
+
 def test_an_image_that_one_has_begun_comes_first(desk):
     desk.take("page", "ana", want="1/b")
     assert record(desk, say("1/b")) == []

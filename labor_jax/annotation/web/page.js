@@ -8,7 +8,7 @@ import { Work } from "./work.js";
 const $ = id => document.getElementById(id);
 const CLASS_KEYS = [..."1234567890qwertyuiopadfgjklzxcvnm"]; // b, h and s are taken
 const ZOOMS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24];
-const HEARTBEAT = 10000, POLL = 2000;
+const HEARTBEAT = 5000, POLL = 2000;
 
 const view = new View($("view"), $("inset"));
 const setup = await (await fetch("/api/setup")).json();

@@ -15,6 +15,7 @@ export class Talk {
     this.waiting = [];
     this.sending = null;
     this.failures = 0;
+    this.opened = true;
     for (const key of Object.keys(localStorage).filter(k => k.startsWith(`labor_jax:${run}:`))) {
       try { this.waiting.push(...JSON.parse(localStorage.getItem(key))); } catch { /* not ours */ }
       if (key !== this.key) localStorage.removeItem(key);
@@ -65,8 +66,9 @@ export class Talk {
     for (;;) {
       await this.flush();
       try {
-        const taken = await this.post("/api/take", { annotator, want });
+        const taken = await this.post("/api/take", { annotator, want, opened: this.opened });
         this.failures = 0;
+        this.opened = false;
         this.tell();
         return taken;
       } catch (error) {
