@@ -4,6 +4,12 @@
 
 Prints the address to open. Several people may work at once. Ctrl-C ends it at any time: every
 answer shown as saved is in the run's journal, and the same command goes on.
+
+    python -m labor_jax.annotate export --workdir=runs/toytown --format=cvat --out=tasks
+    python -m labor_jax.annotate import --workdir=runs/toytown --format=cvat --file=annotations.xml
+
+writes what is asked as tasks of another tool (cvat, labelstudio, coco, labelme or png), and takes
+its answers in; what lies outside of what is asked is refused and counted.
 """
 
 import contextlib
@@ -11,11 +17,14 @@ import fcntl
 import hashlib
 import pathlib
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
+import numpy as np
 from absl import flags
 
 from labor_jax import cli, errors
+from labor_jax.data.labels import ClassTable
 
 
 def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: int) -> None:
@@ -30,15 +39,10 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
     """
     import uvicorn
 
-    from labor_jax import restore
     from labor_jax.annotation import desk, journal, ledger, server
-    from labor_jax.data import domain, labels
 
-    config = restore.read_config(workdir)
-    table = labels.table_from_config(config.classes)
+    table, read_image = _open(workdir)
     with _only_one(workdir), _listening(host, port) as listener:
-        target = domain.load(config.target, config.data_dir, table)
-        index = {image: i for i, image in enumerate(target.ids)}
         setup = {
             "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
                 :16
@@ -46,12 +50,7 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
             "annotator": annotator,
             "workdir": str(workdir),
         }
-        app = server.make_app(
-            desk.Desk(workdir, table, again),
-            table,
-            lambda image: target.read_image(index[image]),
-            setup,
-        )
+        app = server.make_app(desk.Desk(workdir, table, again), table, read_image, setup)
         token, port = server.read_token(workdir), listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         print(f"open http://{shown}:{port}/?token={token}", flush=True)
@@ -63,6 +62,18 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
             print()
         for line in ledger.describe(journal.lines(workdir, table)):
             print(line)
+
+
+def _open(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
+    """A run's classes, and its target images by id; labels cannot be read through it."""
+    from labor_jax import restore
+    from labor_jax.data import domain, labels
+
+    config = restore.read_config(workdir)
+    table = labels.table_from_config(config.classes)
+    target = domain.load(config.target, config.data_dir, table)
+    index = {image: i for i, image in enumerate(target.ids)}
+    return table, lambda image: target.read_image(index[image])
 
 
 @contextlib.contextmanager
@@ -116,6 +127,35 @@ def main() -> None:
     )
 
 
+def export() -> None:
+    """Writes the queries as tasks of another tool."""
+    from labor_jax.annotation import exchange
+
+    workdir, out = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("out"))
+    table, read_image = _open(workdir)
+    number = exchange.export(workdir, out, _given("format"), table, read_image, flags.FLAGS.ids)
+    print(f"{number} images with what is asked of them: {out}")
+
+
+def take_in() -> None:
+    """Takes the answers of another tool's files into the journal."""
+    from labor_jax.annotation import exchange
+
+    workdir, path = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("file"))
+    table, _ = _open(workdir)
+    name = flags.FLAGS.annotator or "import"
+    with _only_one(workdir):
+        done = exchange.take_in(workdir, path, _given("format"), table, name, flags.FLAGS.ids)
+    for line in exchange.describe(done):
+        print(line)
+
+
+def _given(name: str) -> str:
+    if not flags.FLAGS[name].value:
+        raise errors.UserError(f"--{name} is needed")
+    return flags.FLAGS[name].value
+
+
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "the run's folder", required=True)
     flags.DEFINE_string("annotator", "", "who answers; the page asks where this is not given")
@@ -123,4 +163,10 @@ if __name__ == "__main__":
     flags.DEFINE_string("host", "127.0.0.1", "the address to listen at")
     flags.DEFINE_bool("yes_expose", False, "yes, --host may let other machines in")
     flags.DEFINE_integer("again", 0, "images a stage of which a second opinion is asked", 0)
-    cli.run(main)
+    formats = ("cvat", "labelstudio", "coco", "labelme", "png")
+    flags.DEFINE_enum("format", None, formats, "export, import: the other tool's format")
+    flags.DEFINE_enum("ids", "train", ("train", "label"), "png: Cityscapes' train or label ids")
+    flags.DEFINE_string("out", None, "export: the folder to write to")
+    flags.DEFINE_string("file", None, "import: the tool's file, or a folder of them")
+    commands = {"export": export, "import": take_in}
+    cli.run(commands[sys.argv.pop(1)] if sys.argv[1:2] and sys.argv[1] in commands else main)

@@ -9,6 +9,7 @@ export class View {
     this.context = canvas.getContext("2d", { alpha: false });
     this.zoom = 6; this.x = 0; this.y = 0; this.ratio = 1;
     this.resize();
+    this.clear();
   }
 
   // Fits the canvas to the page; returns whether it changed.
@@ -19,6 +20,12 @@ export class View {
     if (width === this.canvas.width && height === this.canvas.height) return false;
     this.canvas.width = width; this.canvas.height = height; this.ratio = ratio;
     return true;
+  }
+
+  clear() {
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.fillStyle = getComputedStyle(document.body).getPropertyValue("--void");
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   // The zoom (screen pixels to a pixel of the image) at which the whole image is seen.
@@ -36,8 +43,8 @@ export class View {
     if (work.kind === "points") this.zoom = Math.max(preferred, this.fit(work));
     // At the image's border little of the view stays empty.
     const across = this.canvas.width / this.scale, down = this.canvas.height / this.scale;
-    this.x = between(0.36 * across, this.x, work.width - 0.36 * across);
-    this.y = between(0.36 * down, this.y, work.height - 0.36 * down);
+    this.x = between(0.4 * across, this.x, work.width - 0.4 * across);
+    this.y = between(0.4 * down, this.y, work.height - 0.4 * down);
   }
 
   get scale() { return this.zoom * this.ratio; }
@@ -54,9 +61,7 @@ export class View {
   draw(work, { current, picked, hidden, brush }) {
     const { context, canvas, scale } = this;
     const left = canvas.width / 2 - this.x * scale, top = canvas.height / 2 - this.y * scale;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = getComputedStyle(document.body).getPropertyValue("--void");
-    context.fillRect(0, 0, canvas.width, canvas.height);
+    this.clear();
     const x0 = Math.max(0, Math.floor(-left / scale)), y0 = Math.max(0, Math.floor(-top / scale));
     const x1 = Math.min(work.width, Math.ceil((canvas.width - left) / scale));
     const y1 = Math.min(work.height, Math.ceil((canvas.height - top) / scale));

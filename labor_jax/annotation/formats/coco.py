@@ -1,0 +1,107 @@
+"""COCO: one `annotations.json`; masks as run lengths, column-major; points as one key point."""
+
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from labor_jax import files
+from labor_jax.annotation import formats
+from labor_jax.annotation.formats import Label, Page, Shape
+
+NAME = "annotations.json"
+
+
+def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:
+    """Writes `annotations.json`."""
+    categories = [
+        {"id": i, "name": label.name, "supercategory": "", "keypoints": ["point"], "skeleton": []}
+        for i, label in enumerate(labels, start=1)
+    ]
+    ids = {category["name"]: category["id"] for category in categories}
+    pictures, annotations = [], []
+    for number, page in enumerate(pages, start=1):
+        height, width = page.size
+        pictures.append({"id": number, "file_name": page.file, "height": height, "width": width})
+        for shape in page.shapes:
+            entry = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": ids[shape.label],
+                "bbox": list(formats.box_of(shape.pixels, page.size)),
+                "area": len(shape.pixels),
+            }
+            if shape.kind == "points":
+                x, y = formats.centre(shape.pixels[0], page.size)
+                entry |= {"iscrowd": 0, "keypoints": [x, y, 2], "num_keypoints": 1}
+            else:
+                mask = formats.to_mask(shape.pixels, page.size)
+                counts = formats.counts_of(mask.ravel(order="F"))
+                entry |= {"iscrowd": 1, "segmentation": {"size": [height, width], "counts": counts}}
+            annotations.append(entry)
+    value = {"images": pictures, "categories": categories, "annotations": annotations}
+    files.write_json(folder / NAME, value)
+
+
+def read(path: pathlib.Path) -> Iterator[Page]:
+    """Reads `annotations.json`, or the folder that holds it: runs, packed runs, polygons, points.
+
+    Raises:
+      ValueError, KeyError, TypeError: the file is damaged.
+    """
+    value = files.read_json(path / NAME if path.is_dir() else path)
+    names = {category["id"]: category["name"] for category in value["categories"]}
+    by_image: dict[int, list[dict[str, Any]]] = {}
+    for entry in value["annotations"]:
+        by_image.setdefault(entry["image_id"], []).append(entry)
+    for picture in value["images"]:
+        size = picture["height"], picture["width"]
+        shapes = [
+            shape
+            for entry in by_image.get(picture["id"], [])
+            for shape in _shapes(entry, names[entry["category_id"]], size)
+        ]
+        yield Page(picture["file_name"], size, shapes)
+
+
+def _shapes(entry: dict[str, Any], label: str, size: tuple[int, int]) -> Iterator[Shape]:
+    segmentation = entry.get("segmentation")
+    if isinstance(segmentation, dict):
+        counts = segmentation["counts"]
+        counts = unpack(counts) if isinstance(counts, str) else counts
+        height, width = segmentation["size"]
+        flat = formats.from_counts(counts, height * width)
+        if (height, width) != tuple(size):
+            raise ValueError(f"a mask of {width}x{height} in an image of {size[1]}x{size[0]}")
+        mask = flat.reshape(width, height).T
+        yield Shape(label, np.flatnonzero(mask), "segments")
+    elif segmentation:
+        parts = [formats.inside_of(np.array(part).reshape(-1, 2), size) for part in segmentation]
+        yield Shape(label, np.unique(np.concatenate(parts)), "segments")
+    else:
+        points = entry.get("keypoints") or []
+        for x, y, visible in zip(points[::3], points[1::3], points[2::3], strict=True):
+            if visible:
+                yield Shape(label, formats.pixel_of(x, y, size), "points")
+
+
+def unpack(text: str) -> list[int]:
+    """The run lengths of COCO's packed string: six bits a character, from the second run on as
+    differences to the length before the last one [cited: cocoapi, maskApi.c]."""
+    counts: list[int] = []
+    at = 0
+    while at < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            code = ord(text[at]) - 48
+            value |= (code & 0x1F) << shift
+            more = bool(code & 0x20)
+            shift += 5
+            at += 1
+            if not more and code & 0x10:
+                value |= -1 << shift
+        if len(counts) > 2:
+            value += counts[-2]
+        counts.append(value)
+    return counts

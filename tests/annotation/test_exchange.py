@@ -1,0 +1,395 @@
+"""Other tools' files: what goes out comes back the same; what was not asked is refused."""
+
+import base64
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from annotating import ROOT, make_run
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from labor_jax import files
+from labor_jax.annotation import exchange, formats, journal
+from labor_jax.annotation import query as q
+from labor_jax.annotation.formats import coco, labelstudio
+from labor_jax.data.labels import CAMVID, CITYSCAPES, CITYSCAPES_IDS
+from labor_jax.errors import UserError
+
+SIZE = (7, 9)
+MASKS = hnp.arrays(bool, SIZE)
+
+
+def picture(_):
+    return np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+
+
+def queries(kind):
+    if kind == "points":
+        return [
+            q.point_query("deep/a", 1, SIZE, [(0, 0), (2, 3), (6, 8)]),
+            q.point_query("b", 1, SIZE, [(5, 1), (0, 7)]),
+            q.point_query("empty", 1, SIZE, []),
+        ]
+    segments = np.zeros(SIZE, np.int32)
+    segments[0:2, 0:4], segments[3:7, 5:9], segments[4, 1] = 1, 2, 3
+    return [
+        q.segment_query("deep/a", 1, SIZE, segments),
+        q.segment_query("b", 1, SIZE, np.eye(*SIZE, dtype=np.int32)),
+    ]
+
+
+def whole(query, piece, label, name="ana"):
+    where = query[query["kind"]][piece]
+    key = "point" if query["kind"] == "points" else "runs"
+    return journal.answer(query, piece, label, name, **{key: where})
+
+
+def make(path, kind):
+    path.mkdir()
+    q.write_queries(path, 1, queries(kind))
+    return path
+
+
+def answered(path, kind):
+    """A run in which most is answered, one piece in two parts, one is unsure, one is open."""
+    first, second = queries(kind)[:2]
+    said = [whole(first, 0, 3), whole(first, 2, 255), whole(second, 0, 10)]
+    if kind == "points":
+        said.append(whole(first, 1, 6))
+    else:
+        runs = first["segments"][1]
+        said += [
+            journal.answer(first, 1, 1, "ana", runs=runs[:4]),
+            journal.answer(first, 1, 8, "ana", runs=runs[4:6]),
+        ]
+    journal.append(make(path, kind), said, CAMVID)
+    return path
+
+
+def pixels(workdir, image):
+    """What each pixel of an image is answered; -1 where it is not."""
+    found = np.full(SIZE[0] * SIZE[1], -1)
+    for entry in journal.read(workdir, CAMVID):
+        if entry["image"] == image:
+            found[exchange._entry_pixels(entry, SIZE)] = entry["class"]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["points", "segments"])
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_answers_that_go_out_and_come_back_are_the_same(tmp_path, name, kind):
+    workdir, other = answered(tmp_path / "one", kind), make(tmp_path / "other", kind)
+    assert exchange.export(workdir, tmp_path / "out", name, CAMVID, picture) == 2
+    image = np.array(Image.open(tmp_path / "out" / "images" / "deep" / "a.png"))
+    np.testing.assert_array_equal(image, picture(""))
+    done = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
+    assert done.refused == {} and done.known == 0
+    for image in ("deep/a", "b"):
+        expected = pixels(workdir, image)
+        if name == "png":  # which has no way to say "unsure"
+            expected[expected == 255] = -1
+        np.testing.assert_array_equal(pixels(other, image), expected)
+        assert {-1, 3 if image == "deep/a" else 10} <= set(expected.tolist())
+    assert {a["annotator"] for a in journal.read(other, CAMVID)} == {"ben"}
+    again = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
+    assert again.taken == [] and again.known > 0 and again.refused == {}
+
+
+@pytest.mark.parametrize("kind", ["points", "segments"])
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_answers_to_another_query_are_refused_with_a_count_and_an_example(tmp_path, name, kind):
+    workdir = answered(tmp_path / "one", kind)
+    other = tmp_path / "other"
+    other.mkdir()
+    if kind == "points":
+        asked = q.point_query("deep/a", 1, SIZE, [(0, 0), (1, 1)])
+    else:
+        shifted = np.zeros(SIZE, np.int32)
+        shifted[0:2, 2:6] = 1
+        asked = q.segment_query("deep/a", 1, SIZE, shifted)
+    q.write_queries(other, 1, [asked])
+    exchange.export(workdir, tmp_path / "out", name, CAMVID, picture)
+    done = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
+    what = "points" if kind == "points" and name != "png" else "pixels"
+    count, examples = done.refused.pop(f"{what} outside of what is asked")
+    outside = (pixels(workdir, "deep/a") >= 0) & ~np.isin(np.arange(63), q.asked_pixels(asked))
+    if name == "png":
+        outside &= pixels(workdir, "deep/a") != 255
+    assert count == outside.sum() and examples[0].startswith("deep/a (")
+    assert done.refused.keys() == {"images that nothing is asked about"}
+    assert all(e["class"] == 3 for e in done.taken) and done.taken
+    assert set(np.flatnonzero(pixels(other, "deep/a") >= 0)) <= set(q.asked_pixels(asked))
+    lines = list(exchange.describe(done))
+    assert lines[0] == f"{len(done.taken)} answers taken, 0 pixels were known already"
+
+
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_wrong_sizes_classes_and_answers_are_refused_with_counts(tmp_path, name):
+    workdir = answered(tmp_path / "one", "segments")
+    exchange.export(workdir, tmp_path / "out", name, CAMVID, picture)
+    small = tmp_path / "small"
+    q.write_queries(small, 1, [q.point_query("deep/a", 1, (5, 5), [(0, 0)])])
+    done = exchange.take_in(small, tmp_path / "out", name, CAMVID, "ben")
+    assert done.taken == []
+    assert done.refused["images of another size"] == (
+        1,
+        [done.refused["images of another size"][1][0]],
+    )
+    assert "is 9x7, not 5x5" in done.refused["images of another size"][1][0]
+
+    otherwise = make(tmp_path / "otherwise", "segments")
+    journal.append(otherwise, [whole(queries("segments")[0], 0, 5)], CAMVID)
+    done = exchange.take_in(otherwise, tmp_path / "out", name, CAMVID, "ben")
+    assert done.refused == {"pixels that are answered otherwise": (8, ["deep/a"])}
+    assert (
+        pixels(otherwise, "deep/a")[q.run_pixels(queries("segments")[0]["segments"][0])] == 5
+    ).all()
+
+    if name != "png":
+        for file in (tmp_path / "out").rglob("*"):
+            if file.suffix in (".json", ".xml"):
+                file.write_text(file.read_text().replace('"road"', '"rode"'))
+        done = exchange.take_in(
+            make(tmp_path / "new", "segments"), tmp_path / "out", name, CAMVID, "b"
+        )
+        assert done.refused == {"shapes of an unknown class": (1, ["'rode' in deep/a"])}
+
+
+def test_values_of_no_class_in_a_label_map_are_refused(tmp_path):
+    workdir = make(tmp_path / "run", "segments")
+    label = np.full(SIZE, 255, np.uint8)
+    label[0, 0], label[1, 1] = 77, 2
+    (tmp_path / "maps" / "deep").mkdir(parents=True)
+    Image.fromarray(label).save(tmp_path / "maps" / "deep" / "a.png")
+    done = exchange.take_in(workdir, tmp_path / "maps", "png", CAMVID, "ben")
+    assert done.refused == {"shapes of an unknown class": (1, ["'value 77' in deep/a"])}
+    assert [(e["class"], e["runs"]) for e in done.taken] == [(2, [10, 1])]
+
+
+def test_cityscapes_label_ids_go_out_and_come_back(tmp_path):
+    workdir, other = make(tmp_path / "one", "segments"), make(tmp_path / "other", "segments")
+    journal.append(workdir, [whole(queries("segments")[0], 0, 13)], CITYSCAPES)
+    exchange.export(workdir, tmp_path / "out", "png", CITYSCAPES, picture, ids="label")
+    label = np.array(Image.open(tmp_path / "out" / "labels" / "deep" / "a.png"))
+    assert set(label.ravel().tolist()) == {CITYSCAPES_IDS[13], 255}
+    asked = np.array(Image.open(tmp_path / "out" / "asked" / "deep" / "a.png"))
+    assert asked.max() == 3 and (asked > 0).sum() == len(q.asked_pixels(queries("segments")[0]))
+    (entry,) = exchange.take_in(other, tmp_path / "out", "png", CITYSCAPES, "b", ids="label").taken
+    assert entry["class"] == 13
+    with pytest.raises(UserError, match="--ids"):
+        exchange.take_in(other, tmp_path / "out", "png", CAMVID, "b", ids="label")
+
+
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_damaged_files_and_wrong_places_are_told_in_one_line(tmp_path, name):
+    workdir = make(tmp_path / "run", "points")
+    with pytest.raises(UserError, match="--file: there is no"):
+        exchange.take_in(workdir, tmp_path / "nothing", name, CAMVID, "ben")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for file in ("annotations.xml", "annotations.json", "tasks.json", "a.png"):
+        (folder / file).write_bytes(b"{]")
+    with pytest.raises(UserError, match=f"cannot be read as {name}"):
+        exchange.take_in(workdir, folder, name, CAMVID, "ben")
+    with pytest.raises(UserError, match=r"--out: .* is not empty"):
+        exchange.export(workdir, folder, name, CAMVID, picture)
+    assert not journal.path(workdir).exists()
+
+
+# ------------------------------------------------------------------- files that others wrote
+
+
+def take(tmp_path, name, text, kind="segments", file="file"):
+    workdir = make(tmp_path / "run", kind)
+    path = tmp_path / file
+    path.write_text(text)
+    done = exchange.take_in(workdir, path, name, CAMVID, "ben")
+    return done, pixels(workdir, "deep/a").reshape(SIZE)
+
+
+def test_cvats_documented_elements_are_read(tmp_path):
+    # As the documentation of "CVAT for images 1.1" has them.
+    text = """<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><meta><task><id>4</id></task></meta>
+  <image id="0" name="deep/a.png" width="9" height="7">
+    <mask label="car" source="manual" occluded="0" rle="1, 2, 1, 4" left="0" top="0" width="4"
+      height="2" z_order="0"></mask>
+    <polygon label="road" source="manual" occluded="0"
+      points="5.00,3.00;9.00,3.00;9.00,7.00;5.00,7.00" z_order="0"></polygon>
+    <points label="sky" occluded="0" source="manual" points="1.50,4.50;0.20,0.10"></points>
+  </image>
+</annotations>"""
+    done, found = take(tmp_path, "cvat", text)
+    expected = np.full(SIZE, -1)
+    expected[0, 1:3] = expected[1, 0:4] = 8
+    expected[3:7, 5:9] = 3
+    np.testing.assert_array_equal(found, expected)
+    assert done.refused["points outside of what is asked"][0] == 2, "segments are asked here"
+
+
+def test_cvats_several_points_in_one_element_are_read(tmp_path):
+    text = """<annotations><image id="0" name="deep/a.png" width="9" height="7">
+    <points label="sky" points="0.99,0.01;3.50,2.50"/><points label="tree" points="9.00,6.50"/>
+    </image></annotations>"""
+    done, found = take(tmp_path, "cvat", text, "points")
+    assert (found[0, 0], found[2, 3], found[6, 8]) == (0, 0, -1)
+    assert done.refused["points outside of what is asked"][0] == 1
+
+
+def test_cocos_column_major_runs_packed_runs_and_polygons_are_read(tmp_path):
+    mask = np.zeros(SIZE, bool)
+    mask[0:2, 0:4] = True
+    columns = "".join("1" if v else "0" for v in mask.T.ravel())
+    counts = [len(run) for run in columns.replace("01", "0 1").replace("10", "1 0").split()]
+    counts = [0, *counts]  # the first pixel is inside
+    value = {
+        "images": [{"id": 7, "file_name": "a.png", "height": 7, "width": 9}],
+        "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "road"}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 7,
+                "category_id": 1,
+                "iscrowd": 1,
+                "segmentation": {"size": [7, 9], "counts": packed(counts)},
+            },
+            {
+                "id": 2,
+                "image_id": 7,
+                "category_id": 2,
+                "iscrowd": 0,
+                "segmentation": [[5, 3, 9, 3, 9, 7, 5, 7]],
+            },
+        ],
+    }
+    files.write_json(tmp_path / "value.json", value)
+    text = (tmp_path / "value.json").read_text()
+    done, found = take(tmp_path, "coco", text)
+    assert (found[mask] == 8).all() and (found[3:7, 5:9] == 3).all() and done.refused == {}
+
+
+def packed(counts):
+    """COCO's packed string of run lengths, after `rleToString` of cocoapi's maskApi.c."""
+    text = ""
+    for i, count in enumerate(counts):
+        x = count - counts[i - 2] if i > 2 else count
+        more = True
+        while more:
+            c = x & 0x1F
+            x >>= 5
+            more = x != -1 if c & 0x10 else x != 0
+            text += chr((c | 0x20 if more else c) + 48)
+    return text
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=12))
+def test_cocos_packed_run_lengths_are_unpacked(counts):
+    assert coco.unpack(packed(counts)) == counts
+
+
+def test_labelmes_masks_points_and_polygons_are_read(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[0, 255, 255, 0], [255] * 4], np.uint8)).save(buffer, "PNG")
+    value = {
+        "version": "5.4.1",
+        "flags": {},
+        "shapes": [
+            {
+                "label": "car",
+                "points": [[0.0, 0.0], [3.0, 1.0]],
+                "shape_type": "mask",
+                "mask": base64.b64encode(buffer.getvalue()).decode(),
+            },
+            {
+                "label": "road",
+                "points": [[5.0, 3.0], [9.0, 3.0], [9.0, 7.0], [5.0, 7.0]],
+                "shape_type": "polygon",
+            },
+            {"label": "sky", "points": [[1.0, 1.0], [2.0, 2.0]], "shape_type": "line"},
+        ],
+        "imagePath": "a.png",
+        "imageData": None,
+        "imageHeight": 7,
+        "imageWidth": 9,
+    }
+    files.write_json(tmp_path / "value.json", value)
+    text = (tmp_path / "value.json").read_text()
+    _, found = take(tmp_path, "labelme", text, file="a.json")
+    expected = np.full(SIZE, -1)
+    expected[0, 1:3] = expected[1, 0:4] = 8
+    expected[3:7, 5:9] = 3
+    np.testing.assert_array_equal(found, expected)
+
+
+def read_bits(data):
+    """Label Studio's packed runs as its converter reads them, bit by bit."""
+    bits = "".join(str(int(byte) >> k & 1) for byte in data for k in range(7, -1, -1))
+    at = 0
+
+    def read(size):
+        nonlocal at
+        at += size
+        return int(bits[at - size : at], 2)
+
+    number, word = read(32), read(5) + 1
+    sizes = [read(4) + 1 for _ in range(4)]
+    out = []
+    while len(out) < number:
+        repeats = read(1)
+        length = read(sizes[read(2)]) + 1
+        out += [read(word)] * length if repeats else [read(word) for _ in range(length)]
+    return out
+
+
+@given(hnp.arrays(np.uint8, st.integers(1, 300), elements=st.sampled_from([0, 0, 255])))
+def test_label_studios_packed_runs_are_what_its_converter_reads(values):
+    packed_runs = labelstudio.pack(values)
+    assert read_bits(packed_runs) == values.tolist()
+    np.testing.assert_array_equal(labelstudio.unpack(packed_runs), values)
+
+
+def test_label_studios_long_runs_and_single_values_are_read():
+    values = np.repeat(np.array([0, 255, 0], np.uint8), [70_000, 9, 200_000])
+    np.testing.assert_array_equal(labelstudio.unpack(labelstudio.pack(values)), values)
+    # Four values one by one: 32-bit count, 5-bit word size, four 4-bit sizes, 0, size 0, 3, ...
+    bits = f"{4:032b}{7:05b}" + "".join(f"{s - 1:04b}" for s in (3, 4, 8, 16))
+    bits += "0" + "00" + f"{3:03b}" + "".join(f"{v:08b}" for v in (1, 2, 3, 255))
+    data = [int(bits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(bits), 8)]
+    assert labelstudio.unpack(data).tolist() == [1, 2, 3, 255]
+
+
+@given(MASKS)
+def test_run_lengths_start_with_zeros_and_come_back(mask):
+    counts = formats.counts_of(mask.ravel())
+    assert sum(counts) == mask.size and (counts[0] == 0) == bool(mask.flat[0])
+    assert all(count > 0 for count in counts[1:])
+    np.testing.assert_array_equal(formats.from_counts(counts, mask.size), mask.ravel())
+
+
+# ----------------------------------------------------------------------------------- the program
+
+
+def test_the_commands_export_and_import(tmp_path):
+    asked = q.point_query("a", 1, SIZE, [(2, 3)])
+    workdir = make_run(tmp_path / "run", {"a": picture("")}, [asked])
+
+    def annotate(*flags):
+        command = [sys.executable, "-m", "labor_jax.annotate", *flags, f"--workdir={workdir}"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    out = tmp_path / "tasks"
+    told = annotate("export", "--format=cvat", f"--out={out}")
+    assert told.stdout == f"1 images with what is asked of them: {out}\n", told.stderr
+    file = out / "annotations.xml"
+    assert 'label="?"' in file.read_text()
+    file.write_text(file.read_text().replace('label="?"', 'label="car"'))
+    told = annotate("import", "--format=cvat", f"--file={file}", "--annotator=ana")
+    assert told.stdout == "1 answers taken, 0 pixels were known already\n", told.stderr
+    assert [(a["class"], a["annotator"]) for a in journal.read(workdir, CAMVID)] == [(8, "ana")]
+    assert annotate("export", "--format=cvat").stderr == "error: --out is needed\n"
+    assert annotate("import", "--file=x").stderr == "error: --format is needed\n"
