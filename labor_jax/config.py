@@ -229,8 +229,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     ):
         if lookup(config, key) < 0:
             raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
-    if not 0 <= config.noisy.error <= 1 or config.noisy.border < 1:
-        raise UserError("config.noisy: give error from 0 to 1 and border of 1 or more")
+    if not 0 <= config.noisy.error <= 1:
+        raise UserError(f"config.noisy.error: {config.noisy.error} is no share; give 0 to 1")
+    if config.noisy.border < 1:
+        raise UserError(f"config.noisy.border: {config.noisy.border} is too low; give 1 or more")
     if not 0 < config.input.scale[0] <= config.input.scale[1]:
         raise UserError("config.input.scale: give (smallest, largest), both positive")
     sizes = {"size": config.input.size, "source_size": config.input.source_size}

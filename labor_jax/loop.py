@@ -91,6 +91,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     _check_same_run(config, workdir)
     _check_batch(config)
     querying.check_beside(config)
+    annotators.check(config)
     summary = Summary(workdir, config)
     if summary.finished:
         return summary.values

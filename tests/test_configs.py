@@ -76,6 +76,11 @@ def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     ("key", "value"),
     [
         ("parallel", "threads"),
+        ("annotator", "nobody"),
+        ("noisy.error", 1.5),
+        ("noisy.border", 0.5),
+        ("spl.cut", "knife"),
+        ("spl.crumb", 0),
         ("model.output_stride", 4),
         ("model.style", "tensorflow"),
         ("model.style", "nonsense"),

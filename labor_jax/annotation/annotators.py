@@ -24,12 +24,18 @@ FROM_TRUTH = ("oracle", "noisy")
 Annotate = Callable[[Query], list[Answer]]
 
 
-def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate | None:
-    """The annotator of a run; None where people answer.
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError where a journal is to be replayed that is not there."""
+    if config.annotator == "replay" and not (
+        config.replay and journal.path(config.replay).is_file()
+    ):
+        raise UserError(
+            f"config.replay: no answers in {config.replay!r}; give the DIR of a run that has some"
+        )
 
-    Raises:
-      UserError: there is no journal to replay.
-    """
+
+def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate | None:
+    """The annotator of a run; None where people answer."""
     if config.annotator == "web":
         return None
     if config.annotator == "replay":
@@ -51,8 +57,6 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
 def _replay(directory: str, table: ClassTable) -> Annotate:
     """The answers of another run's journal, to the same queries."""
     known = journal.by_query(journal.read(directory, table))
-    if not known:
-        raise UserError(f"config.replay: no answers in {directory!r}; give the DIR of a run")
 
     def annotate(query: Query) -> list[Answer]:
         answers = known.get(query["id"], [])

@@ -97,8 +97,11 @@ def test_a_replay_gives_the_answers_of_a_journal_with_what_was_taken_back_left_o
 
 def test_a_replay_of_another_or_an_unfinished_run_is_refused(tmp_path):
     query = q.point_query("a", 1, SIZE, [(0, 1), (2, 3)])
-    with pytest.raises(UserError, match=r"config\.replay: no answers in"):
-        make(tmp_path, "replay", replay=str(tmp_path / "empty"))
+    for directory in ("", str(tmp_path / "empty")):
+        config = config_lib.default_config()
+        config.annotator, config.replay = "replay", directory
+        with pytest.raises(UserError, match=r"config\.replay: no answers in"):
+            annotators.check(config)
     journal.append(tmp_path, [journal.answer(query, 0, 7, "ana", point=[1, 0])], CAMVID)
     replay = make(tmp_path, "replay", replay=str(tmp_path))
     with pytest.raises(UserError, match="does not answer all about a at stage 1"):

@@ -187,6 +187,23 @@ def test_the_ledger_lists_the_largest_images_and_counts_the_rest(monkeypatch, tm
     assert len(ledger["images"]) == 3 and ledger["left_out"] == 5
 
 
+def test_people_are_listed_with_what_they_took_back_and_how_they_agree(tmp_path):
+    target = write_run(tmp_path, "labor_ppl")
+    path = tmp_path / "annotations" / "journal.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    seen = [x | {"annotator": "<ben>", "second": True} for x in lines if x["class"] != 255][:4]
+    seen[0] |= {"class": (seen[0]["class"] + 1) % 11}
+    seen.append(seen[3] | {"undo": True})
+    with open(path, "a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in seen)
+    before = run.read_run(tmp_path)
+    assert sum(map(len, before.answers.values())) > 0
+    assert not any(x.get("second") for found in before.answers.values() for x in found)
+    html = write_report(tmp_path, target, TABLE).read_text()
+    assert "&lt;ben&gt;" in html and "<ben>" not in html
+    assert re.search(r"gave 66\S* % of\s+3 shared pixels in 1 images the same", html)
+
+
 def test_every_part_of_a_segment_is_drawn(tmp_path):
     parts = [([0, 2], 3), ([2, 2], 4)]
     answers = [
