@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from annotating import (
@@ -18,6 +19,7 @@ from annotating import (
     press,
     saved,
     serving,
+    start,
     wait_until,
 )
 from PIL import Image
@@ -126,6 +128,25 @@ def test_a_stranger_is_asked_for_a_name_and_a_held_key_answers_once(browser, tmp
         page.keyboard.up("7")
         wait_until(lambda: place(page) == "point 2 of 4 · image 1 of 2" and saved(page))
     assert [a["annotator"] for a in journal.lines(workdir, CAMVID)] == ["Zoë"]
+
+
+def test_a_page_whose_address_has_expired_says_so_and_keeps_what_is_not_saved(browser, tmp_path):
+    workdir = points_run(tmp_path)
+    server, address = start(workdir, "--annotator=ana")
+    page = open_page(browser, address)
+    server.kill()
+    server.wait()
+    press(page, "4")
+    assert not saved(page)
+    (workdir / "annotations" / ".token").unlink()
+    server, again = start(workdir, "--annotator=ana", port=int(address.split(":")[2].split("/")[0]))
+    assert again != address
+    page.get_by_text("address has expired").wait_for()
+    page.goto(again)
+    wait_until(lambda: place(page) == "point 2 of 4 · image 1 of 2" and saved(page))
+    server.terminate()
+    server.wait()
+    assert given(workdir) == {("image_0", 0): 3}
 
 
 def introduce(page, address, name):
@@ -380,18 +401,37 @@ def test_large_images_with_ten_thousand_segments_are_answered_without_lag(browse
 
 
 @pytest.mark.slow
-def test_the_readmes_picture(browser, tmp_path):
-    """Set LABOR_JAX_DOCS to a folder to have the picture of the README drawn again there."""
+@pytest.mark.parametrize("kind", ["points", "segments"])
+def test_the_readmes_pictures(browser, tmp_path, kind):
+    """Set LABOR_JAX_DOCS to a folder to have the pictures of the README drawn again there."""
     from labor_jax.data.toytown import render
 
-    image, _ = render("target", 2, 1, 360, 480)
-    run = make_run(
-        tmp_path, {"toytown": image}, [q.point_query("toytown", 1, (360, 480), [(200, 250)] * 1)]
-    )
+    size = (360, 480)
+    image, truth = render("target", 2, 2, *size)
+    if kind == "points":
+        spots = [(60, 200), (330, 300), (196, 219), (150, 40), (90, 390), (210, 450)]
+        query = q.point_query("rainy_town", 1, size, spots)
+    else:
+        edge = (np.diff(truth, axis=0, append=0) != 0) | (np.diff(truth, axis=1, append=0) != 0)
+        band = cv2.dilate(edge.astype(np.uint8), np.ones((9, 9))) > 0
+        pieces = superpixels.cut_by_superpixels(band, image, 24, 30)
+        query = q.segment_query("rainy_town", 1, size, pieces)
+    run = make_run(tmp_path, {"rainy_town": image}, [query])
     with serving(run, "--annotator=ana") as address:
         page = open_page(browser, address)
-        picture = Image.open(io.BytesIO(page.screenshot()))
+        for piece in range(2 if kind == "points" else 60):
+            where = query[kind][piece]
+            label = (
+                truth[where[1], where[0]]
+                if kind == "points"
+                else np.bincount(truth.flat[q.run_pixels(where)]).argmax()
+            )
+            press(page, "Space" if label == 255 else KEYS[label])
+        wait_until(lambda: saved(page))
+        page.wait_for_timeout(1000)  # what was answered last is no longer told
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         assert picture.size == (1280, 800)
-        assert len(picture.convert("RGB").getcolors(1 << 24)) > 1000
+        assert len(picture.getcolors(1 << 24)) > 1000
         if folder := os.environ.get("LABOR_JAX_DOCS"):
-            picture.convert("RGB").save(pathlib.Path(folder, "annotator.jpg"), quality=85)
+            name = {"points": "annotator.jpg", "segments": "annotator_segments.jpg"}[kind]
+            picture.save(pathlib.Path(folder, name), quality=85)

@@ -75,7 +75,7 @@ async function nextTask(want) {
       ? "What is the pixel in the ring?" : "What is the outlined piece?";
     $("hint").textContent = work.kind === "points"
       ? "Press the key of its class. It is saved, and the next one comes."
-      : "Press the key of its class. Shift-click takes more pieces along; B splits a wrong one.";
+      : "Press the key of its class. Shift-click: several at once. B: split it.";
     $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
     $("name").textContent = work.name;
     busy = false;
@@ -310,7 +310,7 @@ function showError(error) {
   $("end").hidden = false;
   $("ask").textContent = "This page cannot go on";
   $("end-title").textContent = error instanceof Expired ? "This page’s address has expired" : "Something went wrong";
-  $("end-text").textContent = `${error.message}\nAnswers that are not saved are kept in this browser.`;
+  $("end-text").textContent = `${error.message.trim()}\nAnswers that are not saved are kept in this browser.`;
 }
 
 function listKeys() {
@@ -489,7 +489,7 @@ if (!annotator) {
 }
 let client = sessionStorage.getItem("labor_jax:client");
 if (!client) sessionStorage.setItem("labor_jax:client", client = makeId());
-talk = new Talk(setup.run, client, showSaved, refused);
+talk = new Talk(setup.run, client, { onState: showSaved, onRefused: refused, onExpired: showError });
 talk.tell();
 $("as").textContent = `as ${annotator}`;
 await nextTask();
@@ -498,5 +498,5 @@ setInterval(() => {
   const { task } = work;
   talk.flush().then(() => talk.post("/api/take", { annotator, want: task })).then(taken => {
     if (!busy && work?.task === task && taken.task !== task) nextTask();
-  }).catch(() => {});
+  }).catch(error => { if (error instanceof Expired) showError(error); });
 }, HEARTBEAT);

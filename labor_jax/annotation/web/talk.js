@@ -6,11 +6,13 @@ const RETRY = [300, 1000, 2000, 4000];
 export class Expired extends Error {}
 
 export class Talk {
-  // `onState(state, waiting)` with "saved" | "saving" | "failed"; `onRefused(why)`.
-  constructor(run, client, onState, onRefused) {
+  // `onState(state, waiting)` with "saved" | "saving" | "failed"; `onRefused(why, count)`;
+  // `onExpired(error)`.
+  constructor(run, client, { onState, onRefused, onExpired }) {
     this.client = client;
     this.onState = onState;
     this.onRefused = onRefused;
+    this.onExpired = onExpired;
     this.key = `labor_jax:${run}:${client}`;
     this.waiting = [];
     this.sending = null;
@@ -28,7 +30,7 @@ export class Talk {
     this.waiting.push(...answers.map(answer => ({ annotator, answer })));
     this.keep();
     this.tell();
-    this.flush();
+    this.flush().catch(this.onExpired);
   }
 
   // Resolves when nothing waits; rejects only when the address has expired.
