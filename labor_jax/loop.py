@@ -280,9 +280,7 @@ def _run_phases(this: Run, now: state.State) -> None:
             case "query":
                 _query(this, phase, now, compiled)
             case "annotate":
-                if hosts.first():
-                    _annotate(this, phase)
-                hosts.wait(f"answers {phase.stage}")
+                _annotate(this, phase)
             case "evaluate":
                 _evaluate(this, phase, now, compiled)
     if hosts.first():
@@ -447,12 +445,17 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
 
 def _annotate(this: Run, phase: Phase) -> None:
     """What is not answered yet is answered; a killed run goes on where the journal ends."""
+    if annotators.are_people(this.config):
+        _wait_for_people(this, phase)
+    elif hosts.first():
+        _let_answer(this, phase)
+    hosts.wait(f"answers {phase.stage}")
+
+
+def _let_answer(this: Run, phase: Phase) -> None:
     queries = q.read_queries(this.workdir, phase.stage)
     answered = journal.by_query(journal.read(this.workdir, this.table))
     annotate = annotators.make(this.config, this.target, this.table)
-    if annotate is None:
-        _wait_for_people(this, queries, answered)
-        return
     with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
         for number, query in enumerate(queries, start=1):
             done = {journal.place(entry) for entry in answered.get(query["id"], [])}
@@ -461,11 +464,13 @@ def _annotate(this: Run, phase: Phase) -> None:
             progress.advance(number)
 
 
-def _wait_for_people(
-    this: Run, queries: list[q.Query], answered: dict[str, list[journal.Answer]]
-) -> None:
-    waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
-    if waiting:
+def _wait_for_people(this: Run, phase: Phase) -> None:
+    waiting = 0
+    if hosts.first():  # the others are told: people may answer while each of them would count
+        answered = journal.by_query(journal.read(this.workdir, this.table))
+        queries = q.read_queries(this.workdir, phase.stage)
+        waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
+    if waiting := hosts.any_of(waiting):
         raise Waiting(
             f"{waiting} queries wait for answers: "
             f"python -m labor_jax.annotate --workdir={this.workdir}\n"

@@ -17,7 +17,6 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.errors import UserError
 
-NAMES = ("oracle", "noisy", "replay", "web")
 FROM_TRUTH = ("oracle", "noisy")
 """The annotators that need the target's labels."""
 
@@ -34,10 +33,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate | None:
-    """The annotator of a run; None where people answer."""
-    if config.annotator == "web":
-        return None
+def are_people(config: ml_collections.ConfigDict) -> bool:
+    """Whether people answer, whom a run has to wait for."""
+    return config.annotator == "web"
+
+
+def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate:
+    """The annotator of a run that has no people to wait for."""
     if config.annotator == "replay":
         return _replay(config.replay, table)
     index = {image: i for i, image in enumerate(target.ids)}

@@ -79,10 +79,6 @@ def test_the_loops_noisy_oracle_is_a_function_of_the_seed_and_the_query(tmp_path
     assert first(every_point()) == first(every_point()) != second(every_point())
 
 
-def test_people_have_no_function(tmp_path):
-    assert make(tmp_path, "web") is None
-
-
 def test_a_replay_gives_the_answers_of_a_journal_with_what_was_taken_back_left_out(tmp_path):
     query = q.point_query("a", 1, SIZE, [(0, 1), (2, 3)])
     said = [

@@ -313,7 +313,7 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
     [
         (["--host=0.0.0.0"], "--host: 0.0.0.0 lets other machines in; add --yes_expose"),
         (["--port=70000"], "--port"),
-        (["--workdir=nowhere"], "--workdir: no run in 'nowhere'"),
+        (["--workdir=nowhere"], "no run in 'nowhere'"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, tiny_dir, flags, told):
