@@ -284,7 +284,7 @@ class Desk:
             if len(np.unique(part)) < len(part) or not np.isin(part, pixels).all():
                 raise Refused("these pixels are not asked, or answered already")
             pixels = np.sort(part)
-        return pixel_runs(pixels, task.query["size"][1])
+        return q.pixel_runs(pixels, task.query["size"][1])
 
     def _may(self, task: Task, client: str, annotator: str, now: float) -> bool:
         """Whether a page may work on a task."""
@@ -343,13 +343,3 @@ class Desk:
             if "id" in line:
                 self._by_id[line["id"]] = line
             self._count(line)
-
-
-def pixel_runs(pixels: np.ndarray, width: int) -> list[int]:
-    """Runs [start, length, ...] of sorted flat pixel numbers; a run ends with its row."""
-    if not pixels.size:
-        return []
-    begins = np.append(True, (np.diff(pixels) > 1) | (pixels[1:] % width == 0))
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(np.append(starts, pixels.size))
-    return np.stack([pixels[starts], lengths], 1).ravel().tolist()

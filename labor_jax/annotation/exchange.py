@@ -16,7 +16,6 @@ import numpy as np
 from labor_jax import files, images
 from labor_jax.annotation import journal
 from labor_jax.annotation import query as q
-from labor_jax.annotation.desk import pixel_runs
 from labor_jax.annotation.formats import (
     OPEN,
     UNSURE,
@@ -117,7 +116,7 @@ def _pages(workdir: str | os.PathLike, table: ClassTable) -> Iterator[Page]:
             for entry in own:
                 done.setdefault(entry["piece"], []).append(entry)
             for piece in range(len(query[query["kind"]])):
-                parts = [(names[e["class"]], _entry_pixels(e, size)) for e in done.get(piece, [])]
+                parts = [(names[e["class"]], entry_pixels(e, size)) for e in done.get(piece, [])]
                 if piece in still:
                     rest = _piece_pixels(query, piece)
                     for _, pixels in parts:
@@ -143,7 +142,8 @@ def _piece_pixels(query: q.Query, piece: int) -> np.ndarray:
     return q.asked_pixels(query | {query["kind"]: [query[query["kind"]][piece]]})
 
 
-def _entry_pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
+def entry_pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
+    """The flat pixel numbers, int64, that an answer is about, in an image of size (H, W)."""
     if entry["kind"] == "segments":
         return q.run_pixels(entry["runs"])
     x, y = entry["point"]
@@ -218,7 +218,7 @@ class _Intake:
             for piece in range(len(query[query["kind"]])):
                 owner[:, _piece_pixels(query, piece)] = [[number], [piece]]
             for entry in self._answers.get(query["id"], []):
-                given[_entry_pixels(entry, size)] = entry["class"]
+                given[entry_pixels(entry, size)] = entry["class"]
         for shape in shapes:
             self._shape(shape, image, queries, owner, given)
 
@@ -259,7 +259,7 @@ class _Intake:
             if query["kind"] == "points":
                 where: dict[str, Any] = {"point": query["points"][piece]}
             else:
-                where = {"runs": pixel_runs(inside, query["size"][1])}
+                where = {"runs": q.pixel_runs(inside, query["size"][1])}
             more = where | {"id": f"import-{secrets.token_hex(12)}"}
             self.taken.append(journal.answer(query, int(piece), label, self._annotator, **more))
 

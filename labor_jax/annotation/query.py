@@ -69,6 +69,16 @@ def run_pixels(runs: list[int]) -> np.ndarray:
     return np.concatenate([np.arange(a, a + n) for a, n in zip(runs[::2], runs[1::2], strict=True)])
 
 
+def pixel_runs(pixels: np.ndarray, width: int) -> list[int]:
+    """Runs [start, length, ...] of sorted flat pixel numbers; a run ends with its row."""
+    if not pixels.size:
+        return []
+    begins = np.append(True, (np.diff(pixels) > 1) | (pixels[1:] % width == 0))
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(np.append(starts, pixels.size))
+    return np.stack([pixels[starts], lengths], 1).ravel().tolist()
+
+
 def asked_pixels(query: Query) -> np.ndarray:
     """The flat pixel numbers, int64, that a query asks for."""
     if query["kind"] == "points":

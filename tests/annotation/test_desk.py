@@ -7,7 +7,7 @@ import pytest
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import query as q
-from labor_jax.annotation.desk import Desk, pixel_runs
+from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import CAMVID
 
 SIZE = (8, 10)
@@ -267,8 +267,3 @@ def test_a_second_opinion_is_asked_of_somebody_else_once_the_first_is_given(work
     assert desk.take("third", "cem")["task"] is None
     assert [entry for entry in standing(workdir) if entry[0] == "a"] == [("a", 0, 3), ("a", 1, 4)]
     assert Desk(workdir, CAMVID, again=1).view("1/a/again")["answers"][1]["class"] == 5
-
-
-def test_pixel_runs_end_with_their_rows():
-    assert pixel_runs(np.array([3, 4, 5, 8, 9, 10, 11]), 5) == [3, 2, 5, 1, 8, 2, 10, 2]
-    assert pixel_runs(np.zeros(0, int), 5) == []

@@ -36,6 +36,11 @@ def test_a_run_never_crosses_a_row(segments):
             assert start // SIZE[1] == (start + length - 1) // SIZE[1]
 
 
+def test_pixel_runs_end_with_their_rows():
+    assert q.pixel_runs(np.array([3, 4, 5, 8, 9, 10, 11]), 5) == [3, 2, 5, 1, 8, 2, 10, 2]
+    assert q.pixel_runs(np.zeros(0, int), 5) == []
+
+
 @given(SEGMENTS)
 def test_a_segment_query_asks_the_pixels_of_its_segments(segments):
     query = q.segment_query("a", 1, SIZE, segments)

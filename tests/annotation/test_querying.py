@@ -121,6 +121,23 @@ def test_segments_never_exceed_the_budget_and_stay_in_the_mask(tmp_path, fractio
             assert says(index, stage, SIZES[image])["mask"].flat[part].all()
 
 
+@pytest.mark.parametrize("fraction", [0.1, 0.4, 1.0])
+def test_segments_cut_for_people_stay_in_the_budget_and_the_mask_too(tmp_path, fraction):
+    cut = {"spl.cut": "superpixels", "spl.crumb": 3}
+    config = make_config("labor_spl", **{"budget.max_fraction": fraction}, **cut)
+    stages = ask_all(config, tmp_path)
+    for index, (image, parts) in enumerate(pixels_by_image(stages).items()):
+        pixels = np.concatenate(parts)
+        assert len(set(pixels.tolist())) == len(pixels) <= fraction * np.prod(SIZES[image])
+        for stage, part in enumerate(parts, start=1):
+            assert says(index, stage, SIZES[image])["mask"].flat[part].all()
+    first = [asked.query for asked in stages[0]]
+    assert any(x["segments"] for x in first)
+    for query in first:
+        sizes = [len(q.run_pixels(runs)) for runs in query["segments"]]
+        assert sizes == sorted(sizes, reverse=True) and min(sizes, default=3) >= 3
+
+
 def test_within_the_budget_each_stage_asks_all_of_its_mask_that_is_new(tmp_path):
     config = make_config("labor_spl", **{"budget.max_fraction": 3.0})
     for index, parts in enumerate(pixels_by_image(ask_all(config, tmp_path)).values()):
