@@ -56,9 +56,9 @@ def start(workdir: pathlib.Path, *flags: str, port: int = 0) -> tuple[subprocess
 
 
 @contextlib.contextmanager
-def serving(workdir: pathlib.Path, *flags: str) -> Iterator[str]:
+def serving(workdir: pathlib.Path, *flags: str, port: int = 0) -> Iterator[str]:
     """The address of a server of a run."""
-    server, address = start(workdir, *flags)
+    server, address = start(workdir, *flags, port=port)
     try:
         yield address
     finally:

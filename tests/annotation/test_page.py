@@ -19,7 +19,6 @@ from annotating import (
     press,
     saved,
     serving,
-    start,
     wait_until,
 )
 from PIL import Image
@@ -132,20 +131,17 @@ def test_a_stranger_is_asked_for_a_name_and_a_held_key_answers_once(browser, tmp
 
 def test_a_page_whose_address_has_expired_says_so_and_keeps_what_is_not_saved(browser, tmp_path):
     workdir = points_run(tmp_path)
-    server, address = start(workdir, "--annotator=ana")
-    page = open_page(browser, address)
-    server.kill()
-    server.wait()
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
     press(page, "4")
     assert not saved(page)
     (workdir / "annotations" / ".token").unlink()
-    server, again = start(workdir, "--annotator=ana", port=int(address.split(":")[2].split("/")[0]))
-    assert again != address
-    page.get_by_text("address has expired").wait_for()
-    page.goto(again)
-    wait_until(lambda: place(page) == "point 2 of 4 · image 1 of 2" and saved(page))
-    server.terminate()
-    server.wait()
+    port = int(address.split(":")[2].split("/")[0])
+    with serving(workdir, "--annotator=ana", port=port) as again:
+        assert again != address
+        page.get_by_text("address has expired").wait_for()
+        page.goto(again)
+        wait_until(lambda: place(page) == "point 2 of 4 · image 1 of 2" and saved(page))
     assert given(workdir) == {("image_0", 0): 3}
 
 

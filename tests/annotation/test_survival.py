@@ -1,5 +1,6 @@
 """Server and browser are killed at random moments: what was shown as saved is in the journal."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -40,7 +41,8 @@ class Chromium:
         self.page = self.remote.contexts[0].new_page()
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -69,8 +71,9 @@ def test_every_answer_shown_as_saved_is_in_the_journal_and_none_is_twice(tmp_pat
     server, address = start(workdir, "--annotator=ana")
     port = int(address.split(":")[2].split("/")[0])
     shown = 0  # so many answers were given when the page said that all is saved
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, contextlib.ExitStack() as alive:
         browser = Chromium(playwright, tmp_path / "profile")
+        alive.callback(lambda: (browser.kill(), server.kill(), server.wait()))  # the last ones
         browser.page.goto(address)
         for moment in range(MOMENTS):
             at_server = moment % 2 == 0
@@ -108,9 +111,6 @@ def test_every_answer_shown_as_saved_is_in_the_journal_and_none_is_twice(tmp_pat
             # What the page shows next is what the journal lacks.
             asked = f"point {len(lines) % 20 + 1} of 20 · image {len(lines) // 20 + 1} of 60"
             browser.page.locator("#progress").filter(has_text=asked).wait_for()
-        browser.kill()
-    server.terminate()
-    server.wait()
     assert len(journal_of(workdir)) > 2 * MOMENTS
 
 
