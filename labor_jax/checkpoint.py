@@ -5,10 +5,12 @@ import errno
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from labor_jax.data.labels import ClassTable
@@ -59,15 +61,16 @@ class Checkpoints:
         """Saves in the background, or with `wait` until it is on disk; a step is saved once.
 
         Raises:
-          UserError: the disk is full; older checkpoints are untouched.
+          UserError: a number is not finite, or the disk is full; older checkpoints are untouched.
         """
         with _full_disk():
             self.wait()
             if step not in self.steps:
                 _check_space(self._checkpointer.directory, state)
-                names = {"classes": list(self._table.names)}
+                _check_finite(step, state)
+                beside = {"classes": list(self._table.names), "checksum": checksum(state)}
                 self._pending = self._checkpointer.save_async(
-                    step, state, custom_metadata=names, force=True
+                    step, state, custom_metadata=beside, force=True
                 )
             if wait:
                 self.wait()
@@ -87,7 +90,8 @@ class Checkpoints:
         """
         path = self._checkpointer.directory / str(step)
         try:
-            names = self._checkpointer.metadata(step).custom_metadata["classes"]
+            beside = self._checkpointer.metadata(step).custom_metadata
+            names = beside["classes"]
         except Exception as error:
             raise _damaged(path, error) from None
         if tuple(names) != self._table.names:
@@ -97,9 +101,12 @@ class Checkpoints:
                 f"give the classes it was trained with"
             )
         try:
-            return self._checkpointer.load(step, like)
+            state = self._checkpointer.load(step, like)
         except Exception as error:
             raise _damaged(path, error) from None
+        if beside.get("checksum", checksum(state)) != checksum(state):
+            raise _damaged(path, ValueError("its checksum is another"))
+        return state
 
     def close(self) -> None:
         """Waits for what is being saved, and frees Orbax's threads.
@@ -112,6 +119,26 @@ class Checkpoints:
                 self.wait()
             finally:
                 self._checkpointer.close()
+
+
+def checksum(state: Any) -> int:
+    """CRC-32 of all arrays of a pytree: Orbax does not notice a byte that changed on the disk."""
+    crc = 0
+    for leaf in jax.tree.leaves(state):
+        crc = zlib.crc32(np.ascontiguousarray(leaf), crc)
+    return crc
+
+
+def _check_finite(step: int, state: Any) -> None:
+    """A step's losses are finite even if what it made of the parameters is not."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        # A sum is finite unless a number in it is not, and needs no second array.
+        if not np.isfinite(np.sum(np.asarray(leaf))):
+            raise UserError(
+                f"{jax.tree_util.keystr(path, simple=True, separator='.')} is not finite after "
+                f"step {step}, which is not saved; the last checkpoint is good: lower "
+                f"config.optimizer.learning_rate and start in another --workdir"
+            )
 
 
 def _check_space(directory: Any, state: Any) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from labor_jax import errors
+from labor_jax import errors, stopping
 
 
 def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
-    """Parses the flags, then runs `main`; errors that a user can cause end in one line.
+    """Parses the flags, then runs `main`; users' errors and signals end in one line.
 
     positional: the names of the arguments that `main` takes and that have no flag.
     """
@@ -20,7 +20,8 @@ def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
         # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
         logging.set_verbosity(logging.FATAL)
         sys.unraisablehook = lambda _: None  # whose threads may outlive their event loop, too
-        errors.exit_on_user_error(main)(*argv[1:])
+        with stopping.in_time():
+            errors.exit_on_user_error(main)(*argv[1:])
 
     app.run(quietly, flags_parser=functools.partial(_parse, positional))
 

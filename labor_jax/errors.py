@@ -18,6 +18,10 @@ class Waiting(Exception):
     """The run is well and can go on only when a person has done something; says what."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a program as Ctrl-C does."""
+
+
 class Stopped(Exception):
     """A signal asked the run to stop; everything up to here is saved."""
 
@@ -32,7 +36,7 @@ def _exit(message: str) -> NoReturn:
 
 
 def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a program's `main`: a `UserError`, a full disk or Ctrl-C ends it in one line."""
+    """Wraps a program's `main`: a `UserError`, a full disk or a signal ends it in one line."""
 
     @functools.wraps(main)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -45,9 +49,9 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
         except Stopped as stop:
             print(stop, file=sys.stderr)
             sys.exit(stop.status)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as signal:
             print("interrupted: run the same command again to go on", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(143 if isinstance(signal, Terminated) else 130)
         except OSError as error:
             where = f" while writing {error.filename}" if error.filename else ""
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -363,46 +363,51 @@ def _train(
 ) -> state.State:
     """Steps from where `now` stands to the phase's end; saved on the way and at the end."""
     config, first = this.config, int(now.step)
-    with (
-        stop_asked() as asked,
-        pipeline.batches(
-            this.source, this.target, read_target_label, config, first, phase.last
-        ) as batches,
-        this.monitor.phase(phase.name, phase.stage, phase.first, phase.last) as progress,
-    ):
-        for step, batch in enumerate(batches, start=first + 1):
-            now, losses = step_fn(now, batch)
-            headline = None
-            if step % config.log_every == 0 or step == phase.last:
-                losses = {k: float(v) for k, v in jax.device_get(losses).items()}
-                _check_finite(losses, step)
-                this.monitor.record(step, phase.name, phase.stage, losses)
-                headline = _headline(losses)
-            progress.advance(step, headline)
-            if step % config.checkpoint_every == 0 and step < phase.last:
-                this.checkpoints.save(step, parallel.of_all(now))
-            # Processes stop at the same step, so they ask each other, but not at every one.
-            ask = jax.process_count() == 1 or step % config.log_every == 0
-            if ask and (signal := hosts.any_of(asked())):
-                this.checkpoints.save(step, parallel.of_all(now), wait=True)
-                raise Stopped(step, signal)
-    # On disk before anything is built on it: queries and answers refer to this state.
-    this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
+    with stop_asked() as asked:
+        with (
+            pipeline.batches(
+                this.source, this.target, read_target_label, config, first, phase.last
+            ) as batches,
+            this.monitor.phase(phase.name, phase.stage, phase.first, phase.last) as progress,
+        ):
+            for step, batch in enumerate(batches, start=first + 1):
+                now, losses = step_fn(now, batch)
+                headline = None
+                log = step % config.log_every == 0 or step == phase.last
+                save = step % config.checkpoint_every == 0 and step < phase.last
+                if log or save:
+                    losses = _finite(losses, step)
+                if log:
+                    this.monitor.record(step, phase.name, phase.stage, losses)
+                    headline = _headline(losses)
+                progress.advance(step, headline)
+                if save:
+                    this.checkpoints.save(step, parallel.of_all(now))
+                # Processes stop at the same step, so they ask each other, but not at every one.
+                if (jax.process_count() == 1 or log) and (signal := hosts.any_of(asked())):
+                    _finite(losses, step)
+                    this.checkpoints.save(step, parallel.of_all(now), wait=True)
+                    raise Stopped(step, signal)
+        # On disk before anything is built on it: queries and answers refer to this state.
+        this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
 
 
-def _headline(losses: dict[str, float]) -> dict[str, float]:
-    names = ("loss/source_main", "loss/target_main", "loss/pseudo_c2", "mask/share")
-    return {n.removeprefix("loss/"): losses[n] for n in names if n in losses}
-
-
-def _check_finite(losses: dict[str, float], step: int) -> None:
-    for name, value in losses.items():
+def _finite(losses: Any, step: int) -> dict[str, float]:
+    """A step's losses, fetched from the device. Raises UserError where one is not finite."""
+    fetched = {name: float(value) for name, value in jax.device_get(losses).items()}
+    for name, value in fetched.items():
         if not np.isfinite(value):
             raise UserError(
                 f"{name} is {value} at step {step}; the last checkpoint is good: lower "
                 f"config.optimizer.learning_rate and start in another --workdir"
             )
+    return fetched
+
+
+def _headline(losses: dict[str, float]) -> dict[str, float]:
+    names = ("loss/source_main", "loss/target_main", "loss/pseudo_c2", "mask/share")
+    return {n.removeprefix("loss/"): losses[n] for n in names if n in losses}
 
 
 # ------------------------------------------------------------------------- phases that only write
