@@ -31,7 +31,7 @@ from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain, labels, pipeline
 from labor_jax.errors import Stopped, UserError, Waiting
 from labor_jax.evaluate import evaluate
-from labor_jax.monitor import Monitor
+from labor_jax.monitor import Monitor, check_records
 from labor_jax.report import write_report
 from labor_jax.restore import make_predict, read_config, views
 from labor_jax.stopping import stop_asked
@@ -103,6 +103,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
         now = _starting_state(config, table, checkpoints)
+        check_records(workdir, _recorded(config, workdir, summary, int(now.step)))
         hosts.wait("config")  # all have compared theirs with what was there
         if hosts.first():
             files.write_json(workdir / "config.json", config.to_dict())
@@ -303,21 +304,46 @@ def _introduce(this: Run, now: state.State) -> None:
 
 
 def _check_history(this: Run, resumed: int) -> None:
-    """What was asked and answered before the step that a run resumes at must still be there."""
+    """What was asked, answered and scored before the step that a run resumes at is still there."""
     answers = journal.by_query(journal.read(this.workdir, this.table))
     for phase in phases(this.config):
-        if phase.name != "query" or phase.last >= resumed:
-            continue
-        path = q.queries_path(this.workdir, phase.stage)
-        missing = path if not path.exists() else None
-        for query in q.read_queries(this.workdir, phase.stage):
-            if journal.open_pieces(query, answers.get(query["id"], [])):
-                missing = journal.path(this.workdir)
-        if missing:
+        missing = None
+        if phase.name == "query":
+            missing = q.missing(this.workdir, phase.stage)
+            if missing is None:
+                q.check_complete(this.workdir, phase.stage, this.target.ids)
+                queries = q.read_queries(this.workdir, phase.stage)
+                if any(journal.open_pieces(x, answers.get(x["id"], [])) for x in queries):
+                    missing = journal.path(this.workdir)
+        elif phase.name == "evaluate" and not this.summary.stage(phase.stage):
+            missing = this.workdir / "summary.json"
+        if missing and phase.last < resumed:
             raise UserError(
-                f"{missing}: stage {phase.stage} was learnt from more than is there; "
+                f"{missing}: what stage {phase.stage} left there is lost, or a part of it; "
                 f"restore the file from a copy, or start in another --workdir"
             )
+
+
+def _recorded(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, summary: Summary, resumed: int
+) -> set[tuple[int, str]]:
+    """The (step, phase) of every record that a run has made when it resumes at a step."""
+    scored = {row["stage"] for row in summary.values["stages"] if row["mIoU"] is not None}
+    records = set()
+    for phase in phases(config):
+        if phase.first < phase.last:
+            steps = range(phase.first + 1, min(phase.last, resumed) + 1)
+            records |= {(s, phase.name) for s in steps if _logs(config, phase, s)}
+        elif phase.last < resumed and (
+            (phase.name == "evaluate" and phase.stage in scored)
+            or (phase.name == "query" and q.read_score(workdir, phase.stage) is not None)
+        ):
+            records.add((phase.last, phase.name))
+    return records
+
+
+def _logs(config: ml_collections.ConfigDict, phase: Phase, step: int) -> bool:
+    return step % config.log_every == 0 or step == phase.last
 
 
 # ----------------------------------------------------------------------------- training phases
@@ -373,7 +399,7 @@ def _train(
             for step, batch in enumerate(batches, start=first + 1):
                 now, losses = step_fn(now, batch)
                 headline = None
-                log = step % config.log_every == 0 or step == phase.last
+                log = _logs(config, phase, step)
                 save = step % config.checkpoint_every == 0 and step < phase.last
                 if log or save:
                     losses = _finite(losses, step)
@@ -415,7 +441,8 @@ def _headline(losses: dict[str, float]) -> dict[str, float]:
 
 def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
     """Every process asks about its share of the images; the first one writes all queries down."""
-    if q.queries_path(this.workdir, phase.stage).exists():
+    if q.missing(this.workdir, phase.stage) is None:
+        _record_mask(this, phase, q.read_score(this.workdir, phase.stage))
         return
     infer = functools.partial(compiled.query, now)
     queries, counts, shown = [], [], _shown(this)
@@ -432,10 +459,8 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
     known = hosts.any_of(len(counts)) > 0
     counted = hosts.total(np.sum(counts, axis=0) if counts else np.zeros(6, np.int64))
     score = metrics.mask_score(counted) if known else None
+    _record_mask(this, phase, score)
     if score is not None:
-        this.monitor.record(
-            phase.last, "query", phase.stage, {f"mask/{k}": v for k, v in score.items()}
-        )
         this.monitor.say(
             f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels; "
             f"{score['precision']:.0%} of these are errors of the segmenter "
@@ -443,9 +468,16 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
         )
     queries = hosts.gather(queries)
     if hosts.first():
-        files.write_json(this.workdir / "queries" / f"stage_{phase.stage}.score.json", score)
+        files.write_json(q.score_path(this.workdir, phase.stage), score)
         q.write_queries(this.workdir, phase.stage, queries)
     hosts.wait(f"queries {phase.stage}")
+
+
+def _record_mask(this: Run, phase: Phase, score: dict[str, float] | None) -> None:
+    """Also where the file is there: a run that goes on from an older step dropped its record."""
+    if score is not None:
+        values = {f"mask/{name}": value for name, value in score.items()}
+        this.monitor.record(phase.last, "query", phase.stage, values)
 
 
 def _annotate(this: Run, phase: Phase) -> None:
@@ -484,22 +516,27 @@ def _wait_for_people(this: Run, phase: Phase) -> None:
 
 
 def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> None:
-    if this.summary.has_stage(phase.stage):
+    if done := this.summary.stage(phase.stage):
+        _record_miou(this, phase, done["mIoU"])
         return
     scores = evaluate(
         functools.partial(compiled.predict, now.segmenter), this.val, this.table, this.config
     )
     budget = _budget(this, phase.stage)
-    score_file = this.workdir / "queries" / f"stage_{phase.stage}.score.json"
-    mask = files.read_json(score_file) if score_file.exists() else None
+    mask = q.read_score(this.workdir, phase.stage)
+    _record_miou(this, phase, scores["mIoU"])
     if scores["mIoU"] is not None:
-        this.monitor.record(phase.last, "evaluate", phase.stage, {"mIoU": scores["mIoU"]})
         this.monitor.say(
             f"stage {phase.stage} · mIoU {scores['mIoU']:.1f} on {this.val.name} with "
             f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
         )
     this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
     _report(this)
+
+
+def _record_miou(this: Run, phase: Phase, miou: float | None) -> None:
+    if miou is not None:
+        this.monitor.record(phase.last, "evaluate", phase.stage, {"mIoU": miou})
 
 
 def _report(this: Run) -> None:

@@ -10,13 +10,14 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import rich.console
 import rich.progress
 
 from labor_jax import files, hosts
+from labor_jax.errors import UserError
 from labor_jax.events import Events
 
 Metrics = Mapping[str, Any]
@@ -39,6 +40,27 @@ def read_metrics(workdir: str | os.PathLike) -> list[dict[str, Any]]:
             if isinstance(record, dict) and isinstance(record.get("step"), int):
                 records.append(record)
     return records
+
+
+def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]]) -> None:
+    """Raises UserError unless a run's `metrics.jsonl` has a record of each (step, phase).
+
+    A file that was deleted lacks none: the next one begins with a record of phase "start", and
+    nothing up to its step is expected.
+    """
+    path = pathlib.Path(workdir, "metrics.jsonl")
+    records = read_metrics(workdir)
+    start = max((r["step"] for r in records if r.get("phase") == "start"), default=-1)
+    there = {(r["step"], r.get("phase")) for r in records}
+    lost = [
+        (step, phase) for step, phase in expected if step > start and (step, phase) not in there
+    ]
+    if lost and path.exists():
+        step, phase = min(lost)
+        raise UserError(
+            f"{path}: damaged: the record of {phase} at step {step} is lost; restore it from a "
+            f"copy, or delete it to go on without what was recorded so far"
+        )
 
 
 class Progress:
@@ -105,7 +127,10 @@ class Monitor:
             self._console.quiet = True
             return
         path = pathlib.Path(workdir, "metrics.jsonl")
-        lines = [json.dumps(r) for r in read_metrics(workdir) if r["step"] <= resume_step]
+        records = [r for r in read_metrics(workdir) if r["step"] <= resume_step]
+        if resume_step and not path.exists():
+            records = [{"step": resume_step, "phase": "start", "stage": 0}]
+        lines = [json.dumps(record) for record in records]
         files.write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
         # A run killed between recording at a step and saving that step records it once more.
         self._seen = {_identity(json.loads(line)) for line in lines}
@@ -137,6 +162,7 @@ class Monitor:
             return
         self._metrics.write(json.dumps(record) + "\n")
         self._metrics.flush()
+        os.fsync(self._metrics.fileno())
         for name, value in values.items():
             if value is not None:
                 self._tensorboard.scalar(f"{phase}/{name}", value, step)

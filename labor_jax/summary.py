@@ -30,7 +30,9 @@ class Summary:
         try:
             old = files.read_json(self._path) if self._path.exists() else {}
         except ValueError:
-            raise UserError(f"{self._path}: damaged; delete it and run again") from None
+            raise UserError(
+                f"{self._path}: damaged; restore it from a copy, or start in another --workdir"
+            ) from None
         self._seconds_before = old.get("wall_seconds", 0.0)
         self.values: dict[str, Any] = {
             "config": flat(config),
@@ -51,9 +53,9 @@ class Summary:
         """Whether the run has come to its end."""
         return self.values["status"] == "finished"
 
-    def has_stage(self, stage: int) -> bool:
-        """Whether a stage has been evaluated."""
-        return any(row["stage"] == stage for row in self.values["stages"])
+    def stage(self, stage: int) -> dict[str, Any] | None:
+        """A stage's row; None if it has not been evaluated."""
+        return next((row for row in self.values["stages"] if row["stage"] == stage), None)
 
     def add_stage(self, row: dict[str, Any]) -> None:
         """Adds an evaluated stage, whose scores and budget become the run's."""

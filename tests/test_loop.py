@@ -377,17 +377,6 @@ def test_an_unfinished_warm_up_is_refused(base, spl, make_config, tmp_path):
     refused(config, base / "refused", r"has not finished its warm-up")
 
 
-@pytest.mark.parametrize("lost", ["queries/stage_1.jsonl", "annotations/journal.jsonl"])
-def test_a_run_that_lost_what_it_learnt_from_is_refused(tmp_path, spl, make_config, lost):
-    shutil.copytree(spl, tmp_path / "run")
-    (tmp_path / "run" / "summary.json").unlink()
-    if lost.startswith("queries"):
-        (tmp_path / "run" / lost).unlink()
-    else:
-        lines = (tmp_path / "run" / lost).read_text().splitlines(keepends=True)
-        (tmp_path / "run" / lost).write_text("".join(lines[1:]))
-    with pytest.raises(UserError, match=rf"{lost}: stage 1 was learnt from more"):
-        loop.run(make_config("labor_spl"), tmp_path / "run")
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(base, make_config):

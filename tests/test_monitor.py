@@ -61,6 +61,7 @@ def test_resuming_drops_what_happens_again_and_a_half_line(tmp_path):
 
 
 def test_a_record_kept_from_before_a_kill_is_not_doubled(tmp_path):
+    (tmp_path / "metrics.jsonl").touch()
     for _ in range(2):
         with Monitor(tmp_path, resume_step=3) as watch:
             watch.record(3, "evaluate", 1, {"mIoU": 40.0})

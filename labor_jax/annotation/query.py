@@ -199,6 +199,17 @@ def queries_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
     return pathlib.Path(workdir, "queries", f"stage_{stage}.jsonl")
 
 
+def score_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
+    """Where the score of a stage's mask is kept, null where there is none."""
+    return pathlib.Path(workdir, "queries", f"stage_{stage}.score.json")
+
+
+def missing(workdir: str | os.PathLike, stage: int) -> pathlib.Path | None:
+    """The file of a stage's query phase that is not there yet; None when it is over."""
+    paths = score_path(workdir, stage), queries_path(workdir, stage)
+    return next((path for path in paths if not path.exists()), None)
+
+
 def write_queries(workdir: str | os.PathLike, stage: int, queries: Iterable[Query]) -> None:
     """Writes a stage's queries, all or none."""
     lines = "".join(json.dumps(query) + "\n" for query in queries)
@@ -215,6 +226,32 @@ def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
     except ValueError:
-        raise UserError(f"{path}: damaged; delete it and run again to ask anew") from None
+        raise damaged(path) from None
+
+
+def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]) -> None:
+    """Raises UserError unless there is a query for each image: a file can lack its last lines."""
+    if [query["image"] for query in read_queries(workdir, stage)] != list(images):
+        raise damaged(queries_path(workdir, stage))
+
+
+def read_score(workdir: str | os.PathLike, stage: int) -> dict[str, float] | None:
+    """The score of a stage's mask, as `metrics.mask_score` gives it; None if there is none.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = score_path(workdir, stage)
+    try:
+        return files.read_json(path) if path.exists() else None
+    except ValueError:
+        raise damaged(path) from None
+
+
+def damaged(path: pathlib.Path) -> UserError:
+    """The error for a file that a stage's query phase wrote, and would write again."""
+    return UserError(
+        f"{path}: damaged; restore it from a copy, or delete it and run again to ask anew"
+    )
