@@ -2,7 +2,6 @@
 
 import difflib
 import functools
-import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -19,7 +18,6 @@ def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
     def quietly(argv: list[str]) -> None:
         # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
         logging.set_verbosity(logging.FATAL)
-        sys.unraisablehook = lambda _: None  # whose threads may outlive their event loop, too
         with stopping.in_time():
             errors.exit_on_user_error(main)(*argv[1:])
 

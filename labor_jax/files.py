@@ -30,6 +30,14 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         raise
 
 
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Removes what processes that were killed have left half-written in a folder."""
+    for path in pathlib.Path(folder).rglob(".*.partial"):
+        process = path.name.split(".")[-2]
+        if not pathlib.Path("/proc", process).exists():
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes `value` as indented JSON, at once or not at all."""
     write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())

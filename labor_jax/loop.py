@@ -106,6 +106,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         check_records(workdir, _recorded(config, workdir, summary, int(now.step)))
         hosts.wait("config")  # all have compared theirs with what was there
         if hosts.first():
+            files.remove_partial(workdir)
             files.write_json(workdir / "config.json", config.to_dict())
         with Monitor(workdir, int(now.step)) as monitor:
             this = Run(

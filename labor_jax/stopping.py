@@ -5,52 +5,70 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from labor_jax.errors import Terminated
 
 GRACE = 25.0
-"""Seconds from a signal to the end, whatever is under way; schedulers kill 30 after SIGTERM."""
+"""Seconds from a signal to the end where something is saved first; schedulers kill after 30."""
+PROMPT = 3.0
+"""Seconds from a signal to the end where there is nothing to be saved."""
 
 
 @contextlib.contextmanager
 def in_time() -> Iterator[None]:
-    """While a program's main runs: SIGTERM raises `Terminated`, and `GRACE` is kept.
+    """While a program's main runs: SIGTERM raises `Terminated`, and the end comes in time.
 
     Python sees to a signal when what it has called returns, which a compilation may not do for
-    minutes; so a thread, which the system wakes at once, watches the time.
+    minutes. So a thread, which the system wakes at once, watches the time.
     """
+    seen = False
+
+    def raise_again(dropped: Any) -> None:
+        # What is raised while JAX's callback of the garbage collector runs is dropped. What else
+        # is told here are Orbax's threads that outlive their event loop.
+        nonlocal seen
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            seen = False
+            number = signal.SIGTERM if dropped.exc_type is Terminated else signal.SIGINT
+            threading.Timer(0.01, signal.raise_signal, (number,)).start()
 
     def terminate(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # launchers may pass it on once more
-        raise Terminated
+        nonlocal seen
+        if not seen:  # launchers may pass it on once more
+            seen = True
+            raise Terminated
 
+    sys.unraisablehook = raise_again
+    signal.signal(signal.SIGTERM, terminate)
+    at_once = (terminate, signal.default_int_handler)
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    threading.Thread(target=_end_after_grace, args=(read,), daemon=True).start()
-    signal.signal(signal.SIGTERM, terminate)
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(read, at_once, over), daemon=True).start()
     try:
         yield
-    finally:  # all is said: nothing more to be done before the end
+    finally:
+        over.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
 
 
-def _end_after_grace(signals: int) -> None:
+def _watch(signals: int, at_once: tuple[Callable, ...], over: threading.Event) -> None:
     number = 0
     while number not in (signal.SIGINT, signal.SIGTERM):
         number = os.read(signals, 1)[0]
-    time.sleep(GRACE)
-    print(
-        f"stopped {GRACE:.0f} s after the signal without saving once more; what was saved before "
-        f"is whole: run the same command again to go on",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(128 + number)
+    limit = PROMPT if signal.getsignal(number) in at_once else GRACE
+    if not over.wait(limit):
+        print(
+            f"stopped {limit:.0f} s after the signal, in the midst of something; what was saved "
+            f"before is whole: run the same command again to go on",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(128 + number)
 
 
 @contextlib.contextmanager

@@ -377,8 +377,6 @@ def test_an_unfinished_warm_up_is_refused(base, spl, make_config, tmp_path):
     refused(config, base / "refused", r"has not finished its warm-up")
 
 
-
-
 def test_a_batch_that_devices_cannot_share_is_refused(base, make_config):
     refused(
         make_config("uda", batch_size=6), base / "x", r"config\.batch_size: 6 .* over 4 devices"
