@@ -32,7 +32,8 @@ def in_time() -> Iterator[None]:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
             seen = False
             number = signal.SIGTERM if dropped.exc_type is Terminated else signal.SIGINT
-            threading.Timer(0.01, signal.raise_signal, (number,)).start()
+            main = threading.main_thread().ident
+            threading.Timer(0.01, signal.pthread_kill, (main, number)).start()
 
     def terminate(*_: Any) -> None:
         nonlocal seen

@@ -123,6 +123,28 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_serves(
     other.close()
 
 
+def test_one_bit_that_is_another_is_noticed(tmp_path, checkpoints):
+    state = {"kernel": jax.random.normal(jax.random.key(0), (100, 100))}
+    checkpoints.save(3, state, wait=True)
+    files = [p for p in (tmp_path / "checkpoints" / "3").rglob("*") if p.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    with pytest.raises(UserError, match=r"checkpoints/3 cannot be read \(its checksum is another"):
+        checkpoints.load(3, like(state))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_not_saved_and_named(checkpoints, value):
+    checkpoints.save(3, make_state(3), wait=True)
+    bad = make_state(4)
+    bad["params"]["kernel"] = bad["params"]["kernel"].at[1, 2].set(value)
+    with pytest.raises(UserError, match=r"params\.kernel is not finite after step 4, which is not"):
+        checkpoints.save(4, bad, wait=True)
+    assert checkpoints.steps == [3]
+
+
 def test_a_full_disk_is_one_line_and_older_checkpoints_stay(tmp_path, checkpoints, monkeypatch):
     checkpoints.save(3, make_state(3), wait=True)
 

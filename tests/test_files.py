@@ -54,3 +54,13 @@ def test_a_process_killed_before_the_renaming_leaves_the_old_file(tmp_path):
     died = subprocess.run([sys.executable, "-c", code], cwd=root)
     assert died.returncode == -signal.SIGKILL
     assert files.read_json(path) == {"old": True}
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    (tmp_path / "deep").mkdir()
+    dead = tmp_path / "deep" / ".a.png.4194999.partial"  # above the largest number of a process
+    alive = tmp_path / f".b.json.{os.getpid()}.partial"
+    for path in (dead, alive, tmp_path / "c.json"):
+        path.touch()
+    files.remove_partial(tmp_path)
+    assert not dead.exists() and alive.exists() and (tmp_path / "c.json").exists()

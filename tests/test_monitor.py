@@ -9,7 +9,8 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from labor_jax import monitor
-from labor_jax.monitor import Monitor, read_metrics
+from labor_jax.errors import UserError
+from labor_jax.monitor import Monitor, check_records, read_metrics
 
 
 def lines_of(workdir):
@@ -75,6 +76,37 @@ def test_reading_metrics_leaves_out_a_half_line(tmp_path):
         b'{"step": 1, "phase": "a", "stage": 0}\n{"step": 1\xff'
     )
     assert read_metrics(tmp_path) == [{"step": 1, "phase": "a", "stage": 0}]
+
+
+EXPECTED = [(2, "warmup"), (4, "warmup"), (4, "evaluate")]
+
+
+def write_expected(tmp_path):
+    with Monitor(tmp_path) as watch:
+        for step, phase in EXPECTED:
+            watch.record(step, phase, 0, {"loss": 1.0})
+    return tmp_path / "metrics.jsonl"
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_lost_record_is_named(tmp_path, lost):
+    path = write_expected(tmp_path)
+    check_records(tmp_path, EXPECTED)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:lost] + lines[lost + 1 :]))
+    step, phase = EXPECTED[lost]
+    with pytest.raises(UserError, match=rf"metrics.jsonl: .* record of {phase} at step {step} is"):
+        check_records(tmp_path, EXPECTED)
+
+
+def test_records_that_were_deleted_are_not_asked_for_again(tmp_path):
+    write_expected(tmp_path).unlink()
+    check_records(tmp_path, EXPECTED)
+    with Monitor(tmp_path, resume_step=4):
+        pass
+    check_records(tmp_path, EXPECTED)
+    with pytest.raises(UserError, match=r"record of selector at step 6 is lost"):
+        check_records(tmp_path, [*EXPECTED, (6, "selector")])
 
 
 def test_a_second_process_is_silent_and_writes_nothing(tmp_path, monkeypatch, capfd):

@@ -242,3 +242,27 @@ def test_a_damaged_query_file_is_named(tmp_path):
     path.write_text(path.read_text()[:-5])
     with pytest.raises(UserError, match=r"stage_1\.jsonl.*damaged"):
         q.read_queries(tmp_path, 1)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_queries_that_were_cut_between_two_lines_are_noticed(tmp_path, kept):
+    images = ["a", "b", "c"]
+    q.write_queries(tmp_path, 1, [q.point_query(image, 1, SIZE, [(1, 2)]) for image in images])
+    q.check_complete(tmp_path, 1, images)
+    path = q.queries_path(tmp_path, 1)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
+    with pytest.raises(UserError, match=r"stage_1\.jsonl: damaged"):
+        q.check_complete(tmp_path, 1, images)
+
+
+def test_a_query_phase_is_over_when_both_its_files_are_there(tmp_path):
+    assert q.missing(tmp_path, 1) == q.score_path(tmp_path, 1)
+    q.score_path(tmp_path, 1).parent.mkdir()
+    q.score_path(tmp_path, 1).write_text('{"share": 0.5}')
+    assert q.missing(tmp_path, 1) == q.queries_path(tmp_path, 1)
+    q.write_queries(tmp_path, 1, [])
+    assert q.missing(tmp_path, 1) is None
+    assert q.read_score(tmp_path, 1) == {"share": 0.5} and q.read_score(tmp_path, 2) is None
+    q.score_path(tmp_path, 1).write_text('{"share"')
+    with pytest.raises(UserError, match=r"stage_1\.score\.json: damaged"):
+        q.read_score(tmp_path, 1)
