@@ -133,7 +133,9 @@ def _check_finite(step: int, state: Any) -> None:
     """A step's losses are finite even if what it made of the parameters is not."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         # A sum is finite unless a number in it is not, and needs no second array.
-        if not np.isfinite(np.sum(np.asarray(leaf))):
+        with np.errstate(all="ignore"):
+            total = np.sum(np.asarray(leaf))
+        if not np.isfinite(total):
             raise UserError(
                 f"{jax.tree_util.keystr(path, simple=True, separator='.')} is not finite after "
                 f"step {step}, which is not saved; the last checkpoint is good: lower "

@@ -52,6 +52,11 @@ def ask(
     """
     earlier = _earlier_queries(workdir, stage)
     beside = _clicks_beside(config.beside, stage) if config.method == "random" else {}
+    if config.method == "random" and config.beside and not set(domain.ids) <= set(beside):
+        raise UserError(
+            f"config.beside: {q.queries_path(config.beside, stage)} has not a query for each target "
+            f"image; give a finished run on the same images"
+        )
     for indices, size, images in pipeline.inference_batches(
         domain, config.input.size, config.eval_batch_size
     ):

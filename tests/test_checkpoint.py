@@ -139,7 +139,7 @@ def test_one_bit_that_is_another_is_noticed(tmp_path, checkpoints):
 def test_what_is_not_finite_is_not_saved_and_named(checkpoints, value):
     checkpoints.save(3, make_state(3), wait=True)
     bad = make_state(4)
-    bad["params"]["kernel"] = bad["params"]["kernel"].at[1, 2].set(value)
+    bad["params"]["kernel"] = bad["params"]["kernel"].at[1, 2:].set(jnp.array([value, -value]))
     with pytest.raises(UserError, match=r"params\.kernel is not finite after step 4, which is not"):
         checkpoints.save(4, bad, wait=True)
     assert checkpoints.steps == [3]

@@ -196,6 +196,15 @@ def test_random_beside_a_run_that_has_not_asked_everything_is_told_so(tmp_path):
     querying.check_beside(make_config("random", beside=str(tmp_path / "two"), stages=2))
 
 
+def test_random_beside_a_run_that_lost_queries_is_told_so(tmp_path):
+    ask_all(make_config("labor_ppl"), tmp_path / "other")
+    path = q.queries_path(tmp_path / "other", 1)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    config = make_config("random", beside=str(tmp_path / "other"))
+    with pytest.raises(UserError, match=r"stage_1\.jsonl has not a query for each target image"):
+        ask_all(config, tmp_path / "random")
+
+
 def test_full_asks_every_pixel_once_and_is_done(tmp_path):
     assert [querying.asks("full", stage) for stage in (1, 2, 3)] == [True, False, False]
     asked = list(querying.ask(1, make_domain(), infer_at(1), make_config("full"), tmp_path))
