@@ -54,8 +54,8 @@ def ask(
     beside = _clicks_beside(config.beside, stage) if config.method == "random" else {}
     if config.method == "random" and config.beside and not set(domain.ids) <= set(beside):
         raise UserError(
-            f"config.beside: {q.queries_path(config.beside, stage)} has not a query for each target "
-            f"image; give a finished run on the same images"
+            f"config.beside: {q.queries_path(config.beside, stage)} has not a query for each "
+            f"target image; give a finished run on the same images"
         )
     for indices, size, images in pipeline.inference_batches(
         domain, config.input.size, config.eval_batch_size
