@@ -15,6 +15,7 @@ from orbax.checkpoint import v1 as ocp
 
 from labor_jax.data.labels import ClassTable
 from labor_jax.errors import UserError
+from labor_jax.stopping import stop_asked
 
 
 class Checkpoints:
@@ -88,6 +89,11 @@ class Checkpoints:
         Raises:
           UserError: it was made with other classes, or cannot be read.
         """
+        # Orbax would tell of a signal as of a checkpoint that cannot be read.
+        with stop_asked():
+            return self._load(step, like)
+
+    def _load(self, step: int, like: Any) -> Any:
         path = self._checkpointer.directory / str(step)
         try:
             beside = self._checkpointer.metadata(step).custom_metadata

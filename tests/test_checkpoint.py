@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import time
 
 import jax
@@ -121,6 +122,19 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_serves(
     assert other.latest == 3
     assert other.load(3, like(make_state(0)))["step"] == 3
     other.close()
+
+
+def test_a_signal_while_loading_is_no_damage(checkpoints, monkeypatch):
+    checkpoints.save(3, make_state(3), wait=True)
+    load = checkpoints._checkpointer.load
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return load(*arguments)
+
+    monkeypatch.setattr(checkpoints._checkpointer, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.load(3, like(make_state(0)))
 
 
 def test_one_bit_that_is_another_is_noticed(tmp_path, checkpoints):

@@ -9,9 +9,10 @@ import time
 import faults
 import numpy as np
 import pytest
+from tiny import like
 
 from labor_jax import files, loop, monitor, parallel, state, stopping
-from labor_jax.checkpoint import Checkpoints, checksum, like
+from labor_jax.checkpoint import Checkpoints, checksum
 from labor_jax.data.labels import CAMVID
 from labor_jax.errors import Stopped, UserError
 from labor_jax.monitor import read_metrics
