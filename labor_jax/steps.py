@@ -458,34 +458,39 @@ def query(
     selector = networks.selector.apply(state.selector.variables, images, train=False)
     segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
     maps = {"c1": selector["c1"], "c2": selector["c2"], "main": segmenter["main"]}
-
-    def answer(part: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        c1, c2, main = (upsample(part[head], size) for head in ("c1", "c2", "main"))
-        mask, probs = inconsistency_mask(c1, c2), mean_probability(c1, c2)
-        found = {
-            "mask": mask,
-            "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
-            "predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8),
-        }
-        if config.method != "labor_ppl":
-            return found
-        points, good = representative_points(
-            probs,
-            mask,
-            part["taken"],
-            points_per_class=config.ppl.points_per_class,
-            radius=config.ppl.radius,
-            distance=config.ppl.distance,
-        )
-        return found | {"points": points, "found": good}
-
-    parts = _parts_within(MAP_BYTES, maps["c1"], size)
-    return _in_parts(answer, maps | {"taken": batch["taken"]}, parts)
+    return _in_parts(
+        functools.partial(select, size=size, config=config),
+        maps | {"taken": batch["taken"]},
+        _parts_within(MAP_BYTES, maps["main"].shape, size),
+    )
 
 
-def _parts_within(limit: int, logits: jax.Array, size: tuple[int, int]) -> int:
-    """Into how many equal parts logits [B, h, w, C] fall, so that none is larger at `size`."""
-    rows, classes = logits.shape[0], logits.shape[-1]
-    image = size[0] * size[1] * classes * logits.dtype.itemsize
-    fitting = (n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit)
-    return next(fitting, rows)
+def select(
+    maps: dict[str, jax.Array], *, size: tuple[int, int], config: ml_collections.ConfigDict
+) -> dict[str, jax.Array]:
+    """What `query` gives, from "c1", "c2" and "main" [B, h, w, C] float32, and "taken"."""
+    c1, c2, main = (upsample(maps[head], size) for head in ("c1", "c2", "main"))
+    mask, probs = inconsistency_mask(c1, c2), mean_probability(c1, c2)
+    answer = {
+        "mask": mask,
+        "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
+        "predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8),
+    }
+    if config.method != "labor_ppl":
+        return answer
+    points, found = representative_points(
+        probs,
+        mask,
+        maps["taken"],
+        points_per_class=config.ppl.points_per_class,
+        radius=config.ppl.radius,
+        distance=config.ppl.distance,
+    )
+    return answer | {"points": points, "found": found}
+
+
+def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:
+    """Into how many equal parts float32 maps [B, h, w, C] fall, so that none is larger at `size`;
+    an image a part where even one is."""
+    rows, image = shape[0], 4 * size[0] * size[1] * shape[-1]
+    return next((n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit), rows)
