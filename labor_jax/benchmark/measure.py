@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import pathlib
 import resource
 import statistics
 import tempfile
@@ -186,8 +187,8 @@ def growth(
 
 
 def _asking(work: w.Work, count: int) -> Values:
-    """The process's peak after a query phase over tiny images, and how large the queries are, as
-    JSON; the loop keeps them, `ask` does not.
+    """The most that the process holds during a query phase over tiny images, and how large the
+    queries are, as JSON; the loop keeps them, `ask` does not.
     """
     config = work.config.copy_and_resolve_references()
     config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
@@ -199,22 +200,27 @@ def _asking(work: w.Work, count: int) -> Values:
         return mapped(work.start, {"image": images, "taken": taken})
 
     domain = w.drawn("target", (48, 64), work.classes, count)
-    written = 0
+    written, held = 0, 0
     with tempfile.TemporaryDirectory() as workdir:
         for asked in querying.ask(1, domain, infer, config, workdir):
             written += len(json.dumps(asked.query))
-    return {"queries_bytes": written, "process_bytes": process_bytes()}
+            held = max(held, resident_bytes())
+    return {"queries_bytes": written, "process_bytes": held}
 
 
-def process_bytes() -> int:
-    """The most memory that this process has held at any time."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
+def resident_bytes() -> int:
+    """The memory that this process holds now; where Linux does not tell, the most it has held."""
+    pages = pathlib.Path("/proc/self/statm")
+    if not pages.exists():
+        return peak_bytes()
+    return int(pages.read_text().split()[1]) * resource.getpagesize()
 
 
 def peak_bytes() -> int:
     """The most memory that the device has held, or else this process."""
     stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("peak_bytes_in_use", process_bytes())
+    held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
+    return stats.get("peak_bytes_in_use", held)
 
 
 ALL = {"step": step, "selection": selection, "input": input_, "evaluate": evaluate}
