@@ -25,6 +25,10 @@ from labor_jax.state import Networks, Optimizers, State, Trained, first_selector
 Batch = dict[str, dict[str, jax.Array]]
 Metrics = dict[str, jax.Array]
 
+MAP_BYTES = 2**26
+"""A query upsamples as many images at once as have maps of this size, or one: several maps of a
+batch of large images would need more memory than the networks. Smaller parts are slower."""
+
 
 def _sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
     """The sum of all devices' trees; its last bits depend on how these are connected, or on
@@ -72,11 +76,12 @@ def _accumulate(
     return jax.lax.scan(add, (carry, zero), batch)[0]
 
 
-def _in_parts(function: Callable[[jax.Array], Any], x: jax.Array, parts: int) -> Any:
-    """`function` of x [B, ...] whose outputs are [B, ...] too, part after part."""
+def _in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
+    """`function` of a pytree of [B, ...] whose outputs are [B, ...] too, part after part."""
     if parts == 1:
-        return function(x)
-    out = jax.lax.map(function, x.reshape(parts, -1, *x.shape[1:]))
+        return function(batch)
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    out = jax.lax.map(function, split)
     return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
 
 
@@ -449,22 +454,43 @@ def query(
       "predicted": [B, H, W] uint8, the segmenter's classes; and for PPL "points":
       [B, C, N, 2] int32 (row, column) and "found": [B, C, N] bool.
     """
-    out = networks.selector.apply(state.selector.variables, batch["image"], train=False)
-    c1, c2 = upsample(out["c1"], size), upsample(out["c2"], size)
+    images = batch["image"]
+    selector = networks.selector.apply(state.selector.variables, images, train=False)
+    segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+    maps = {"c1": selector["c1"], "c2": selector["c2"], "main": segmenter["main"]}
+    return _in_parts(
+        functools.partial(select, size=size, config=config),
+        maps | {"taken": batch["taken"]},
+        _parts_within(MAP_BYTES, maps["main"].shape, size),
+    )
+
+
+def select(
+    maps: dict[str, jax.Array], *, size: tuple[int, int], config: ml_collections.ConfigDict
+) -> dict[str, jax.Array]:
+    """What `query` gives, from "c1", "c2" and "main" [B, h, w, C] float32, and "taken"."""
+    c1, c2, main = (upsample(maps[head], size) for head in ("c1", "c2", "main"))
     mask, probs = inconsistency_mask(c1, c2), mean_probability(c1, c2)
     answer = {
         "mask": mask,
         "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
-        "predicted": predict(state.segmenter, batch["image"], networks=networks, size=size),
+        "predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8),
     }
     if config.method != "labor_ppl":
         return answer
     points, found = representative_points(
         probs,
         mask,
-        batch["taken"],
+        maps["taken"],
         points_per_class=config.ppl.points_per_class,
         radius=config.ppl.radius,
         distance=config.ppl.distance,
     )
     return answer | {"points": points, "found": found}
+
+
+def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:
+    """Into how many equal parts float32 maps [B, h, w, C] fall, so that none is larger at `size`;
+    an image a part where even one is."""
+    rows, image = shape[0], 4 * size[0] * size[1] * shape[-1]
+    return next((n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit), rows)

@@ -77,6 +77,7 @@ def test_help_shows_the_programs_own_flags(name):
     )
     assert "Traceback" not in ended.stderr
     flags = {"main": "--config", "prepare_data": "--dataset", "convert_weights": "backbone_only"}
+    flags["benchmark"] = "--config"
     assert flags.get(name, "--workdir") in ended.stdout
     assert f"python -m labor_jax.{name}" in ended.stdout, "the help begins with how it is called"
 

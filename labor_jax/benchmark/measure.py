@@ -1,0 +1,246 @@
+"""The benchmarks themselves; each gives what JSON holds."""
+
+import functools
+import itertools
+import json
+import pathlib
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax import evaluate as evaluation
+from labor_jax import parallel, querying, steps
+from labor_jax.benchmark import work as w
+from labor_jax.benchmark.device import Device, find, seconds
+from labor_jax.config import check
+from labor_jax.data import labels, pipeline
+from labor_jax.errors import UserError
+from labor_jax.restore import make_predict, views
+
+Values = dict[str, Any]
+
+
+def program(
+    function: Callable,
+    arguments: tuple[Any, ...],
+    images: int,
+    device: Device,
+    repeat: int,
+    each: tuple[Any, ...] | None = None,
+) -> Values:
+    """A pure function on one device.
+
+    Args:
+      function: to be compiled.
+      arguments: of `images` images.
+      each: arguments of one image: costs are this many times its. XLA counts a loop's body once,
+        so a function that loops over its batch is counted so.
+    Returns:
+      "flops" and "bytes" of a call as XLA counts them, with their shares of the device's best;
+      "least_bytes", arguments and results alone; "program_bytes" of memory that it needs at once.
+    """
+    start = time.perf_counter()
+    compiled = jax.jit(function).lower(*arguments).compile()
+    compiling = time.perf_counter() - start
+    cost, times = compiled.cost_analysis(), 1
+    if each is not None:
+        cost, times = jax.jit(function).lower(*each).compile().cost_analysis(), images
+    memory = compiled.memory_analysis()
+    arguments = w.put(arguments)
+    taken = statistics.median(seconds(lambda: compiled(*arguments), repeat))
+    flops, moved = (times * cost.get(key, 0.0) for key in ("flops", "bytes accessed"))
+    least = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return {
+        "images": images,
+        "seconds": taken,
+        "images_per_second": images / taken,
+        "flops": flops,
+        "flops_share": flops / taken / device.flops,
+        "bytes": moved,
+        "bytes_share": moved / taken / device.bandwidth,
+        "least_bytes": least,
+        "least_bytes_share": least / taken / device.bandwidth,
+        "compile_seconds": compiling,
+        "program_bytes": least + memory.temp_size_in_bytes,
+    }
+
+
+def step(work: w.Work, device: Device, repeat: int) -> Values:
+    """Both train steps; a step of adaptation sees source and target images."""
+    batch, rows = w.batch(work), work.config.batch_size
+    found = {}
+    for name, images in (("adapt_step", 2 * rows), ("selector_step", rows)):
+        function = w.bind(getattr(steps, name), work)
+        found[name] = program(function, (work.start, batch), images, device, repeat)
+    return found
+
+
+def selection(work: w.Work, device: Device, repeat: int) -> Values:
+    """Queries of both methods: two networks, both heads, the mask, and PPL's points."""
+    images = work.config.eval_batch_size
+    found = {}
+    for method in ("labor_spl", "labor_ppl"):
+        function, batch = _query(work, method), w.to_ask(work, images)
+        each = (work.start, jax.tree.map(lambda x: x[:1], batch))
+        found[method] = program(function, (work.start, batch), images, device, repeat, each)
+    return found
+
+
+def _query(work: w.Work, method: str) -> Callable:
+    config = work.config.copy_and_resolve_references()
+    config.method = method
+    size = w.native_size(config.target, config.input.size)
+    return functools.partial(steps.query, networks=work.networks, size=size, config=config)
+
+
+def input_(work: w.Work, device: Device, repeat: int) -> Values:
+    """The pipeline alone, and training from it beside training from batches in memory."""
+    config, number = work.config, 8 * repeat
+    filled = 2 * config.input.threads + 2  # from then on no batch was ready before the clock ran
+
+    def batches(first: int) -> Any:
+        last = first + filled + number
+        return pipeline.batches(work.source, work.target, None, config, first, last)
+
+    with batches(0) as stream:
+        ready = list(itertools.islice(stream, filled))[:4]
+        start = time.perf_counter()
+        for _ in stream:
+            pass
+        alone = (time.perf_counter() - start) / number
+    adapt = jax.jit(w.bind(steps.adapt_step, work))
+
+    def train(stream: Any) -> float:
+        now = work.start
+        for counted in range(-filled, number):
+            if counted == 0:
+                jax.block_until_ready(now)
+                start = time.perf_counter()
+            now, _ = adapt(now, next(stream))
+        jax.block_until_ready(now)
+        return (time.perf_counter() - start) / number
+
+    in_memory = train(itertools.cycle(ready))
+    with batches(0) as stream:
+        real = train(stream)
+    return {
+        "images_per_second": 2 * config.batch_size / alone,
+        "step_seconds_in_memory": in_memory,
+        "step_seconds": real,
+        "idle_share": max(0.0, 1 - in_memory / real),
+    }
+
+
+def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
+    """The network's answers alone, and the whole loop with reading and counting."""
+    config, images = work.config, work.config.eval_batch_size
+    size = w.native_size(config.val, config.input.size)
+    infer = functools.partial(
+        steps.predict,
+        networks=work.networks,
+        size=size,
+        views=views(config),
+        flip=config.evaluation.flip,
+    )
+    batch = w.to_ask(work, images)["image"]
+    found = program(infer, (work.start.segmenter, batch), images, device, repeat)
+    table = labels.table_from_config(config.classes)
+    config = config.copy_and_resolve_references()
+    config.parallel = "jit"
+    predict = functools.partial(make_predict(config, work.classes), work.start.segmenter)
+    domain = w.drawn("target", size, work.classes, 2 * images)
+    whole = seconds(lambda: evaluation.evaluate(predict, domain, table, config)["mIoU"], repeat)
+    return {
+        "predict": found,
+        "evaluate": {"images_per_second": 2 * images / statistics.median(whole)},
+    }
+
+
+def growth(
+    work: w.Work, device: Device, repeat: int, counts: tuple[int, ...] = (100, 1000, 10_000)
+) -> Values:
+    """How an image's selection grows with pixels and classes, and memory with target images."""
+    config = work.config.copy_and_resolve_references()
+    config.method = "labor_ppl"
+    height, width = w.native_size(config.target, config.input.size)
+    cases = [("pixels", n * height * width, (n * height, width), work.classes) for n in (1, 2, 4)]
+    cases += [("classes", n * work.classes, (height, width), n * work.classes) for n in (1, 2, 4)]
+    found: Values = {"pixels": [], "classes": [], "images": []}
+    for what, amount, size, classes in cases:
+        random = np.random.default_rng(0)
+        shape = (1, -(-size[0] // 8), -(-size[1] // 8), classes)
+        maps = {n: random.normal(size=shape).astype(np.float32) for n in ("c1", "c2", "main")}
+        maps = w.put(maps | {"taken": np.zeros((1, *size), bool)})
+        select = jax.jit(functools.partial(steps.select, size=size, config=config))
+        taken = min(seconds(functools.partial(select, maps), repeat))
+        found[what].append({what: amount, "seconds": taken})
+    for count in counts:
+        found["images"].append({"images": count, **_asking(work, count)})
+    return found
+
+
+def _asking(work: w.Work, count: int) -> Values:
+    """The most that the process holds during a query phase over tiny images, and how large the
+    queries are, as JSON; the loop keeps them, `ask` does not.
+    """
+    config = work.config.copy_and_resolve_references()
+    config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
+    mapped = parallel.map_inference(
+        functools.partial(steps.query, networks=work.networks, size=(48, 64), config=config), "jit"
+    )
+
+    def infer(images: np.ndarray, taken: np.ndarray, size: tuple[int, int]) -> Values:
+        return mapped(work.start, {"image": images, "taken": taken})
+
+    domain = w.drawn("target", (48, 64), work.classes, count)
+    written, held = 0, 0
+    with tempfile.TemporaryDirectory() as workdir:
+        for asked in querying.ask(1, domain, infer, config, workdir):
+            written += len(json.dumps(asked.query))
+            held = max(held, resident_bytes())
+    return {"queries_bytes": written, "process_bytes": held}
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now; where Linux does not tell, the most it has held."""
+    pages = pathlib.Path("/proc/self/statm")
+    if not pages.exists():
+        return peak_bytes()
+    return int(pages.read_text().split()[1]) * resource.getpagesize()
+
+
+def peak_bytes() -> int:
+    """The most memory that the device has held, or else this process."""
+    stats = jax.devices()[0].memory_stats() or {}
+    held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
+    return stats.get("peak_bytes_in_use", held)
+
+
+ALL = {"step": step, "selection": selection, "input": input_, "evaluate": evaluate}
+PARTS = ALL | {"growth": growth}
+"""By the name that a user gives; "all" is `ALL`."""
+
+
+def run(name: str, config: ml_collections.ConfigDict, repeat: int) -> Values:
+    """The device, and the figures of each part asked for.
+
+    Raises:
+      UserError: there is no such part, or the config makes no run.
+    """
+    if name not in PARTS and name != "all":
+        raise UserError(f"NAME: {name!r} is not one of {', '.join(PARTS)}, all")
+    if repeat < 1:
+        raise UserError(f"--repeat: {repeat} is too few; give 1 or more")
+    check(config)
+    found = find()
+    work = w.make(config)
+    parts = ALL if name == "all" else {name: PARTS[name]}
+    measured = {part: function(work, found, repeat) for part, function in parts.items()}
+    return {"device": found._asdict(), **measured, "peak_bytes": peak_bytes()}

@@ -1,0 +1,133 @@
+"""Made-up work of a config's real sizes: drawn streets, networks from scratch."""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax import parallel, state
+from labor_jax.data import labels, toytown
+from labor_jax.data.builders.base import png
+from labor_jax.data.domain import Domain
+
+NATIVE = {
+    "camvid": (360, 480),
+    "gta5": (1052, 1914),
+    "synthia_rand_cityscapes": (760, 1280),
+    "cityscapes": (1024, 2048),
+}
+"""(H, W) of the images of data sets that are not needed here."""
+
+
+class Work(NamedTuple):
+    """What the benchmarks share; one device's share of each batch."""
+
+    config: ml_collections.ConfigDict
+    classes: int
+    networks: state.Networks
+    start: state.State
+    source: Domain
+    target: Domain
+
+
+def make(config: ml_collections.ConfigDict) -> Work:
+    """The work of a config, for one of the devices that it would train on."""
+    config = config.copy_and_resolve_references()
+    devices = parallel.device_count(config.parallel)
+    config.batch_size = max(1, config.batch_size // devices)
+    config.eval_batch_size = max(1, config.eval_batch_size // devices)
+    classes = len(labels.table_from_config(config.classes))
+    start = state.init_state(config, classes)
+    return Work(
+        config,
+        classes,
+        networks=state.make_networks(config, classes, axis_name=None),
+        start=state.start_selector(start, config, classes, stage=1),
+        source=drawn("source", native_size(config.source, config.input.size), classes),
+        target=drawn("target", native_size(config.target, config.input.size), classes),
+    )
+
+
+def native_size(spec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of a domain's images."""
+    name = spec.domain.removeprefix("toytown/")
+    if "x" in name:
+        width, height = map(int, name.split("x"))
+        return height, width
+    return NATIVE.get(name, (48, 64) if name == "tiny" else tuple(otherwise))
+
+
+def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Domain:
+    """Toytown's scenes, as many different ones as are drawn in seconds; decoded at each reading."""
+    different = min(count, 8)
+    scenes = [toytown.render(look, 0, index, *size) for index in range(different)]
+    images = [png(image) for image, _ in scenes]
+    truths = [png(np.where(label < classes, label, labels.IGNORE)) for _, label in scenes]
+
+    def read_image(index: int) -> np.ndarray:
+        data = np.frombuffer(images[index % different], np.uint8)
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+    def read_label(index: int) -> np.ndarray:
+        return cv2.imdecode(
+            np.frombuffer(truths[index % different], np.uint8), cv2.IMREAD_UNCHANGED
+        )
+
+    digits = math.ceil(math.log10(max(count, 10)))
+    return Domain(
+        f"drawn {look}", tuple(f"{i:0{digits}d}" for i in range(count)), read_image, read_label
+    )
+
+
+def bind(function: Any, work: Work) -> Any:
+    """A step of steps.py on one device."""
+    return functools.partial(
+        function,
+        networks=work.networks,
+        optimizers=state.make_optimizers(work.config),
+        config=work.config,
+        axis_name=None,
+    )
+
+
+def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
+    """A batch of every step; one target pixel in fifty has a label."""
+    random = np.random.default_rng(0)
+    config = work.config
+    made = {}
+    for name, size in (
+        ("source", config.input.source_size or config.input.size),
+        ("target", config.input.size),
+    ):
+        shape = (config.batch_size, *size)
+        label = random.integers(0, work.classes, shape).astype(np.uint8)
+        if name == "target":
+            label[random.random(shape) < 0.98] = labels.IGNORE
+        made[name] = {
+            "image": random.integers(0, 256, (*shape, 3)).astype(np.uint8),
+            "label": label,
+        }
+    return made
+
+
+def to_ask(work: Work, images: int) -> dict[str, np.ndarray]:
+    """A batch of `steps.query`."""
+    size = native_size(work.config.target, work.config.input.size)
+    return {
+        "image": np.stack(
+            [
+                cv2.resize(work.target.read_image(i), work.config.input.size[::-1])
+                for i in range(images)
+            ]
+        ),
+        "taken": np.zeros((images, *size), bool),
+    }
+
+
+def put(tree: Any) -> Any:
+    """A pytree on the first device."""
+    return jax.device_put(tree, jax.devices()[0])
