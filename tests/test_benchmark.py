@@ -49,6 +49,7 @@ def everything(config):
     return measure.run("all", config, repeat=1)
 
 
+@pytest.mark.slow
 def test_every_part_has_every_figure(everything):
     assert everything.keys() == {"device", "peak_bytes", *measure.ALL}
     for part, names in PROGRAMS.items():
@@ -69,6 +70,7 @@ def test_every_part_has_every_figure(everything):
     json.dumps(everything)
 
 
+@pytest.mark.slow
 def test_the_table_names_every_program(everything):
     text = table(everything)
     for part, names in PROGRAMS.items():
@@ -76,6 +78,7 @@ def test_the_table_names_every_program(everything):
     assert "idle" in text
 
 
+@pytest.mark.slow
 def test_a_batchs_query_costs_as_many_times_one_images(config, everything):
     made = work.make(config)
     one = measure.program(
