@@ -29,6 +29,7 @@ def start(asked: bool | None) -> None:
     """
     if asked is False or (asked is None and not _several()):
         return
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         if os.environ.get(MANUAL[1]):
             address, number, index = (os.environ.get(name) for name in MANUAL)

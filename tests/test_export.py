@@ -45,9 +45,7 @@ def check(text):
     assert not re.search(r"tensor<[^>]*\?", text)
 
 
-@pytest.mark.parametrize(
-    "mode", ["jit", pytest.param("pmap", marks=pytest.mark.slow), "shard_map"]
-)
+@pytest.mark.parametrize("mode", ["jit", pytest.param("pmap", marks=pytest.mark.slow), "shard_map"])
 @pytest.mark.parametrize("name", ["adapt_step", "selector_step"])
 def test_a_step_is_exported_for_every_platform(name, mode):
     start, batch = tiny.make_state(tiny.make_config()), tiny.make_batch()

@@ -82,6 +82,33 @@ def test_shares_of_all_processes_are_everything_once(monkeypatch):
 
 # ------------------------------------------------------------------------- real processes
 
+SIGNALLED = """
+import os, signal, time
+from labor_jax import errors, hosts, stopping
+def main():
+    hosts.start(True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+with stopping.in_time():
+    errors.exit_on_user_error(main)()
+"""
+
+
+def test_sigterm_ends_a_process_that_has_joined_others():
+    values = (f"127.0.0.1:{free_port()}", "1", "0")
+    environment = os.environ | dict(zip(hosts.MANUAL, values, strict=True))
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert "run the same command again" in ended.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
 
 def start(
     workdir: pathlib.Path, data_dir: str, processes: int, other: pathlib.Path | None = None
@@ -90,10 +117,7 @@ def start(
 
     other: the DIR of all but the first process, if another.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
+    port, started = free_port(), []
     for index in range(processes):
         # XLA cuts some products by the number of its threads, which is at least the devices'.
         environment = os.environ | {
