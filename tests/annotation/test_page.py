@@ -106,6 +106,27 @@ def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, 
     assert all(0 < line["seconds"] < 20 for line in lines)
 
 
+def test_a_server_that_is_gone_between_two_images_is_waited_for(browser, tmp_path):
+    with serving(points_run(tmp_path), "--annotator=ana") as address:
+        page = open_page(browser, address)
+        cut = []
+
+        def drop(route):
+            if len(cut) < 3:
+                cut.append(route.request.url)
+                route.abort("connectionrefused")
+            else:
+                route.continue_()
+
+        page.route("**/api/image**", drop)
+        page.reload()
+        page.locator("#progress").filter(has_text="point 1 of 4").wait_for()
+        press(page, *"1111")
+        page.locator("#progress").filter(has_text="point 1 of 4 · image 2 of 2").wait_for()
+        wait_until(lambda: saved(page))
+        assert len(cut) == 3
+
+
 def test_a_page_that_is_loaded_again_goes_on_where_it_was(browser, tmp_path):
     with serving(points_run(tmp_path), "--annotator=ana") as address:
         page = open_page(browser, address)

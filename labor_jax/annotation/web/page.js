@@ -39,8 +39,8 @@ function readClock() { pauseClock(); return Math.min(clock.spent / 1000, 3600); 
 async function fetchWork(task) {
   const id = encodeURIComponent(task);
   const [told, image] = await Promise.all([
-    talk.get(`/api/task?id=${id}`).then(r => r.json()),
-    talk.get(`/api/image?id=${id}`).then(r => r.blob())
+    talk.get(`/api/task?id=${id}`, "json"),
+    talk.get(`/api/image?id=${id}`, "blob")
       .then(blob => createImageBitmap(blob, { colorSpaceConversion: "none" })),
   ]);
   const found = new Work(told, image, looks);
@@ -55,7 +55,7 @@ async function nextTask(want) {
     const before = work?.task, taken = await talk.take(annotator, want);
     totals = taken;
     if (taken.task === null) { await showEnd(taken); return; }
-    let found = await (ahead.get(taken.task) ?? fetchWork(taken.task));
+    let found = await ahead.get(taken.task) ?? await fetchWork(taken.task);
     ahead.clear();
     if (found.version !== taken.version) found = await fetchWork(taken.task);
     work = found;
@@ -80,7 +80,7 @@ async function nextTask(want) {
     $("name").textContent = work.name;
     busy = false;
     if (want && nextOpen(0) === null) current = null; else goTo(nextOpen(0));
-    if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => fetchWork(taken.then)));
+    if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => null));
   } catch (error) {
     showError(error);
   }

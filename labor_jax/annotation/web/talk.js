@@ -92,8 +92,20 @@ export class Talk {
     return (await answered(await fetch(path, { method: "POST", body }))).json();
   }
 
-  async get(path) {
-    return answered(await fetch(path));
+  // A body as "json" or "blob"; tries until the server is there.
+  async get(path, kind) {
+    for (;;) {
+      try {
+        const body = await (await answered(await fetch(path)))[kind]();
+        if (this.failures) { this.failures = 0; this.tell(); }
+        return body;
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;  // what fetch says of a dead server
+        this.failures += 1;
+        this.tell();
+        await new Promise(resolve => setTimeout(resolve, 1000));
+      }
+    }
   }
 
   tell() {
