@@ -45,6 +45,7 @@ def _stream(
         .seed(rng.integer(config.seed, name))
         .shuffle()
         .repeat()
+        .slice(slice(0, None))  # all: every step of Grain's seeds the next one
         .random_map(view)
     )
     share = config.batch_size // jax.process_count()
