@@ -70,10 +70,9 @@ def main() -> None:
     print(
         f"{flags.FLAGS.workdir} after {run.step} steps on {domain.name}, {len(domain.ids)} images"
     )
-    for name, iou in scores["per_class_iou"].items():
-        print(f"  {name:<14} {'  n/a' if iou is None else f'{iou:5.1f}'}")
-    for name, score in ({"mIoU": scores["mIoU"]} | scores["subsets"]).items():
-        print(f"  {name:<14} {score:5.1f}")
+    means = {"mIoU": scores["mIoU"]} | scores["subsets"]
+    for name, score in (scores["per_class_iou"] | means).items():
+        print(f"  {name:<14} {'  n/a' if score is None else f'{score:5.1f}'}")
 
 
 if __name__ == "__main__":

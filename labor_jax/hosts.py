@@ -67,11 +67,11 @@ def wait(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def any_of(flag: int) -> int:
-    """The largest flag of all processes, in every process."""
+def largest(number: int) -> int:
+    """The largest number of all processes, in every process."""
     if jax.process_count() == 1:
-        return flag
-    return int(multihost_utils.process_allgather(np.int32(flag)).max())
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def total(counts: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def gather(values: list[Any]) -> list[Any]:
     if jax.process_count() == 1:
         return values
     data = np.frombuffer(json.dumps(values).encode(), np.uint8)
-    longest = any_of(data.size)
+    longest = largest(data.size)
     padded = np.pad(data, (0, longest - data.size), constant_values=ord(" "))
     lists = [json.loads(row.tobytes()) for row in multihost_utils.process_allgather(padded)]
     total = sum(len(values) for values in lists)
@@ -108,7 +108,7 @@ def check_shared(workdir: pathlib.Path) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         mark.touch()
     wait("mark")
-    missing = any_of(not mark.exists())
+    missing = largest(not mark.exists())
     if first():
         mark.unlink()
     if missing:

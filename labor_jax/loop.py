@@ -411,7 +411,7 @@ def _train(
                 if save:
                     this.checkpoints.save(step, parallel.of_all(now))
                 # Processes stop at the same step, so they ask each other, but not at every one.
-                if (jax.process_count() == 1 or log) and (signal := hosts.any_of(asked())):
+                if (jax.process_count() == 1 or log) and (signal := hosts.largest(asked())):
                     _finite(losses, step)
                     this.checkpoints.save(step, parallel.of_all(now), wait=True)
                     raise Stopped(step, signal)
@@ -457,7 +457,7 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
             if image in shown:
                 _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
             progress.advance(len(queries))
-    known = hosts.any_of(len(counts)) > 0
+    known = hosts.largest(len(counts)) > 0
     counted = hosts.total(np.sum(counts, axis=0) if counts else np.zeros(6, np.int64))
     score = metrics.mask_score(counted) if known else None
     _record_mask(this, phase, score)
@@ -508,7 +508,7 @@ def _wait_for_people(this: Run, phase: Phase) -> None:
         answered = journal.by_query(journal.read(this.workdir, this.table))
         queries = q.read_queries(this.workdir, phase.stage)
         waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
-    if waiting := hosts.any_of(waiting):
+    if waiting := hosts.largest(waiting):
         raise Waiting(
             f"{waiting} queries wait for answers: "
             f"python -m labor_jax.annotate --workdir={this.workdir}\n"
