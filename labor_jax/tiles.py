@@ -81,11 +81,8 @@ def by_tiles(
     filled = [(0, padded(n, stride) - n) for n in (height, width)]
     image = np.pad(image, [*filled, (0, 0)], mode="edge")
     parted = [t for t, n in zip(tile, image.shape[:2], strict=True) if padded(t, stride) < n]
-    if (
-        min(tile) < 1
-        or overlap < 0
-        or min(parted, default=2 * stride) < max(stride, overlap) + stride
-    ):
+    smallest = stride + max(stride, overlap)
+    if min(tile) < 1 or overlap < 0 or any(length < smallest for length in parted):
         raise UserError(
             f"tile {tile[0]}x{tile[1]}, overlap {overlap}: give tiles of {2 * stride} pixels or "
             f"more, and an overlap that is {stride} pixels smaller than they are"
