@@ -18,7 +18,6 @@ MODULES = {
     "evaluate": "evaluate",
     "predict": "predict",
     "export": "export",
-    "compare": "compare",
     "prepare-data": "prepare_data",
     "convert-weights": "convert_weights",
     "benchmark": "benchmark.__main__",

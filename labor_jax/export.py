@@ -162,7 +162,7 @@ def stablehlo(run: restore.Run, name: str, size: tuple[int, int] | None = None) 
             ("metadata.json", json.dumps(about, indent=2).encode()),
             ("model.stablehlo", bytes(exported.serialize())),
         ):
-            file.writestr(zipfile.ZipInfo(part), data)  # no date: the same run, the same bytes
+            file.writestr(part, data)
     return buffer.getvalue()
 
 

@@ -4,6 +4,7 @@ Nothing here knows a network; `pretrained` does.
 """
 
 import io
+import json
 import os
 import pathlib
 import zipfile
@@ -73,10 +74,21 @@ def encode(
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # Some readers refuse files that don't say whose layout they have.
-        return safetensors.numpy.save(contiguous, metadata={"format": "pt", **(beside or {})})
+        texts = {"format": "pt", **(beside or {})}
+        return _in_order(safetensors.numpy.save(contiguous, metadata=texts))
     buffer = io.BytesIO()
     np.savez(buffer, **tensors)
     return buffer.getvalue()
+
+
+def _in_order(data: bytes) -> bytes:
+    """A `.safetensors` whose texts are sorted: the library writes them as they come."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data[8 + length :]
 
 
 def texts(path: str | os.PathLike) -> dict[str, str]:
