@@ -12,6 +12,7 @@ The global step tells stage and phase. A phase that only writes files is skipped
 complete. So a run goes on wherever it was stopped, and ends as if it had not been.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -24,7 +25,7 @@ import numpy as np
 from clu import parameter_overview
 
 from labor_jax import config as config_lib
-from labor_jax import files, hosts, images, metrics, parallel, querying, state, steps
+from labor_jax import enough, files, hosts, images, metrics, parallel, querying, state, steps
 from labor_jax.annotation import annotators, journal, ledger
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints
@@ -302,9 +303,14 @@ def _run_phases(this: Run, now: state.State) -> None:
                 _annotate(this, phase)
             case "evaluate":
                 _evaluate(this, phase, now, compiled)
+                if reason := enough.reason(this.config, this.summary.values["stages"]):
+                    this.monitor.say(f"stage {phase.stage} · enough asked: {reason}")
+                    break
+    else:
+        reason = None
     if hosts.first():
         _preview_all(this, "final", now, compiled)
-    this.summary.finish()
+    this.summary.finish(reason)
     _report(this)
 
 
@@ -379,7 +385,7 @@ def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     if hosts.first():
         journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
     hosts.wait(f"labels {stage}")
-    labelled = {a["image"] for a in answers}
+    labelled = {a["image"] for a in answers if not enough.is_held(this.config, a["image"])}
 
     def read(index: int) -> np.ndarray | None:
         image = this.target.ids[index]
@@ -479,11 +485,13 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
     score = metrics.mask_score(counted) if known else None
     _record_mask(this, phase, score)
     if score is not None:
-        this.monitor.say(
-            f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels; "
-            f"{score['precision']:.0%} of these are errors of the segmenter "
-            f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
-        )
+        said = f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels"
+        if "precision" in score:
+            said += (
+                f"; {score['precision']:.0%} of these are errors of the segmenter "
+                f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
+            )
+        this.monitor.say(said)
     queries = hosts.gather(queries)
     if hosts.first():
         files.write_json(q.score_path(this.workdir, phase.stage), score)
@@ -542,14 +550,33 @@ def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -
     )
     budget = _budget(this, phase.stage)
     mask = q.read_score(this.workdir, phase.stage)
+    held = _score_on_held_answers(this, now, compiled) if phase.stage else None
     _record_miou(this, phase, scores["mIoU"])
     if scores["mIoU"] is not None:
         this.monitor.say(
             f"stage {phase.stage} · mIoU {scores['mIoU']:.1f} on {this.val.name} with "
             f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
         )
-    this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
+    row = {"stage": phase.stage, **scores, "budget": budget, "mask": mask, "held_mIoU": held}
+    this.summary.add_stage(row)
     _report(this)
+
+
+def _score_on_held_answers(this: Run, now: state.State, compiled: "Compiled") -> float | None:
+    """mIoU on the answers that training never sees; None where none are held."""
+    labels_of = functools.partial(journal.labels_path, this.workdir)
+    held = [
+        index
+        for index, image in enumerate(this.target.ids)
+        if enough.is_held(this.config, image) and labels_of(image).exists()
+    ]
+    if not held:
+        return None
+    answered = dataclasses.replace(
+        this.target, read_label=lambda i: images.read_label_png(labels_of(this.target.ids[i]))
+    )
+    predict = functools.partial(compiled.predict, now.segmenter)
+    return evaluate(predict, answered.take(held), this.table, this.config)["mIoU"]
 
 
 def _record_miou(this: Run, phase: Phase, miou: float | None) -> None:

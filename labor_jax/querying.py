@@ -21,7 +21,7 @@ Infer = Callable[..., dict[str, np.ndarray]]
 
 
 class Asked(NamedTuple):
-    """One image's query; the segmenter's prediction [H, W] uint8; the mask's counts if known."""
+    """One image's query; the segmenter's prediction [H, W] uint8; the mask's counts if any."""
 
     query: q.Query
     predicted: np.ndarray
@@ -61,8 +61,8 @@ def ask(
         image = domain.ids[index]
         query = _query(stage, looked, limits and limits[image], config)
         counts = None
-        if "mask" in looked.answer and domain.read_label is not None:
-            truth = domain.read_label(index)
+        if "mask" in looked.answer:
+            truth = domain.read_label(index) if domain.read_label else None
             counts = metrics.mask_counts(looked.answer["mask"], looked.answer["predicted"], truth)
         yield Asked(query, looked.answer["predicted"], counts)
 
