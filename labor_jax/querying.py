@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -114,12 +114,8 @@ def _query(
     return q.point_query(image, stage, size, points)
 
 
-def _earlier_queries(workdir: str | os.PathLike, stage: int) -> dict[str, list[q.Query]]:
-    earlier: dict[str, list[q.Query]] = {}
-    for before in range(1, stage):
-        for query in q.read_queries(workdir, before):
-            earlier.setdefault(query["image"], []).append(query)
-    return earlier
+def _earlier_queries(workdir: str | os.PathLike, stage: int) -> Mapping[str, list[q.Query]]:
+    return q.by_image(workdir, range(1, stage))
 
 
 def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
@@ -149,5 +145,5 @@ def check_beside(config: ml_collections.ConfigDict) -> None:
 
 def _clicks_beside(directory: str, stage: int) -> dict[str, int]:
     """How many points or segments another run asked of each image at a stage."""
-    queries = q.read_queries(directory, stage) if directory else []
+    queries = q.each_query(directory, stage) if directory else []
     return {x["image"]: len(x.get("points", x.get("segments"))) for x in queries}
