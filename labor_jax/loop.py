@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -329,15 +329,14 @@ def _introduce(this: Run, now: state.State) -> None:
 
 def _check_history(this: Run, resumed: int) -> None:
     """What was asked, answered and scored before the step that a run resumes at is still there."""
-    answers = journal.by_query(journal.read(this.workdir, this.table))
+    written = journal.on_disk(this.workdir, this.table)
     for phase in phases(this.config):
         missing = None
         if phase.name == "query":
             missing = q.missing(this.workdir, phase.stage)
             if missing is None:
                 q.check_complete(this.workdir, phase.stage, this.target.ids)
-                queries = q.read_queries(this.workdir, phase.stage)
-                if any(journal.open_pieces(x, answers.get(x["id"], [])) for x in queries):
+                if any(_still_open(this, phase.stage, written)):
                     missing = journal.path(this.workdir)
         elif phase.name == "evaluate" and not this.summary.stage(phase.stage):
             missing = this.workdir / "summary.json"
@@ -346,6 +345,12 @@ def _check_history(this: Run, resumed: int) -> None:
                 f"{missing}: what stage {phase.stage} left there is lost, or a part of it; "
                 f"restore the file from a copy, or start in another --workdir"
             )
+
+
+def _still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
+    """Of each query of a stage, whether it is not, or not wholly, answered."""
+    for query in q.each_query(this.workdir, stage):
+        yield bool(journal.open_pieces(query, journal.answers_to(query, written)))
 
 
 def _recorded(
@@ -381,11 +386,15 @@ def _adapt(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> s
 
 def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
-    answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= stage]
-    if hosts.first():
-        journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
+    written, labelled = journal.on_disk(this.workdir, this.table), set()
+    for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
+        if answers := [a for query in queries for a in journal.answers_to(query, written)]:
+            if not enough.is_held(this.config, image):
+                labelled.add(image)
+            if hosts.first():
+                sizes = {image: queries[0]["size"]}
+                journal.write_labels(this.workdir, answers, sizes, this.table)
     hosts.wait(f"labels {stage}")
-    labelled = {a["image"] for a in answers if not enough.is_held(this.config, a["image"])}
 
     def read(index: int) -> np.ndarray | None:
         image = this.target.ids[index]
@@ -469,19 +478,25 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
         _record_mask(this, phase, q.read_score(this.workdir, phase.stage))
         return
     infer = functools.partial(compiled.query, now)
-    queries, counts, shown = [], [], _shown(this)
+    counted, known, shown = np.zeros(6, np.int64), False, _shown(this)
     mine = this.target.take(hosts.share(len(this.target.ids)))
-    with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
-        for asked in querying.ask(phase.stage, mine, infer, this.config, this.workdir):
-            queries.append(asked.query)
-            if asked.counts is not None:
-                counts.append(asked.counts)
-            image = asked.query["image"]
-            if image in shown:
-                _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
-            progress.advance(len(queries))
-    known = hosts.largest(len(counts)) > 0
-    counted = hosts.total(np.sum(counts, axis=0) if counts else np.zeros(6, np.int64))
+
+    def made() -> Iterator[q.Query]:
+        """All of SPL's queries can be more than memory holds: each is written, then forgotten."""
+        nonlocal counted, known
+        with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
+            everything = querying.ask(phase.stage, mine, infer, this.config, this.workdir)
+            for number, asked in enumerate(everything, start=1):
+                if asked.counts is not None:
+                    counted, known = counted + asked.counts, True
+                image = asked.query["image"]
+                if image in shown:
+                    _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
+                yield asked.query
+                progress.advance(number)
+
+    q.write_queries(this.workdir, phase.stage, made(), part=jax.process_index())
+    counted, known = hosts.total(counted), hosts.largest(known) > 0  # all have written by now
     score = metrics.mask_score(counted) if known else None
     _record_mask(this, phase, score)
     if score is not None:
@@ -492,10 +507,9 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
                 f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
             )
         this.monitor.say(said)
-    queries = hosts.gather(queries)
     if hosts.first():
         files.write_json(q.score_path(this.workdir, phase.stage), score)
-        q.write_queries(this.workdir, phase.stage, queries)
+        q.join_parts(this.workdir, phase.stage, jax.process_count())
     hosts.wait(f"queries {phase.stage}")
 
 
@@ -516,12 +530,12 @@ def _annotate(this: Run, phase: Phase) -> None:
 
 
 def _let_answer(this: Run, phase: Phase) -> None:
-    queries = q.read_queries(this.workdir, phase.stage)
-    answered = journal.by_query(journal.read(this.workdir, this.table))
+    queries = q.each_query(this.workdir, phase.stage)
+    written = journal.on_disk(this.workdir, this.table)
     annotate = annotators.make(this.config, this.target, this.table)
-    with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
+    with this.monitor.phase("annotate", phase.stage, 0, len(this.target.ids)) as progress:
         for number, query in enumerate(queries, start=1):
-            done = {journal.place(entry) for entry in answered.get(query["id"], [])}
+            done = {journal.place(a) for a in journal.answers_to(query, written)}
             new = [entry for entry in annotate(query) if journal.place(entry) not in done]
             journal.append(this.workdir, new, this.table)
             progress.advance(number)
@@ -530,9 +544,8 @@ def _let_answer(this: Run, phase: Phase) -> None:
 def _wait_for_people(this: Run, phase: Phase) -> None:
     waiting = 0
     if hosts.first():  # the others are told: people may answer while each of them would count
-        answered = journal.by_query(journal.read(this.workdir, this.table))
-        queries = q.read_queries(this.workdir, phase.stage)
-        waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
+        written = journal.on_disk(this.workdir, this.table)
+        waiting = sum(_still_open(this, phase.stage, written))
     if waiting := hosts.largest(waiting):
         raise Waiting(
             f"{waiting} queries wait for answers: "
@@ -589,21 +602,19 @@ def _report(this: Run) -> None:
         write_report(this.workdir, this.target, this.table)
 
 
-def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:
-    """(H, W) of every image asked up to a stage."""
-    return {
-        query["image"]: tuple(query["size"])
-        for s in range(1, stage + 1)
-        for query in q.read_queries(this.workdir, s)
-    }
+def _asked(this: Run, stage: int) -> Iterator[q.Query]:
+    """The queries of all stages up to one."""
+    for s in range(1, stage + 1):
+        yield from q.each_query(this.workdir, s)
 
 
 def _budget(this: Run, stage: int) -> dict[str, Any]:
     """What has been asked up to a stage."""
-    queries = [query for s in range(1, stage + 1) for query in q.read_queries(this.workdir, s)]
-    answers = journal.lines(this.workdir, this.table)
-    pool = {query["image"]: query["size"][0] * query["size"][1] for query in queries}
-    return ledger.budget(ledger.rows(queries, answers), pool)
+    written, rows, pool = journal.on_disk(this.workdir, this.table), [], {}
+    for query in _asked(this, stage):
+        rows.append(ledger.row(query, written.get(query["id"], [])))
+        pool[query["image"]] = query["size"][0] * query["size"][1]
+    return ledger.budget(rows, pool)
 
 
 # ------------------------------------------------------------------------------------- previews

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -51,7 +51,8 @@ def ask(
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
     """
-    seen = functools.partial(_look, stage, domain, infer, config, _earlier_queries(workdir, stage))
+    earlier = q.by_image(workdir, range(1, stage))
+    seen = functools.partial(_look, stage, domain, infer, config, earlier)
     limits = None
     if config.method == "random" and config.beside:
         limits = _limits_beside(stage, domain, config)
@@ -86,14 +87,15 @@ def _look(
     domain: Domain,
     infer: Infer,
     config: ml_collections.ConfigDict,
-    earlier: dict[str, list[q.Query]],
+    earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
     """Every image by its index, as the networks see it."""
     for indices, size, images in pipeline.inference_batches(
         domain, config.input.size, config.eval_batch_size
     ):
         names = [domain.ids[i] for i in indices]
-        asked = [_asked_mask(earlier.get(name, []), size) for name in names]
+        before = [earlier.get(name, []) for name in names]
+        asked = [_asked_mask(queries, size) for queries in before]
         keys = [jax.random.key_data(rng.key(config.seed, f"query/{n}", stage)) for n in names]
         out = infer(images, np.stack(asked), np.stack(keys), size)
         for row, index in enumerate(indices):
@@ -104,7 +106,7 @@ def _look(
                     size=size,
                     answer={name: value[row] for name, value in out.items()},
                     asked=asked[row],
-                    used=sum(q.cost(b, unit(config)) for b in earlier.get(names[row], [])),
+                    used=sum(q.cost(query, unit(config)) for query in before[row]),
                     read_image=functools.partial(domain.read_image, index),
                 ),
             )
@@ -266,14 +268,6 @@ def _ordered(
     return order, means
 
 
-def _earlier_queries(workdir: str | os.PathLike, stage: int) -> dict[str, list[q.Query]]:
-    earlier: dict[str, list[q.Query]] = {}
-    for before in range(1, stage):
-        for query in q.read_queries(workdir, before):
-            earlier.setdefault(query["image"], []).append(query)
-    return earlier
-
-
 def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
     """[H, W] bool: pixels that were asked, answered or not; none is asked twice."""
     mask = np.zeros(size[0] * size[1], bool)
@@ -307,5 +301,5 @@ def _limits_beside(stage: int, domain: Domain, config: ml_collections.ConfigDict
 
 def _clicks_beside(directory: str, stage: int) -> dict[str, int]:
     """How many points or segments another run asked of each image at a stage."""
-    queries = q.read_queries(directory, stage) if directory else []
+    queries = q.each_query(directory, stage) if directory else []
     return {x["image"]: len(x.get("points", x.get("segments"))) for x in queries}
