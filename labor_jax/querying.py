@@ -53,14 +53,14 @@ def ask(
     """
     earlier = q.by_image(workdir, range(1, stage))
     seen = functools.partial(_look, stage, domain, infer, config, earlier)
-    limits = None
+    limits, chosen = {}, {}
     if config.method == "random" and config.beside:
         limits = _limits_beside(stage, domain, config)
-    elif config.budget.scope == "pool" and config.method != "full":
-        limits = _limits_of_pool(stage, seen(), config)
+    elif scope(config) == "pool":
+        chosen = _chosen_of_pool(stage, seen(), config)
     for index, looked in seen():
         image = domain.ids[index]
-        query = _query(stage, looked, limits and limits[image], config)
+        query = _query(stage, looked, limits.get(image), chosen.get(image), config)
         counts = None
         if "mask" in looked.answer:
             truth = domain.read_label(index) if domain.read_label else None
@@ -143,68 +143,88 @@ def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
     return number
 
 
+def scope(config: ml_collections.ConfigDict) -> str:
+    """Whose the budget is: each "image"'s own, or the "pool"'s, which all images share."""
+    strategy = strategies.find(config.method)
+    return config.budget.scope or ("pool" if strategy and strategy.pooled else "image")
+
+
 def _pool_limit(config: ml_collections.ConfigDict) -> float:
-    return config.budget.pool_limit if config.budget.scope == "pool" else 1.0
+    return config.budget.pool_limit if scope(config) == "pool" else 1.0
 
 
-def _limits_of_pool(
+def _chosen_of_pool(
     stage: int, images: Iterator[tuple[int, _Looked]], config: ml_collections.ConfigDict
-) -> dict[str, int]:
-    """How much of the pool's budget each image may be asked at a stage [ours].
+) -> dict[str, np.ndarray]:
+    """Which of its candidates, by number, the pool's budget has each image asked at a stage [ours].
 
-    What all images could be asked is lined up by urgency, and the budget ends the line. No image
-    stands in it with more than its `pool_limit`.
+    What all images could be asked is lined up by urgency, or the classes' most urgent in turn where
+    the strategy is balanced, and the budget ends the line. No image stands in it with more than its
+    `pool_limit`.
     """
     rows = []
     for _, looked in images:
         share = total(config, looked.size)
         own = q.stage_allowance(int(share * _pool_limit(config)), looked.used, stage, config.stages)
-        urgency, costs = _candidates(stage, looked, config)
-        fits = np.cumsum(costs) <= own
-        rows.append(
-            [looked.image, share, looked.used, urgency[fits].tolist(), costs[fits].tolist()]
-        )
+        found = _candidates(stage, looked, config)
+        fits = np.cumsum(found.costs) <= own
+        lists = [x[fits].tolist() for x in found]
+        rows.append([looked.image, share, looked.used, *lists])
     rows = hosts.gather(rows)
     left = q.stage_allowance(
         sum(row[1] for row in rows), sum(row[2] for row in rows), stage, config.stages
     )
-    owner = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
-    urgency = np.concatenate([np.asarray(row[3], np.float64) for row in rows])
-    costs = np.concatenate([np.asarray(row[4], np.int64) for row in rows])
+    image = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
+    number = np.concatenate([np.arange(len(row[3])) for row in rows])
+    urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
     order = np.argsort(-urgency, kind="stable")
+    if strategies.find(config.method).balanced:
+        order = q.in_turns(order, owner)
     within = order[np.cumsum(costs[order]) <= left]
-    spent = np.bincount(owner[within], weights=costs[within], minlength=len(rows))
-    return {row[0]: int(limit) for row, limit in zip(rows, spent, strict=True)}
+    return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
 
 
-def _candidates(
-    stage: int, looked: _Looked, config: ml_collections.ConfigDict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Urgency [N] float, falling, and cost [N] int of the pieces that an image could be asked."""
+class _Candidates(NamedTuple):
+    """What an image could be asked, the most urgent first: urgency [N] float, falling; cost [N]
+    int; the class [N] int that is predicted there."""
+
+    urgency: np.ndarray
+    costs: np.ndarray
+    owner: np.ndarray
+
+
+def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) -> _Candidates:
     strategy, answer = strategies.find(config.method), looked.answer
     if strategy.asks in ("points", "regions"):
-        scores = answer["scores"][answer["found"]]
+        scores, points = answer["scores"][answer["found"]], answer["points"][answer["found"]]
         pixels = (2 * strategies.radius(strategy, config) + 1) ** 2
         single = strategy.asks == "points" or unit(config) != "pixels"
-        return scores, np.full(len(scores), 1 if single else pixels)
+        costs = np.full(len(scores), 1 if single else pixels)
+        return _Candidates(scores, costs, answer["predicted"][tuple(points.T)])
     pieces = _pieces(looked, config)
-    costs = _costs(pieces, config)
+    costs, owner = _costs(pieces, config), q.majority(pieces, answer["predicted"])
     if strategy.asks == "superpixels":
         order, means = _ordered(stage, pieces, looked, config)
-        return np.minimum.accumulate(means[order]), costs[order]
+        return _Candidates(np.minimum.accumulate(means[order]), costs[order], owner[order])
     # Of each image the same share of its segments.
-    return 1 - np.arange(len(costs)) / max(1, len(costs)), costs
+    return _Candidates(1 - np.arange(len(costs)) / max(1, len(costs)), costs, owner)
 
 
 # -------------------------------------------------------------------------------------- queries
 
 
 def _query(
-    stage: int, looked: _Looked, limit: int | None, config: ml_collections.ConfigDict
+    stage: int,
+    looked: _Looked,
+    limit: int | None,
+    chosen: np.ndarray | None,
+    config: ml_collections.ConfigDict,
 ) -> q.Query:
     """What one image is asked at a stage, within its hard budget.
 
-    limit: of this stage, where it is not an even share of the image's own budget.
+    Args:
+      limit: of this stage, where it is not an even share of the image's own budget.
+      chosen: which of its candidates the pool has chosen, where the budget is the pool's.
     """
     image, size, answer = looked.image, looked.size, looked.answer
     if config.method == "full":
@@ -212,22 +232,28 @@ def _query(
     strategy = strategies.find(config.method)
     whole = strategy.asks == "superpixels" or unit(config) == "clicks"
     if limit is None:
-        share = total(config, size)
-        limit = q.stage_allowance(share, looked.used, stage, config.stages)
-    if strategy.asks == "points":
-        return q.point_query(image, stage, size, answer["points"][answer["found"]][:limit])
-    if strategy.asks == "regions":
-        radius = strategies.radius(strategy, config)
-        centres = answer["points"][answer["found"]]
-        windows = q.windows(centres, radius, size, limit, in_pixels=unit(config) == "pixels")
-        return q.segment_query(image, stage, size, windows, whole)
+        limit = q.stage_allowance(total(config, size), looked.used, stage, config.stages)
+    if strategy.asks in ("points", "regions"):
+        points = answer["points"][answer["found"]]
+        points = points[:limit] if chosen is None else points[chosen]
+        if strategy.asks == "points":
+            return q.point_query(image, stage, size, points)
+        radius, in_pixels = strategies.radius(strategy, config), unit(config) == "pixels"
+        limit = limit if chosen is None else size[0] * size[1]
+        return q.segment_query(
+            image, stage, size, q.windows(points, radius, size, limit, in_pixels), whole
+        )
     pieces = _pieces(looked, config)
     costs = _costs(pieces, config)
     if strategy.asks == "segments":
+        limit = limit if chosen is None else int(costs[chosen].sum())
         random = rng.generator(config.seed, f"query/{image}", stage)
         kept = q.cap_segments(pieces, answer["selected"], limit, random, costs)
     else:
-        kept = q.keep_first(pieces, _ordered(stage, pieces, looked, config)[0], costs, limit)
+        order, _ = _ordered(stage, pieces, looked, config)
+        if chosen is not None:
+            order, limit = order[chosen], int(costs[order[chosen]].sum())
+        kept = q.keep_first(pieces, order, costs, limit)
     return q.segment_query(image, stage, size, kept, whole)
 
 
