@@ -129,7 +129,7 @@ def final(workdir, initial):
 
 def test_the_summary_has_every_key_that_others_read(spl):
     summary = summary_of(spl)
-    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets"]
+    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets", "stopped"]
     assert set(summary) == {*keys, "wall_seconds", "versions", "device"}
     assert summary["status"] == "finished"
     budget = ["images", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds"]
