@@ -28,6 +28,8 @@ from labor_jax.selection.spacing import NEVER, dilated
 
 WITHOUT = ("source_only", "uda", "full")
 """The methods that choose nothing: two never ask, one asks everything."""
+UNSURE_SHARE = 0.2
+"""Of a class's pixels in an image, the share that `balanced_margin` draws from."""
 ASKS = ("points", "regions", "segments", "superpixels")
 
 
@@ -163,20 +165,41 @@ def random(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     return seen.noise
 
 
-@strategy("random_by_class", asks="points")
+@strategy("random_by_class", asks="points", balanced=True)
 def random_by_class(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Stratified: random pixels of the predicted classes in turn [ours]."""
-    batch, height, width = seen.taken.shape
-    predicted = jnp.argmax(seen.logits, -1).reshape(batch, -1)
-    noise = jnp.where(seen.taken, 2.0, seen.noise).reshape(batch, -1)
+    return _in_turns(jnp.argmax(seen.logits, -1), ~seen.taken, seen.noise)
 
-    def turn_of_each(predicted: jax.Array, noise: jax.Array) -> jax.Array:
-        order = jnp.lexsort((noise, predicted))
-        first = jnp.searchsorted(predicted[order], predicted[order])
-        turn = jnp.arange(order.size) - first
-        return jnp.zeros(order.size, jnp.float32).at[order].set(turn.astype(jnp.float32))
 
-    return -(jax.vmap(turn_of_each)(predicted, noise) + noise / 4).reshape(batch, height, width)
+def _in_turns(predicted: jax.Array, there: jax.Array, order: jax.Array) -> jax.Array:
+    """A score by which the predicted classes take turns, each with its pixels in an order.
+
+    Args:
+      predicted: [B, H, W] int.
+      there: [B, H, W] bool, the pixels that can be asked.
+      order: [B, H, W] float32 in [0, 1), within a class and turn from low to high.
+    Returns:
+      [B, H, W] float32, -inf elsewhere.
+    """
+    turn, _ = _ranks(predicted, jnp.where(there, order, 2.0))
+    return jnp.where(there, -(turn + order / 2), NEVER)
+
+
+def _ranks(predicted: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where each pixel stands in its image's class, the lowest value at 0; how many this has.
+
+    predicted: [B, H, W] int; value: [B, H, W] float32. Both results [B, H, W] float32.
+    """
+
+    def of_image(predicted: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        order = jnp.lexsort((value.ravel(), predicted.ravel()))
+        classes = predicted.ravel()[order]
+        first = jnp.searchsorted(classes, classes)
+        last = jnp.searchsorted(classes, classes, side="right")
+        ranks = jnp.stack([jnp.arange(order.size) - first, last - first]).astype(jnp.float32)
+        return tuple(jnp.zeros_like(ranks).at[:, order].set(ranks).reshape(2, *value.shape))
+
+    return jax.vmap(of_image)(predicted, value)
 
 
 # ------------------------------------------------------------------------------------ uncertainty
@@ -214,6 +237,22 @@ def pixelpick(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     flat = score.reshape(len(score), -1)
     least = jax.lax.top_k(flat, max(1, flat.shape[1] // 20))[0][:, -1]
     return jnp.where(score >= least[:, None, None], seen.noise, NEVER)
+
+
+@strategy("balanced_margin", asks="points", balanced=True, pooled=True)
+def balanced_margin(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """Unsure pixels of every class in turn, over the whole pool [ours].
+
+    Three things cost the others' clicks. The smallest margins are one thin net along the borders
+    of large things, next to each other and often on pixels that nobody can name: so pixels are
+    drawn from the fifth of the smallest margins, each class's own. Rare classes are in few images,
+    whose own budgets end where they could still teach: so the budget is the pool's. And what is
+    rare is seldom predicted: so the predicted classes take turns in it.
+    """
+    predicted, unsure = jnp.argmax(seen.logits, -1), -margin_of(seen.probs)
+    rank, size = _ranks(predicted, jnp.where(seen.taken, 2.0, unsure))
+    smallest = (rank < jnp.maximum(1.0, UNSURE_SHARE * size)) & ~seen.taken
+    return _in_turns(predicted, smallest, seen.noise)
 
 
 # ------------------------------------------------------------------------------------------ LabOR
