@@ -85,9 +85,10 @@ def test_every_report_has_every_section_and_needs_nothing_from_outside(reports, 
 
 
 def test_no_style_reaches_outside(reports):
-    template = (pathlib.Path(page.__file__).parent / "report.html.j2").read_text()
-    assert not re.search(r"https?:|url\(|@import", template)
-    assert "prefers-color-scheme: dark" in template
+    folder = pathlib.Path(page.__file__).parent
+    for path in (*folder.glob("*.j2"), folder / "style.css"):
+        assert not re.search(r"https?:|url\(|@import", path.read_text())
+    assert "prefers-color-scheme: dark" in (folder / "style.css").read_text()
 
 
 def test_every_embedded_image_can_be_decoded(reports):
