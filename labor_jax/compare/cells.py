@@ -1,4 +1,4 @@
-"""What a comparison runs: a cell is one run, of a method, a budget, a seed and a share of errors."""
+"""What a comparison runs. A cell is one run: of a method, a budget, a seed, a share of errors."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from labor_jax import config as config_lib
 from labor_jax.errors import UserError
 
 REFERENCES = ("full", "source_only", "uda")
-"""What every other cell is measured by, run for each seed; the others start from `full`'s warm-up."""
+"""What the others are measured by, run for each seed; `full`'s warm-up serves them all."""
 SEGMENT_METHODS = ("labor_spl",)
 """Methods that ask segments: a budget in points says nothing to them."""
 UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
@@ -61,7 +61,7 @@ class Skipped(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Reads "40points", "100clicks" or "2.2%", each an image. Raises UserError for anything else."""
+    """Reads "40points", "100clicks" or "2.2%", each an image. Raises UserError for other texts."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%)", text.replace(" ", ""))
     if not found or not float(found[1]):
         raise UserError(f"--budgets: {text!r} is none; give such as 40points, 100clicks or 2.2%")

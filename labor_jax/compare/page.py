@@ -53,7 +53,8 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-Groups = dict[tuple[str, Budget | None, float], list[Result]]
+Key = tuple[str, Budget | None, float]
+Groups = dict[Key, list[Result]]
 
 
 def write(
