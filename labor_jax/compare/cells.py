@@ -52,14 +52,6 @@ class Cell(NamedTuple):
         )
 
 
-class Skipped(NamedTuple):
-    """A method and a budget that do not go together, and why."""
-
-    method: str
-    budget: Budget
-    why: str
-
-
 def parse_budget(text: str) -> Budget:
     """Reads "40points", "100clicks" or "2.2%", each an image. Raises UserError for other texts."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%)", text.replace(" ", ""))
@@ -103,15 +95,11 @@ def check_methods(methods: Sequence[str]) -> None:
 
 def plan(
     methods: Sequence[str], budgets: Sequence[Budget], seeds: int, errors: Sequence[float]
-) -> tuple[list[Cell], list[Skipped]]:
-    """All cells in the order in which they are run, seed by seed; and what cannot be compared."""
-    skipped = [
-        Skipped(method, budget, "it asks segments, not points")
-        for budget in budgets
-        for method in methods
-        if budget.unit == "points" and method in SEGMENT_METHODS
-    ]
-    without = {(method, budget) for method, budget, _ in skipped}
+) -> tuple[list[Cell], list[str]]:
+    """All cells in the order in which they are run, seed by seed; and, in words, what is left out
+    since it cannot be compared."""
+    in_points = [budget for budget in budgets if budget.unit == "points"]
+    left_out = {method: in_points for method in methods if method in SEGMENT_METHODS and in_points}
     cells = []
     for seed in range(seeds):
         cells += [Cell(method, seed) for method in REFERENCES]
@@ -120,9 +108,12 @@ def plan(
             for error in errors
             for budget in budgets
             for method in methods
-            if (method, budget) not in without
+            if budget not in left_out.get(method, ())
         ]
-    return cells, skipped
+    return cells, [
+        f"{method} is not run with {', '.join(b.title for b in without)}: it asks no points"
+        for method, without in left_out.items()
+    ]
 
 
 def cell_config(

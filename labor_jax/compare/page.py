@@ -13,7 +13,7 @@ import numpy as np
 from labor_jax import files
 from labor_jax.annotation import oracle
 from labor_jax.compare import intervals, results
-from labor_jax.compare.cells import Budget, Cell, Skipped
+from labor_jax.compare.cells import Budget, Cell
 from labor_jax.compare.results import Result
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
@@ -32,6 +32,7 @@ class About(NamedTuple):
       config: its name.
       val: the name of the domain that is scored.
       methods: those that ask; the first is the baseline.
+      skipped: what is left out, in words.
       runs: how many there are to be.
     """
 
@@ -41,7 +42,7 @@ class About(NamedTuple):
     budgets: Sequence[Budget]
     errors: Sequence[float]
     seconds_per_click: float
-    skipped: Sequence[Skipped]
+    skipped: Sequence[str]
     runs: int
 
 
@@ -91,6 +92,7 @@ def write(
         legend=[(name, charts.key(n)) for n, name in enumerate(about.methods, start=1)],
         charts=cost_charts(about, groups),
         error_charts=error_charts(about, groups),
+        error_legend=[(_errors_name(e), charts.key(0, n)) for n, e in enumerate(about.errors)],
         examples=examples(workdir, about, done, shown, table),
         colors=[
             (name, pictures.css(color))
@@ -130,7 +132,7 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
                 budget.title if budget else ABSENT,
                 spread([r.miou for r in group]),
                 str(len(group)),
-                spread(gaps, digits=0),
+                _whole(gaps) if method in ("source_only", "full") else spread(gaps, digits=0),
                 _cost(_mean(r.budget["points_per_image"] for r in group)),
                 _cost(_mean(r.budget["clicks_per_image"] for r in group)),
                 str(percent(_mean(r.budget["fraction"] for r in group))) if asked else ABSENT,
@@ -164,7 +166,8 @@ def errors_tables(about: About, groups: Groups) -> list[Table]:
         return []
     base, *more = about.errors
     head = ["method", "budget", *map(_errors_name, about.errors)]
-    head += [f"change with {_errors_name(e)} (95 % over seeds)" for e in more]
+    for error in more:
+        head += [f"change, {_errors_name(error)}", "95 % over seeds"]
     rows = []
     for budget, method in itertools.product(about.budgets, about.methods):
         if (method, budget, base) not in groups:
@@ -174,8 +177,8 @@ def errors_tables(about: About, groups: Groups) -> list[Table]:
         for error in more:
             pair = _paired(groups, (method, budget, base), (method, budget, error))
             changes = [b.miou - a.miou for a, b in zip(*pair, strict=True)] if pair else []
-            interval = between(intervals.over_seeds(changes))
-            row.append(f"{signed(np.mean(changes))} ({interval})" if changes else ABSENT)
+            row += [signed(np.mean(changes)) if changes else ABSENT]
+            row += [between(intervals.over_seeds(changes))]
         rows.append(row)
     return [Table("", head, rows)]
 
@@ -216,7 +219,8 @@ def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
         pair = _paired(groups, (baseline, budget, error), (best, budget, error))
         if pair and best != baseline:
             mean, _, seeds, images = _difference(*pair, samples)
-            text += f"; {mean} on {baseline} (95 %: {seeds} over seeds, {images} over images)"
+            over_seeds = f"{seeds} over seeds, " if seeds != ABSENT else ""
+            text += f"; {mean} on {baseline} (95 %: {over_seeds}{images} over images)"
         told.append(f"{text}.")
     return told
 
@@ -252,7 +256,7 @@ def error_charts(about: About, groups: Groups) -> list[dict[str, Any]]:
     every = [r.miou for key, group in groups.items() if key[1] for r in group]
     for n, method in enumerate(about.methods, start=1):
         series = [
-            _series(groups, method, error, lambda r: r.budget["clicks_per_image"], n, dashed=i > 0)
+            _series(groups, method, error, lambda r: r.budget["clicks_per_image"], n, dash=i)
             for i, error in enumerate(about.errors)
         ]
         series = [
@@ -271,7 +275,7 @@ def _series(
     error: float,
     cost: Callable[[Result], float],
     color: int,
-    dashed: bool = False,
+    dash: int = 0,
 ) -> charts.Series:
     """A method's budgets, cheapest first; those that cost nothing in this unit are left out."""
     points = []
@@ -286,7 +290,7 @@ def _series(
         color=color,
         dots=True,
         errors=[e for _, _, e in points],
-        dashed=dashed,
+        dash=dash,
     )
 
 
@@ -294,13 +298,22 @@ def _chart(
     series: Sequence[charts.Series],
     x_title: str,
     levels: Sequence[tuple[str, float]],
-    size: tuple[int, int] = (460, 300),
+    size: tuple[int, int] = (460, 330),
     y_also: Sequence[float] = (),
 ) -> str | None:
-    """A chart; None where there is nothing to draw."""
+    """A chart; None where there is nothing to draw. Levels far off would flatten the curves: only
+    those no further from them than the curves are high are drawn."""
     xs = [x for s in series for x, _ in s.points]
     if not xs:
         return None
+    ys = [
+        y + sign * e
+        for s in series
+        for (_, y), e in zip(s.points, s.errors, strict=True)
+        for sign in (-1, 1)
+    ]
+    low, high = min(ys), max(ys)
+    levels = [level for level in levels if 2 * low - high <= level[1] <= 2 * high - low]
     return charts.line_chart(
         series,
         x_title,
@@ -399,7 +412,7 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
         for table in tables:
             lines += [f"**{table.title}**", ""] if table.title else []
             lines += [*_markdown_table(table), ""]
-    lines += [f"Not run: {s.method} with {s.budget.title}: {s.why}." for s in about.skipped]
+    lines += [f"{skip}." for skip in about.skipped]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -408,12 +421,13 @@ def _markdown_table(table: Table) -> list[str]:
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
     rule = ["---", *["--:"] * (len(table.head) - 1)]
-    rows = [[_code(first), *rest] for first, *rest in table.rows]
+    of_methods = table.head[0] in ("method", "difference")
+    rows = [[_code(first) if of_methods else first, *rest] for first, *rest in table.rows]
     return [line(table.head), f"|{'|'.join(rule)}|", *map(line, rows)]
 
 
 def _code(text: str) -> str:
-    """Names of methods as code; a difference has two, the class tables none with an underscore."""
+    """The name of a method, or the two of a difference, as code."""
     return f" {MINUS} ".join(f"`{name}`" for name in text.split(f" {MINUS} "))
 
 
@@ -431,12 +445,16 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 def signed(value: float) -> str:
     """ "+1.2" or "−0.3", with a real minus sign."""
-    return f"{value:+.1f}".replace("-", MINUS)
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", MINUS)  # -0.0 + 0.0 is 0.0
 
 
 def between(interval: intervals.Interval | None) -> str:
     """ "−0.4 to +2.8"; a dash where there is no interval."""
     return ABSENT if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+
+
+def _whole(values: Sequence[float]) -> str:
+    return f"{_mean(values):.0f}" if values else ABSENT
 
 
 def _cost(value: float) -> str:
@@ -458,7 +476,7 @@ def _mean(values: Any) -> float:
 
 
 def _errors_name(error: float) -> str:
-    return f"{percent(error)} % wrong" if error else "no errors"
+    return f"{100 * error:.4g} % wrong" if error else "no errors"
 
 
 def _errors_title(about: About, error: float) -> str:

@@ -66,8 +66,8 @@ def run(
     for name, opened, why in (("target", target, "to answer from"), ("val", val, "to score with")):
         if opened.read_label is None:
             raise UserError(f"config.{name}: {opened.name} has no labels {why}; give some")
-    for method, budget, why in skipped:
-        print(f"{method} is not run with {budget.title}: {why}")
+    for line in skipped:
+        print(line)
 
     about = page.About(
         asked.name,

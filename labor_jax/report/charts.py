@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 14.0, 16.0, 40.0
 COLORS = 6
 """How many series colours the pages have."""
+DASHES = ("", "6 4", "1 5", "9 4 1 4")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Series:
     Attributes:
       color: counts the page's series colours from 1; after the last, dots take another shape.
       errors: how far each point's error bar reaches up and down.
+      dash: which of `DASHES` the line has.
     """
 
     name: str
@@ -26,7 +28,7 @@ class Series:
     labels: Sequence[str] = ()
     dots: bool = False
     errors: Sequence[float] = ()
-    dashed: bool = False
+    dash: int = 0
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -101,14 +103,16 @@ def line_chart(
         f"{escape(x_title)}</text>"
     )
     parts += _levels([(name, place(xs[0], y)[1]) for name, y in levels], width)
-    for s in series:
+    apart = min(4.0, 24.0 / len(series)) if any(s.errors for s in series) else 0.0
+    for n, s in enumerate(series):
+        aside = apart * (n - (len(series) - 1) / 2)  # error bars at the same x stay legible
+        places = [(x + aside, y) for x, y in (place(*point) for point in s.points)]
         ends = [
-            (place(x, y - e), place(x, y + e))
-            for (x, y), e in zip(s.points, s.errors, strict=False)
-            if e
+            (place(xs[0], y - e)[1], place(xs[0], y + e)[1])
+            for (_, y), e in zip(s.points, s.errors, strict=False)
         ]
         if s.points:
-            parts.append(_line(s, [place(x, y) for x, y in s.points], ends))
+            parts.append(_line(s, places, ends))
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
@@ -132,13 +136,19 @@ def thin(points: Sequence[tuple[float, float]], count: int = 160) -> Sequence[tu
     return [tuple(sum(axis) / len(chunk) for axis in zip(*chunk, strict=True)) for chunk in chunks]
 
 
-def key(color: int, dashed: bool = False) -> Markup:
-    """The sign of a series in a legend."""
-    dash = ' stroke-dasharray="4 3"' if dashed else ""
+def key(color: int, dash: int = 0) -> Markup:
+    """The sign of a series in a legend; colour 0 is the text's."""
+    name = f" c{(color - 1) % COLORS + 1}" if color else ""
+    dot = _dot(13, 6, color) if color else ""
     return Markup(
-        f'<svg class="chart key c{(color - 1) % COLORS + 1}" viewBox="0 0 26 12" '
-        f'aria-hidden="true"><path class="line" d="M1 6H25"{dash}/>{_dot(13, 6, color)}</svg>'
+        f'<svg class="chart key{name}" viewBox="0 0 26 12" aria-hidden="true">'
+        f'<path class="line" d="M1 6H25"{_dashes(dash)}/>{dot}</svg>'
     )
+
+
+def _dashes(dash: int) -> str:
+    pattern = DASHES[dash % len(DASHES)]
+    return f' stroke-dasharray="{pattern}"' if pattern else ""
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
@@ -174,15 +184,16 @@ def _dot(x: float, y: float, color: int) -> str:
 def _line(
     series: Series,
     places: Sequence[tuple[float, float]],
-    ends: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    ends: Sequence[tuple[float, float]],
 ) -> str:
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    dash = ' stroke-dasharray="5 4"' if series.dashed else ""
-    parts = [f"<title>{escape(series.name)}</title>", f'<path class="line" d="{path}"{dash}/>']
+    line = f'<path class="line" d="{path}"{_dashes(series.dash)}/>'
+    parts = [f"<title>{escape(series.name)}</title>", line]
     parts += [
         f'<path class="error" d="M{x:.1f} {low:.1f}V{high:.1f}M{x - 3:.1f} {low:.1f}h6'
         f'M{x - 3:.1f} {high:.1f}h6"/>'
-        for (x, low), (_, high) in ends
+        for (x, _), (low, high) in zip(places, ends, strict=False)
+        if low > high  # heights grow downwards
     ]
     if series.dots or len(places) == 1:
         parts += [_dot(x, y, series.color) for x, y in places]
