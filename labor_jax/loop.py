@@ -34,6 +34,7 @@ from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor, check_records
 from labor_jax.report import write_report
 from labor_jax.restore import make_predict, read_config, views
+from labor_jax.selection import strategies
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -52,7 +53,7 @@ def phases(config: ml_collections.ConfigDict) -> list[Phase]:
     step = config.warmup_steps
     plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
     for stage in range(1, config.stages + 1):
-        if config.method in config_lib.SELECTOR_METHODS:
+        if strategies.needs_selector(config.method):
             plan.append(Phase("selector", stage, step, step + config.selector.steps))
             step += config.selector.steps
         if querying.asks(config.method, stage):
@@ -192,11 +193,16 @@ def _load(
 
 AFTER_WARMUP = (
     "method",
+    "strategies",
     "beside",
     "selector",
     "spl",
     "ppl",
+    "points",
+    "ripu",
+    "superpixels",
     "budget",
+    "stop",
     "annotator",
     "noisy",
     "replay",
@@ -249,15 +255,26 @@ def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
     @functools.cache
     def mapped_query(size: tuple[int, int]) -> Callable:
         return parallel.map_inference(
-            functools.partial(steps.query, networks=local, size=size, config=config), mode
+            functools.partial(
+                steps.query,
+                networks=local,
+                size=size,
+                number=querying.most(config, size),
+                config=config,
+            ),
+            mode,
         )
 
     def query(
-        now: state.State, images: np.ndarray, taken: np.ndarray, size: tuple[int, int]
+        now: state.State,
+        images: np.ndarray,
+        taken: np.ndarray,
+        key: np.ndarray,
+        size: tuple[int, int],
     ) -> dict[str, np.ndarray]:
-        if config.method not in config_lib.SELECTOR_METHODS:
+        if config.method == "full":
             return {"predicted": predict(now.segmenter, images, size)}
-        return mapped_query(tuple(size))(now, {"image": images, "taken": taken})
+        return mapped_query(tuple(size))(now, {"image": images, "taken": taken, "key": key})
 
     return Compiled(
         adapt=parallel.map_step(functools.partial(steps.adapt_step, **bound), mode),

@@ -35,27 +35,25 @@ def says(index, stage, size, share=0.6):
     return {"mask": mask, "selected": selected, "predicted": selected}
 
 
-def most_free(mask, selected, taken, number=4):
-    """Points [C, N, 2] of each class, and which there are: the first of the mask not taken."""
-    points = np.zeros((CLASSES, number, 2), np.int32)
-    found = np.zeros((CLASSES, number), bool)
-    for k in range(CLASSES):
-        places = np.argwhere(mask & (selected == k) & ~taken)[:number]
-        points[k, : len(places)], found[k, : len(places)] = places, True
-    return points, found
-
-
 def infer_at(stage, seen=None, share=0.6):
-    def infer(images, taken, size):
+    """Points in the mask's order of reading, each with a score of its own."""
+
+    def infer(images, taken, key, size):
         assert images.shape[1:] == (32, 32, 3) and taken.shape == (len(images), *size)
+        assert key.shape == (len(images), 2)
         rows = []
-        for image, near in zip(images, taken, strict=True):
+        for image, asked in zip(images, taken, strict=True):
             index = int(image[0, 0, 0])
             row = says(index, stage, size, share)
-            row["points"], row["found"] = most_free(row["mask"], row["selected"], near)
+            places = np.argwhere(row["mask"] & ~asked)[:60]
+            row["points"], row["found"] = np.zeros((60, 2), np.int32), np.arange(60) < len(places)
+            row["points"][: len(places)] = places
+            row["scores"] = -np.arange(60) - 1000.0 * index
+            row["chosen"] = row["mask"]
+            row["score"] = np.random.default_rng([index, stage]).random(size)
             rows.append(row)
             if seen is not None:
-                seen[IDS[index]] = near
+                seen[IDS[index]] = asked
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     return infer
@@ -65,7 +63,7 @@ def make_config(method, **values):
     c = config_lib.default_config()
     c.method, c.stages = method, STAGES
     c.input.size, c.eval_batch_size = (32, 32), 2
-    c.ppl.radius, c.spl.cell = 1, 4
+    c.spl.cell = c.superpixels.cell = 4
     c.update_from_flattened_dict(values)
     return c
 
@@ -148,20 +146,19 @@ def test_within_the_budget_each_stage_asks_all_of_its_mask_that_is_new(tmp_path)
             before |= mask
 
 
-def test_the_kernel_is_told_which_pixels_are_too_near_to_an_earlier_one(tmp_path):
-    config = make_config("labor_ppl", **{"ppl.radius": 2})
+def test_the_kernel_is_told_which_pixels_were_asked_before(tmp_path):
+    config = make_config("labor_ppl")
     ask_all(config, tmp_path)
     seen = {}
     list(querying.ask(3, make_domain(), infer_at(3, seen), config, tmp_path))
-    for image, near in seen.items():
-        rows, columns = np.indices(SIZES[image])
+    for image, asked in seen.items():
         expected = np.zeros(SIZES[image], bool)
         for stage in (1, 2):
             query = next(x for x in q.read_queries(tmp_path, stage) if x["image"] == image)
             for x, y in query["points"]:
-                expected |= np.maximum(abs(rows - y), abs(columns - x)) <= 2
+                expected[y, x] = True
         assert expected.any()
-        np.testing.assert_array_equal(near, expected)
+        np.testing.assert_array_equal(asked, expected)
 
 
 def test_a_class_without_pixels_and_an_empty_mask_still_give_a_query(tmp_path):
@@ -227,7 +224,7 @@ def test_queries_depend_on_the_seed_and_not_on_the_batch_size(tmp_path, method):
 
     first = queries("first")
     assert queries("again", eval_batch_size=5) == first
-    if method != "labor_ppl":  # whose points the kernel decides
+    if method == "labor_spl":  # the kernel decides about points
         assert queries("other", seed=1) != first
 
 
