@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 import ml_collections
 
-from labor_jax import config as config_lib
 from labor_jax.errors import UserError
+from labor_jax.selection import strategies
 
 REFERENCES = ("full", "source_only", "uda")
 """What the others are measured by, run for each seed; `full`'s warm-up serves them all."""
-SEGMENT_METHODS = ("labor_spl",)
-"""Methods that ask segments: a budget in points says nothing to them."""
 UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
 
 
@@ -85,7 +83,7 @@ def parse_errors(texts: Sequence[str]) -> list[float]:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Raises UserError, naming it, for a method that is none or is run in any case."""
-    asking = [method for method in config_lib.METHODS if method not in REFERENCES]
+    asking = strategies.names()
     for method in methods:
         if method in REFERENCES:
             raise UserError(f"--methods: {method} is run in any case; leave it out")
@@ -99,7 +97,11 @@ def plan(
     """All cells in the order in which they are run, seed by seed; and, in words, what is left out
     since it cannot be compared."""
     in_points = [budget for budget in budgets if budget.unit == "points"]
-    left_out = {method: in_points for method in methods if method in SEGMENT_METHODS and in_points}
+    left_out = {
+        method: in_points
+        for method in methods
+        if in_points and strategies.find(method).asks != "points"
+    }
     cells = []
     for seed in range(seeds):
         cells += [Cell(method, seed) for method in REFERENCES]
@@ -111,7 +113,8 @@ def plan(
             if budget not in left_out.get(method, ())
         ]
     return cells, [
-        f"{method} is not run with {', '.join(b.title for b in without)}: it asks no points"
+        f"{method} is not run with {', '.join(b.title for b in without)}: "
+        f"it asks {strategies.find(method).asks}"
         for method, without in left_out.items()
     ]
 
@@ -125,7 +128,7 @@ def cell_config(
       config: what all cells share.
       warmup_from: the DIR of the same seed's `full`.
     """
-    own = ml_collections.ConfigDict(config.to_dict())
+    own = config.copy_and_resolve_references()
     own.method, own.seed, own.beside = cell.method, cell.seed, ""
     own.warmup_from = "" if cell.method in ("full", "source_only") else warmup_from
     own.annotator = "noisy" if cell.error else "oracle"

@@ -117,7 +117,7 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
     keys += [(method, budget, error) for budget in about.budgets for method in about.methods]
     keys += [("full", None, 0.0)] if first else []
     head = ["method", "budget", "mIoU", "runs", "gap closed, %", "points", "clicks", "pixels, %"]
-    head += ["time", "near a border, %", "void, %"]
+    head += ["time", "near a border, %", "void, %", "wrong, %"]
     rows = []
     for key in keys:
         if not (group := groups.get(key)):
@@ -139,6 +139,7 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
                 duration(seconds) if method != "full" else ABSENT,
                 _share([r.border for r in group]),
                 _share([r.void for r in group]),
+                _share([r.wrong for r in group]),
             ]
         )
     return Table(_errors_title(about, error), head, rows)
@@ -390,7 +391,8 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
         f"over all stages; time is {about.seconds_per_click:g} s a click, an assumption. "
         f"*Gap closed*: from `source_only` to `full` of the same seed. *Near a border*: the share "
         f"of the asked pixels within {oracle.NEAR} pixels of another class. *Void*: the share of "
-        f"the clicks that gave no label.",
+        f"the clicks that gave no label. *Wrong*: the share of the labelled pixels whose label is not "
+        f"the truth.",
         "",
     ]
     titles = {

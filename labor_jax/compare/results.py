@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labor_jax import evaluate, files, restore
-from labor_jax.annotation import oracle
+from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import query as q
 from labor_jax.compare.cells import Budget, Cell
 from labor_jax.data.domain import Domain
@@ -25,6 +25,7 @@ class Result(NamedTuple):
       budget: of `summary.json`: what was asked, over all stages.
       wall_seconds: what computing took.
       border: share of the asked pixels of a class that are near another class; None if none is.
+      wrong: share of the labelled pixels whose label is not the truth; None if none is labelled.
       confusions: [N, C, C] int64, of each image that it was scored on.
     """
 
@@ -34,6 +35,7 @@ class Result(NamedTuple):
     budget: dict[str, Any]
     wall_seconds: float
     border: float | None
+    wrong: float | None
     confusions: np.ndarray
 
     @property
@@ -49,20 +51,30 @@ class Result(NamedTuple):
 def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
     """Writes `compare.npz` of a finished run: what `summary.json` does not have.
 
-    "confusions" [N, C, C] int64, of each image of `val`; "border" int64: how many asked pixels are
-    near another class; "classed" int64: how many have a class.
+    "confusions" [N, C, C] int64, of each image of `val`; and, int64 each, of the target's pixels:
+    "classed", asked and of a class; "border", those of them near another class; "labelled"; "wrong",
+    those of them whose label is not the truth.
     """
     run = restore.restore(workdir)
-    confusions = np.stack(list(evaluate.confusions(run.predict, val, run.table, run.config)))
-    border, classed = 0, 0
+    found = {
+        "confusions": np.stack(list(evaluate.confusions(run.predict, val, run.table, run.config)))
+    }
+    found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
     index = {image: i for i, image in enumerate(target.ids)}
+    answers: dict[str, list[journal.Answer]] = {}
+    for entry in journal.read(workdir, run.table):
+        answers.setdefault(entry["image"], []).append(entry)
     for image, queries in _by_image(workdir, run.config.stages).items():
         truth = target.read_label(index[image])
         pixels = np.concatenate([q.asked_pixels(query) for query in queries])
-        border += int(oracle.at_border(truth).ravel()[pixels].sum())
-        classed += int((truth.ravel()[pixels] != IGNORE).sum())
+        label = journal.label_map(answers.get(image, []), truth.shape)
+        labelled = label != IGNORE
+        found["classed"] += int((truth.ravel()[pixels] != IGNORE).sum())
+        found["border"] += int(oracle.at_border(truth).ravel()[pixels].sum())
+        found["labelled"] += int(labelled.sum())
+        found["wrong"] += int((labelled & (label != truth)).sum())
     data = io.BytesIO()
-    np.savez_compressed(data, confusions=confusions, border=border, classed=classed)
+    np.savez_compressed(data, **found)
     files.write_atomic(_path(workdir), data.getvalue())
 
 
@@ -74,17 +86,17 @@ def is_counted(workdir: str | os.PathLike) -> bool:
 def read(workdir: str | os.PathLike, cell: Cell) -> Result:
     """The figures of a finished run that was counted."""
     summary = files.read_json(pathlib.Path(workdir, "summary.json"))
-    with np.load(_path(workdir)) as counted:
-        border, classed = int(counted["border"]), int(counted["classed"])
-        confusions = counted["confusions"]
+    with np.load(_path(workdir)) as file:
+        counted = dict(file)
     return Result(
         cell,
         summary["mIoU"],
         summary["per_class_iou"],
         summary["budget"],
         summary["wall_seconds"],
-        border / classed if classed else None,
-        confusions,
+        _share(counted["border"], counted["classed"]),
+        _share(counted["wrong"], counted["labelled"]),
+        counted["confusions"],
     )
 
 
@@ -130,6 +142,10 @@ def _by_image(workdir: str | os.PathLike, stages: int) -> dict[str, list[q.Query
         for query in q.read_queries(workdir, stage):
             by_image.setdefault(query["image"], []).append(query)
     return by_image
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float | None:
+    return float(part / whole) if whole else None
 
 
 def _path(workdir: str | os.PathLike) -> pathlib.Path:

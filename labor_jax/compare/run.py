@@ -18,6 +18,7 @@ from labor_jax.compare.cells import Cell
 from labor_jax.data import domain, labels
 from labor_jax.errors import UserError
 from labor_jax.report.page import duration
+from labor_jax.selection import strategies
 
 
 class Asked(NamedTuple):
@@ -49,6 +50,7 @@ def run(
     """
     workdir = pathlib.Path(workdir)
     methods = list(dict.fromkeys(asked.methods))
+    strategies.load(config.strategies)
     cells.check_methods(methods)
     budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
     errors = cells.parse_errors(asked.errors)

@@ -56,7 +56,7 @@ def _result(
 ) -> Result:
     images = target(size)
     queries, journal = [], []
-    kind = "segments" if cell.method in cells.SEGMENT_METHODS else "points"
+    kind = "segments" if cell.method == "labor_spl" else "points"
     number = 9
     if cell.budget:
         number = int(cell.budget.amount * (1 if cell.budget.unit != "pixels" else 300)) or 1
@@ -82,4 +82,5 @@ def _result(
     ious = metrics.per_class_iou(found.sum(0))
     names = dict(zip(fabricate.TABLE.names, ious.tolist(), strict=True))
     border = None if not cell.budget else 0.7
-    return Result(cell, metrics.mean_of(ious), names, budget, 100.0 + number, border, found)
+    wrong = cell.error if cell.budget else None
+    return Result(cell, metrics.mean_of(ious), names, budget, 100.0 + number, border, wrong, found)

@@ -67,7 +67,7 @@ def test_seeds_are_run_one_after_the_other_and_the_shared_warm_up_first():
     names = {cell.name for cell in plan}
     assert {"full-seed0", "random-40points-seed1", "labor_spl-2.2%-seed0-error0.05"} <= names
     assert not any(name.startswith("labor_spl-40points") for name in names)
-    assert left_out == ["labor_spl is not run with 40 points: it asks no points"]
+    assert left_out == ["labor_spl is not run with 40 points: it asks segments"]
 
 
 def test_a_cell_is_told_its_budget_its_seed_and_whose_warm_up_it_shares():

@@ -42,7 +42,7 @@ def test_the_page_has_every_section_and_needs_nothing_from_outside(made):
 
 def test_every_figure_of_the_results_is_the_runs_own(made):
     _, text, about, done = made
-    (row,) = [r for r in rows(text, "`labor_ppl`") if r[1] == "10 points" and len(r) == 11][:1]
+    (row,) = [r for r in rows(text, "`labor_ppl`") if r[1] == "10 points" and len(r) == 12][:1]
     group = results.groups(done)["labor_ppl", about.budgets[0], 0.0]
     mious = [r.miou for r in group]
     gaps = [100 * results.gap_closed(done)[r.cell] for r in group]
@@ -50,6 +50,8 @@ def test_every_figure_of_the_results_is_the_runs_own(made):
     assert row[4] == f"{np.mean(gaps):.0f} ± {np.std(gaps, ddof=1):.0f}"
     assert row[5:7] == ["10.0", "10.0"] and row[8] == "20 s"
     assert row[9] == "70.0" and float(row[10]) == pytest.approx(100 * group[0].void, abs=0.06)
+    wrong = [r[11] for r in rows(text, "`labor_ppl`") if r[1] == "10 points" and len(r) == 12]
+    assert wrong == ["0", "5.00"]
     assert rows(text, "`source_only`")[0][4] == "0" and rows(text, "`full`")[0][4] == "100"
     assert rows(text, "`full`")[0][8] == page.ABSENT, "nobody clicks a full label map"
 

@@ -1,7 +1,9 @@
 """A comparison runs what is missing and nothing else, and stops where a cell is wrong."""
 
 import io
+import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +46,7 @@ def quick(monkeypatch, make_config):
 
     def count(workdir, target, val):
         data = io.BytesIO()
-        np.savez(data, confusions=confusions(0, 0.5), border=3, classed=4)
+        np.savez(data, confusions=confusions(0, 0.5), border=3, classed=4, wrong=0, labelled=0)
         files.write_atomic(workdir / "compare.npz", data.getvalue())
 
     monkeypatch.setattr(compare.loop, "run", run)
@@ -175,12 +177,31 @@ def test_what_is_counted_of_a_run_agrees_with_its_summary_and_its_journal(finish
             border = oracle.at_border(truth).ravel()[q.run_pixels(entry["runs"])]
             near, classed = near + border.sum(), classed + border.size
     assert found.border == pytest.approx(near / classed) and 0 < found.border <= 1
+    assert found.wrong == 0, "the oracle answered"
     assert sorted(p.name for p in finished.iterdir()) == before
+
+
+def test_labels_that_are_not_the_truth_are_counted(finished, tmp_path):
+    run = restore.restore(finished)
+    copy = tmp_path / "labor_spl-seed0"
+    shutil.copytree(finished, copy)
+    lines = journal.path(copy).read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    for entry in entries[::2]:
+        if entry["class"] != 255:
+            entry["class"] = (entry["class"] + 1) % len(CAMVID)
+    journal.path(copy).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    results.count(copy, run.load_domain("target"), run.load_domain("val"))
+    sizes = [sum(e["runs"][1::2]) * (e["class"] != 255) for e in entries]
+    found = results.read(copy, Cell("labor_spl", 0)).wrong
+    assert found == pytest.approx(sum(sizes[::2]) / sum(sizes))
 
 
 def test_the_gap_is_measured_within_a_seed():
     def result(method, seed, miou, budget=None):
-        return results.Result(Cell(method, seed, budget), miou, {}, {}, 1.0, None, np.zeros(0))
+        return results.Result(
+            Cell(method, seed, budget), miou, {}, {}, 1.0, None, None, np.zeros(0)
+        )
 
     budget = compare.cells.parse_budget("4points")
     done = [result("source_only", 0, 30.0), result("full", 0, 50.0), result("full", 1, 60.0)]
