@@ -391,8 +391,8 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
         f"over all stages; time is {about.seconds_per_click:g} s a click, an assumption. "
         f"*Gap closed*: from `source_only` to `full` of the same seed. *Near a border*: the share "
         f"of the asked pixels within {oracle.NEAR} pixels of another class. *Void*: the share of "
-        f"the clicks that gave no label. *Wrong*: the share of the labelled pixels whose label is not "
-        f"the truth.",
+        f"the clicks that gave no label. *Wrong*: the share of the labelled pixels whose label is "
+        f"not the truth.",
         "",
     ]
     titles = {

@@ -52,8 +52,8 @@ def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
     """Writes `compare.npz` of a finished run: what `summary.json` does not have.
 
     "confusions" [N, C, C] int64, of each image of `val`; and, int64 each, of the target's pixels:
-    "classed", asked and of a class; "border", those of them near another class; "labelled"; "wrong",
-    those of them whose label is not the truth.
+    "classed", asked and of a class; "border", those of them near another class; "labelled"; and
+    "wrong", those of them whose label is not the truth.
     """
     run = restore.restore(workdir)
     found = {
