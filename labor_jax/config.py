@@ -149,7 +149,7 @@ def default_config() -> ml_collections.ConfigDict:
     c.budget.max_fraction = 0.022  # of an image's pixels
     c.budget.clicks_per_image = 40
     # image: each image has its own | pool: all have one together, the most urgent are asked first
-    c.budget.scope = "image"
+    c.budget.scope = ""  # "": as the method has it
     c.budget.pool_limit = 3.0  # pool: no image gets more than this many times its share
 
     c.stop = ml_collections.ConfigDict()  # when to stop before the last stage
@@ -222,7 +222,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "spl.cut": ("grid", "superpixels"),
         "ppl.distance": ("cosine", "l2"),
         "budget.unit": ("", "points", "pixels", "clicks"),
-        "budget.scope": ("image", "pool"),
+        "budget.scope": ("", "image", "pool"),
     }
     for key, allowed in choices.items():
         if (value := lookup(config, key)) not in allowed:

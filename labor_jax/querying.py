@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -21,7 +21,7 @@ Infer = Callable[..., dict[str, np.ndarray]]
 
 
 class Asked(NamedTuple):
-    """One image's query; the segmenter's prediction [H, W] uint8; the mask's counts if known."""
+    """One image's query; the segmenter's prediction [H, W] uint8; the mask's counts if any."""
 
     query: q.Query
     predicted: np.ndarray
@@ -51,18 +51,19 @@ def ask(
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
     """
-    seen = functools.partial(_look, stage, domain, infer, config, _earlier_queries(workdir, stage))
-    limits = None
+    earlier = q.by_image(workdir, range(1, stage))
+    seen = functools.partial(_look, stage, domain, infer, config, earlier)
+    limits, chosen = {}, {}
     if config.method == "random" and config.beside:
         limits = _limits_beside(stage, domain, config)
-    elif config.budget.scope == "pool" and config.method != "full":
-        limits = _limits_of_pool(stage, seen(), config)
+    elif scope(config) == "pool":
+        chosen = _chosen_of_pool(stage, seen(), config)
     for index, looked in seen():
         image = domain.ids[index]
-        query = _query(stage, looked, limits and limits[image], config)
+        query = _query(stage, looked, limits.get(image), chosen.get(image), config)
         counts = None
-        if "mask" in looked.answer and domain.read_label is not None:
-            truth = domain.read_label(index)
+        if "mask" in looked.answer:
+            truth = domain.read_label(index) if domain.read_label else None
             counts = metrics.mask_counts(looked.answer["mask"], looked.answer["predicted"], truth)
         yield Asked(query, looked.answer["predicted"], counts)
 
@@ -86,14 +87,15 @@ def _look(
     domain: Domain,
     infer: Infer,
     config: ml_collections.ConfigDict,
-    earlier: dict[str, list[q.Query]],
+    earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
     """Every image by its index, as the networks see it."""
     for indices, size, images in pipeline.inference_batches(
         domain, config.input.size, config.eval_batch_size
     ):
         names = [domain.ids[i] for i in indices]
-        asked = [_asked_mask(earlier.get(name, []), size) for name in names]
+        before = [earlier.get(name, []) for name in names]
+        asked = [_asked_mask(queries, size) for queries in before]
         keys = [jax.random.key_data(rng.key(config.seed, f"query/{n}", stage)) for n in names]
         out = infer(images, np.stack(asked), np.stack(keys), size)
         for row, index in enumerate(indices):
@@ -104,7 +106,7 @@ def _look(
                     size=size,
                     answer={name: value[row] for name, value in out.items()},
                     asked=asked[row],
-                    used=sum(q.cost(b, unit(config)) for b in earlier.get(names[row], [])),
+                    used=sum(q.cost(query, unit(config)) for query in before[row]),
                     read_image=functools.partial(domain.read_image, index),
                 ),
             )
@@ -141,68 +143,88 @@ def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
     return number
 
 
+def scope(config: ml_collections.ConfigDict) -> str:
+    """Whose the budget is: each "image"'s own, or the "pool"'s, which all images share."""
+    strategy = strategies.find(config.method)
+    return config.budget.scope or ("pool" if strategy and strategy.pooled else "image")
+
+
 def _pool_limit(config: ml_collections.ConfigDict) -> float:
-    return config.budget.pool_limit if config.budget.scope == "pool" else 1.0
+    return config.budget.pool_limit if scope(config) == "pool" else 1.0
 
 
-def _limits_of_pool(
+def _chosen_of_pool(
     stage: int, images: Iterator[tuple[int, _Looked]], config: ml_collections.ConfigDict
-) -> dict[str, int]:
-    """How much of the pool's budget each image may be asked at a stage [ours].
+) -> dict[str, np.ndarray]:
+    """Which of its candidates, by number, the pool's budget has each image asked at a stage [ours].
 
-    What all images could be asked is lined up by urgency, and the budget ends the line. No image
-    stands in it with more than its `pool_limit`.
+    What all images could be asked is lined up by urgency, or the classes' most urgent in turn where
+    the strategy is balanced, and the budget ends the line. No image stands in it with more than its
+    `pool_limit`.
     """
     rows = []
     for _, looked in images:
         share = total(config, looked.size)
         own = q.stage_allowance(int(share * _pool_limit(config)), looked.used, stage, config.stages)
-        urgency, costs = _candidates(stage, looked, config)
-        fits = np.cumsum(costs) <= own
-        rows.append(
-            [looked.image, share, looked.used, urgency[fits].tolist(), costs[fits].tolist()]
-        )
+        found = _candidates(stage, looked, config)
+        fits = np.cumsum(found.costs) <= own
+        lists = [x[fits].tolist() for x in found]
+        rows.append([looked.image, share, looked.used, *lists])
     rows = hosts.gather(rows)
     left = q.stage_allowance(
         sum(row[1] for row in rows), sum(row[2] for row in rows), stage, config.stages
     )
-    owner = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
-    urgency = np.concatenate([np.asarray(row[3], np.float64) for row in rows])
-    costs = np.concatenate([np.asarray(row[4], np.int64) for row in rows])
+    image = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
+    number = np.concatenate([np.arange(len(row[3])) for row in rows])
+    urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
     order = np.argsort(-urgency, kind="stable")
+    if strategies.find(config.method).balanced:
+        order = q.in_turns(order, owner)
     within = order[np.cumsum(costs[order]) <= left]
-    spent = np.bincount(owner[within], weights=costs[within], minlength=len(rows))
-    return {row[0]: int(limit) for row, limit in zip(rows, spent, strict=True)}
+    return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
 
 
-def _candidates(
-    stage: int, looked: _Looked, config: ml_collections.ConfigDict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Urgency [N] float, falling, and cost [N] int of the pieces that an image could be asked."""
+class _Candidates(NamedTuple):
+    """What an image could be asked, the most urgent first: urgency [N] float, falling; cost [N]
+    int; the class [N] int that is predicted there."""
+
+    urgency: np.ndarray
+    costs: np.ndarray
+    owner: np.ndarray
+
+
+def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) -> _Candidates:
     strategy, answer = strategies.find(config.method), looked.answer
     if strategy.asks in ("points", "regions"):
-        scores = answer["scores"][answer["found"]]
+        scores, points = answer["scores"][answer["found"]], answer["points"][answer["found"]]
         pixels = (2 * strategies.radius(strategy, config) + 1) ** 2
         single = strategy.asks == "points" or unit(config) != "pixels"
-        return scores, np.full(len(scores), 1 if single else pixels)
+        costs = np.full(len(scores), 1 if single else pixels)
+        return _Candidates(scores, costs, answer["predicted"][tuple(points.T)])
     pieces = _pieces(looked, config)
-    costs = _costs(pieces, config)
+    costs, owner = _costs(pieces, config), q.majority(pieces, answer["predicted"])
     if strategy.asks == "superpixels":
         order, means = _ordered(stage, pieces, looked, config)
-        return np.minimum.accumulate(means[order]), costs[order]
+        return _Candidates(np.minimum.accumulate(means[order]), costs[order], owner[order])
     # Of each image the same share of its segments.
-    return 1 - np.arange(len(costs)) / max(1, len(costs)), costs
+    return _Candidates(1 - np.arange(len(costs)) / max(1, len(costs)), costs, owner)
 
 
 # -------------------------------------------------------------------------------------- queries
 
 
 def _query(
-    stage: int, looked: _Looked, limit: int | None, config: ml_collections.ConfigDict
+    stage: int,
+    looked: _Looked,
+    limit: int | None,
+    chosen: np.ndarray | None,
+    config: ml_collections.ConfigDict,
 ) -> q.Query:
     """What one image is asked at a stage, within its hard budget.
 
-    limit: of this stage, where it is not an even share of the image's own budget.
+    Args:
+      limit: of this stage, where it is not an even share of the image's own budget.
+      chosen: which of its candidates the pool has chosen, where the budget is the pool's.
     """
     image, size, answer = looked.image, looked.size, looked.answer
     if config.method == "full":
@@ -210,22 +232,28 @@ def _query(
     strategy = strategies.find(config.method)
     whole = strategy.asks == "superpixels" or unit(config) == "clicks"
     if limit is None:
-        share = total(config, size)
-        limit = q.stage_allowance(share, looked.used, stage, config.stages)
-    if strategy.asks == "points":
-        return q.point_query(image, stage, size, answer["points"][answer["found"]][:limit])
-    if strategy.asks == "regions":
-        radius = strategies.radius(strategy, config)
-        centres = answer["points"][answer["found"]]
-        windows = q.windows(centres, radius, size, limit, in_pixels=unit(config) == "pixels")
-        return q.segment_query(image, stage, size, windows, whole)
+        limit = q.stage_allowance(total(config, size), looked.used, stage, config.stages)
+    if strategy.asks in ("points", "regions"):
+        points = answer["points"][answer["found"]]
+        points = points[:limit] if chosen is None else points[chosen]
+        if strategy.asks == "points":
+            return q.point_query(image, stage, size, points)
+        radius, in_pixels = strategies.radius(strategy, config), unit(config) == "pixels"
+        limit = limit if chosen is None else size[0] * size[1]
+        return q.segment_query(
+            image, stage, size, q.windows(points, radius, size, limit, in_pixels), whole
+        )
     pieces = _pieces(looked, config)
     costs = _costs(pieces, config)
     if strategy.asks == "segments":
+        limit = limit if chosen is None else int(costs[chosen].sum())
         random = rng.generator(config.seed, f"query/{image}", stage)
         kept = q.cap_segments(pieces, answer["selected"], limit, random, costs)
     else:
-        kept = q.keep_first(pieces, _ordered(stage, pieces, looked, config)[0], costs, limit)
+        order, _ = _ordered(stage, pieces, looked, config)
+        if chosen is not None:
+            order, limit = order[chosen], int(costs[order[chosen]].sum())
+        kept = q.keep_first(pieces, order, costs, limit)
     return q.segment_query(image, stage, size, kept, whole)
 
 
@@ -266,14 +294,6 @@ def _ordered(
     return order, means
 
 
-def _earlier_queries(workdir: str | os.PathLike, stage: int) -> dict[str, list[q.Query]]:
-    earlier: dict[str, list[q.Query]] = {}
-    for before in range(1, stage):
-        for query in q.read_queries(workdir, before):
-            earlier.setdefault(query["image"], []).append(query)
-    return earlier
-
-
 def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
     """[H, W] bool: pixels that were asked, answered or not; none is asked twice."""
     mask = np.zeros(size[0] * size[1], bool)
@@ -307,5 +327,5 @@ def _limits_beside(stage: int, domain: Domain, config: ml_collections.ConfigDict
 
 def _clicks_beside(directory: str, stage: int) -> dict[str, int]:
     """How many points or segments another run asked of each image at a stage."""
-    queries = q.read_queries(directory, stage) if directory else []
+    queries = q.each_query(directory, stage) if directory else []
     return {x["image"]: len(x.get("points", x.get("segments"))) for x in queries}

@@ -5,10 +5,12 @@ A query is a JSON object: {"id", "image", "stage", "kind", "size": [H, W]} and e
 With "whole": true each segment gets one class, the one that most of it has.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cv2
@@ -262,9 +264,11 @@ def windows(
     return found
 
 
-def queries_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
-    """Where a stage's queries are kept; the file is there when all of them are."""
-    return pathlib.Path(workdir, "queries", f"stage_{stage}.jsonl")
+def queries_path(workdir: str | os.PathLike, stage: int, part: int | None = None) -> pathlib.Path:
+    """Where a stage's queries are kept, or one process's part until all parts are there; the file
+    is there when all of them are."""
+    name = f"stage_{stage}.jsonl" if part is None else f"stage_{stage}.part_{part}"
+    return pathlib.Path(workdir, "queries", name)
 
 
 def score_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
@@ -278,30 +282,63 @@ def missing(workdir: str | os.PathLike, stage: int) -> pathlib.Path | None:
     return next((path for path in paths if not path.exists()), None)
 
 
-def write_queries(workdir: str | os.PathLike, stage: int, queries: Iterable[Query]) -> None:
-    """Writes a stage's queries, all or none."""
-    lines = "".join(json.dumps(query) + "\n" for query in queries)
-    files.write_atomic(queries_path(workdir, stage), lines.encode())
+def write_queries(
+    workdir: str | os.PathLike, stage: int, queries: Iterable[Query], part: int | None = None
+) -> None:
+    """Writes a stage's queries, or one process's part, all or none; each as soon as it is made."""
+    lines = (f"{json.dumps(query)}\n".encode() for query in queries)
+    files.write_atomic(queries_path(workdir, stage, part), lines)
 
 
-def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
-    """A stage's queries; none if it asked nothing.
+def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:
+    """Makes a stage's queries of the parts, which take turns as in `hosts.share`; all or none."""
+    with contextlib.ExitStack() as stack:
+        paths = [queries_path(workdir, stage, part) for part in range(parts)]
+        opened = [stack.enter_context(open(path, "rb")) for path in paths]
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*opened, fillvalue=b""))
+        files.write_atomic(queries_path(workdir, stage), turns)
+    for path in paths[0].parent.glob(f"stage_{stage}.part_*"):  # a killed run's, too
+        path.unlink()
+
+
+def each_query(workdir: str | os.PathLike, stage: int) -> Iterator[Query]:
+    """A stage's queries, read one at a time; none if it asked nothing.
 
     Raises:
       UserError: the file is damaged.
     """
+    return (query for _, query in _placed(workdir, stage))
+
+
+def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
+    """A stage's queries all at once, which can take much memory; else as `each_query`."""
+    return list(each_query(workdir, stage))
+
+
+def by_image(workdir: str | os.PathLike, stages: Iterable[int]) -> files.Index:
+    """The queries of some stages by image, left on disk.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    return files.Index(
+        (queries_path(workdir, stage), place, query["image"])
+        for stage in stages
+        for place, query in _placed(workdir, stage)
+    )
+
+
+def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query]]:
     path = queries_path(workdir, stage)
-    if not path.exists():
-        return []
     try:
-        return [json.loads(line) for line in path.read_bytes().splitlines()]
+        yield from files.json_lines(path)
     except ValueError:
         raise damaged(path) from None
 
 
 def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]) -> None:
     """Raises UserError unless there is a query for each image: a file can lack its last lines."""
-    if [query["image"] for query in read_queries(workdir, stage)] != list(images):
+    if [query["image"] for query in each_query(workdir, stage)] != list(images):
         raise damaged(queries_path(workdir, stage))
 
 

@@ -76,7 +76,8 @@ class Strategy(NamedTuple):
       selector: whether the selector is fitted and shown.
       radius: config key of the pixels between two points, of one stage or several, or of the half
         width of a region; "": 0.
-      balanced: superpixels: whether the predicted classes take turns.
+      balanced: whether the predicted classes take turns, among superpixels or in the pool.
+      pooled: whether the budget is the pool's where `config.budget.scope` is "".
     """
 
     score: Score
@@ -84,13 +85,20 @@ class Strategy(NamedTuple):
     selector: bool = False
     radius: str = ""
     balanced: bool = False
+    pooled: bool = False
 
 
 _STRATEGIES: dict[str, Strategy] = {}
 
 
 def strategy(
-    name: str, *, asks: str, selector: bool = False, radius: str = "", balanced: bool = False
+    name: str,
+    *,
+    asks: str,
+    selector: bool = False,
+    radius: str = "",
+    balanced: bool = False,
+    pooled: bool = False,
 ) -> Callable[[Score], Score]:
     """Registers a score by name; the arguments are `Strategy`'s."""
     if asks not in ASKS:
@@ -99,7 +107,7 @@ def strategy(
         raise ValueError(f"{name!r} is a method that asks without choosing")
 
     def register(score: Score) -> Score:
-        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced)
+        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled)
         return score
 
     return register

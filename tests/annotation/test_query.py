@@ -261,6 +261,28 @@ def test_queries_survive_the_file(tmp_path):
     assert q.read_queries(tmp_path, 2) == []
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_parts_of_several_processes_become_one_file_in_the_images_order(tmp_path, processes):
+    queries = [q.point_query(f"{i}", 1, SIZE, [(i, 2)]) for i in range(4)]
+    for part in range(processes):
+        q.write_queries(tmp_path, 1, queries[part::processes], part)
+    q.write_queries(tmp_path, 1, queries, 7)  # of a run of more processes that was killed
+    assert q.read_queries(tmp_path, 1) == []
+    q.join_parts(tmp_path, 1, processes)
+    assert q.read_queries(tmp_path, 1) == queries
+    assert [path.name for path in (tmp_path / "queries").iterdir()] == ["stage_1.jsonl"]
+
+
+def test_an_error_while_queries_are_made_leaves_none(tmp_path):
+    def made():
+        yield q.point_query("a", 1, SIZE, [(1, 2)])
+        raise UserError("an image cannot be read")
+
+    with pytest.raises(UserError, match="an image"):
+        q.write_queries(tmp_path, 1, made(), 0)
+    assert list((tmp_path / "queries").iterdir()) == []
+
+
 def test_a_damaged_query_file_is_named(tmp_path):
     q.write_queries(tmp_path, 1, [q.point_query("a", 1, SIZE, [(1, 2)])])
     path = q.queries_path(tmp_path, 1)
