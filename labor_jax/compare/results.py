@@ -61,13 +61,12 @@ def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
     }
     found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
     index = {image: i for i, image in enumerate(target.ids)}
-    answers: dict[str, list[journal.Answer]] = {}
-    for entry in journal.read(workdir, run.table):
-        answers.setdefault(entry["image"], []).append(entry)
-    for image, queries in _by_image(workdir, run.config.stages).items():
+    written = journal.on_disk(workdir, run.table)
+    for image, queries in q.by_image(workdir, range(1, run.config.stages + 1)).items():
         truth = target.read_label(index[image])
         pixels = np.concatenate([q.asked_pixels(query) for query in queries])
-        label = journal.label_map(answers.get(image, []), truth.shape)
+        answers = [entry for query in queries for entry in journal.answers_to(query, written)]
+        label = journal.label_map(answers, truth.shape)
         labelled = label != IGNORE
         found["classed"] += int((truth.ravel()[pixels] != IGNORE).sum())
         found["border"] += int(oracle.at_border(truth).ravel()[pixels].sum())
@@ -129,19 +128,11 @@ def queries_of(workdir: str | os.PathLike, images: Iterable[str]) -> dict[str, l
     marks = {image: f'"image": {json.dumps(image)}'.encode() for image in images}
     found: dict[str, list[q.Query]] = {image: [] for image in marks}
     for path in sorted(pathlib.Path(workdir, "queries").glob("stage_*.jsonl")):
-        for line in path.read_bytes().splitlines():
-            for image, mark in marks.items():
-                if mark in line:
+        with open(path, "rb") as lines:
+            for line in lines:
+                for image in (image for image, mark in marks.items() if mark in line):
                     found[image].append(json.loads(line))
     return found
-
-
-def _by_image(workdir: str | os.PathLike, stages: int) -> dict[str, list[q.Query]]:
-    by_image: dict[str, list[q.Query]] = {}
-    for stage in range(1, stages + 1):
-        for query in q.read_queries(workdir, stage):
-            by_image.setdefault(query["image"], []).append(query)
-    return by_image
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> float | None:

@@ -120,7 +120,7 @@ def _is_done(folder: pathlib.Path) -> bool:
 def _where_it_stands(
     cell: Cell, plan: Sequence[Cell], missing: Sequence[Cell], done: Sequence[results.Result]
 ) -> str:
-    """ "run 7 of 36: labor_ppl-40points-seed0, about 2.5 h left", from what runs have taken."""
+    """Says which run of how many begins, and about how long all take, by what others have taken."""
     of_all = [result.wall_seconds for result in done]
     left = 0.0
     for other in missing:
