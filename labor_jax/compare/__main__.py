@@ -46,7 +46,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("methods", None, "methods that ask; the first is the baseline", required=True)
     flags.DEFINE_list("budgets", None, "an image's: 40points, 100clicks or 2.2%", required=True)
     flags.DEFINE_integer("seeds", 3, "how many runs of each, with seeds 0, 1, ...", lower_bound=1)
-    flags.DEFINE_list("errors", ["0"], "shares of wrong answers; each doubles the runs that ask")
+    flags.DEFINE_list("errors", ["0"], "shares of wrong answers; what asks is run with each")
     flags.DEFINE_float("seconds_per_click", 2.0, "what a click is taken to cost", lower_bound=0)
     flags.DEFINE_integer("examples", 3, "images on which the page shows queries", lower_bound=0)
     flags.mark_flag_as_required("config")
