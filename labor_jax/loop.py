@@ -90,7 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     table = labels.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
     hosts.check_shared(workdir)
-    _check_same_run(config, workdir)
+    check_same_run(config, workdir)
     _check_batch(config)
     querying.check_beside(config)
     annotators.check(config)
@@ -126,7 +126,8 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     return summary.values
 
 
-def _check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Raises UserError, naming the keys, where DIR holds a run of another config."""
     if (workdir / "config.json").exists():
         changed = config_lib.differences(read_config(workdir), config)
         if changed:

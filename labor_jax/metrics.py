@@ -22,12 +22,12 @@ def per_class_iou(confusion: np.ndarray) -> np.ndarray:
     """IoU of each class in percent; NaN where it occurs in neither truth nor prediction.
 
     Args:
-      confusion: [C, C] int64.
+      confusion: [..., C, C] int64.
     Returns:
-      [C] float64.
+      [..., C] float64.
     """
-    hit = np.diag(confusion).astype(np.float64)
-    union = confusion.sum(0) + confusion.sum(1) - hit
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    union = confusion.sum(-2) + confusion.sum(-1) - hit
     return np.where(union > 0, 100 * hit / np.maximum(union, 1), np.nan)
 
 

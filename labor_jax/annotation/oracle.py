@@ -91,6 +91,19 @@ def annotate_noisily(
     return [entry | {"annotator": "noisy"} for entry in answers]
 
 
+def at_border(truth: np.ndarray) -> np.ndarray:
+    """Which pixels of a class are within `NEAR` pixels of another class: [H, W] bool.
+
+    Args:
+      truth: [H, W] uint8 train ids, 255 = void, which is no class.
+    """
+    square = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    void = truth == IGNORE
+    highest = cv2.dilate(np.where(void, 0, truth), square)
+    lowest = cv2.erode(truth, square)
+    return ~void & ((highest != truth) | (lowest != truth))
+
+
 def _classes_nearby(entry: Answer, truth: np.ndarray) -> np.ndarray:
     """The other classes within `NEAR` pixels of what an answer is about, [n] uint8."""
     if entry["kind"] == "points":

@@ -42,16 +42,9 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
       The path of the page, which needs no other file and no network.
     """
     run = read_run(workdir)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("labor_jax", "report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"count": count, "percent": percent, "duration": duration}
     classes = class_rows(run, table)
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         headline=headline(run),
         stages=stage_rows(run),
         curves=result_curves(run),
@@ -67,6 +60,19 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     path = pathlib.Path(workdir, "report.html")
     files.write_atomic(path, page.encode())
     return path
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from a template of this folder."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("labor_jax", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"count": count, "percent": percent, "duration": duration}
+    return environment.get_template(template).render(**values)
 
 
 # ------------------------------------------------------------------ what the sections say
