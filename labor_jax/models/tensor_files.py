@@ -4,6 +4,7 @@ Nothing here knows a network; `pretrained` does.
 """
 
 import io
+import json
 import os
 import pathlib
 import zipfile
@@ -61,17 +62,42 @@ def read(path: str | os.PathLike) -> TensorFile:
         raise UserError(f"{path}: not a whole file of weights ({kinds}); get it again") from error
 
 
-def encode(tensors: Mapping[str, np.ndarray], suffix: str) -> bytes:
-    """The content of a file with one of SUFFIXES, a function of names and values alone."""
+def encode(
+    tensors: Mapping[str, np.ndarray], suffix: str, beside: Mapping[str, str] | None = None
+) -> bytes:
+    """The content of a file with one of SUFFIXES, a function of the arguments alone.
+
+    beside: texts by name that go with the tensors; `.safetensors` only, see `texts`.
+    """
     if suffix == ".pth":
         return pth.encode(tensors)
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # Some readers refuse files that don't say whose layout they have.
-        return safetensors.numpy.save(contiguous, metadata={"format": "pt"})
+        texts = {"format": "pt", **(beside or {})}
+        return _in_order(safetensors.numpy.save(contiguous, metadata=texts))
     buffer = io.BytesIO()
     np.savez(buffer, **tensors)
     return buffer.getvalue()
+
+
+def _in_order(data: bytes) -> bytes:
+    """A `.safetensors` whose texts are sorted: the library writes them as they come."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data[8 + length :]
+
+
+def texts(path: str | os.PathLike) -> dict[str, str]:
+    """What `.safetensors` files hold beside tensors; {} for what is no such file."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError):
+        return {}
 
 
 def _decode(data: bytes) -> TensorFile:

@@ -1,0 +1,145 @@
+"""`labor-jax`: every program under one name; and the wheel, which needs no checkout."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+import zipfile
+
+import pytest
+
+from labor_jax import __main__ as commands
+from labor_jax import config
+from labor_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def labor(*arguments, cwd=ROOT):
+    command = [sys.executable, "-m", "labor_jax", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+
+
+def test_help_lists_every_command_with_what_it_does_at_once():
+    ended = labor("--help")
+    assert ended.returncode == 0
+    for command, module in commands.MODULES.items():
+        assert f"  {command:<16} {commands.summary(module)}" in ended.stdout
+        assert commands.summary(module).endswith(".")
+    assert "demo" in ended.stdout and ended.stdout == labor().stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("predcit", "did you mean predict?"),
+        ("prepare-dta", "did you mean prepare-data?"),
+        ("sing", "labor-jax --help lists those there are"),
+    ],
+)
+def test_an_unknown_command_is_told_with_the_nearest_one(command, hint):
+    ended = labor(command)
+    assert ended.returncode == 2
+    assert ended.stderr == f"error: unknown command {command!r}; {hint}\n"
+
+
+def test_a_command_has_its_programs_flags_and_errors():
+    ended = labor("prepare_data", "--help")
+    assert "--dataset" in ended.stdout and "python -m labor_jax.prepare_data" in ended.stdout
+    ended = labor("predict", "--wrkdir=x")
+    assert ended.returncode == 2 and "did you mean --workdir?" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ([], ["--config=toytown", "--workdir=runs/toytown"]),
+        (["--quick"], ["--config=toytown:quick", "--workdir=runs/toytown-quick"]),
+        (
+            ["--workdir=w", "--config.seed=1"],
+            ["--config=toytown", "--workdir=w", "--config.seed=1"],
+        ),
+    ],
+)
+def test_the_demo_is_a_run_of_toytown(given, wanted):
+    assert commands.demo(given) == wanted
+
+
+def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = config.load(str(ROOT / "configs" / "toytown.py") + ":quick").to_dict()
+    for name in ("toytown", "toytown.py", "configs/toytown.py"):
+        assert config.load(f"{name}:quick").to_dict() == own
+    (tmp_path / "toytown.py").write_text("def get_config(variant): return variant + '!'")
+    assert config.load("toytown.py:mine") == "mine!", "a file that is there comes first"
+    for name in ("elsewhere/toytown.py", "toytown.txt", "nonsense"):
+        with pytest.raises(UserError, match=rf"no file '{name}'; give one, or one of ada"):
+            config.find(name)
+
+
+def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
+    def seconds(*arguments):
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    imports = seconds("-c", "import jax, flax")
+    assert seconds("-m", "labor_jax.main", "--help") < 1.5 * imports
+
+
+# ------------------------------------------------------------------------------------- the wheel
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_the_demo_in_an_empty_folder(tmp_path):
+    wheels, empty = tmp_path / "wheels", tmp_path / "empty"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", f"--wheel-dir={wheels}", ROOT], check=True)
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+    for path in (ROOT / "configs").glob("*.py"):
+        assert f"labor_jax/configs/{path.name}" in names
+    assert {"labor_jax/annotation/web/page.html", "labor_jax/report/report.html.j2"} <= names
+    assert wheel.stat().st_size < 2e6
+
+    empty.mkdir()
+    # The packages it needs are those here; what is installed is the wheel alone.
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run(
+        [*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True
+    )
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "packages.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+
+    def run(*command):
+        ended = subprocess.run(
+            [str(part) for part in command],
+            cwd=empty,
+            capture_output=True,
+            text=True,
+            env=environment | {"XLA_FLAGS": ""},
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    where = run(python, "-c", "import labor_jax; print(labor_jax.__file__)").strip()
+    assert pathlib.Path(where).is_relative_to(tmp_path), "the wheel's, not the checkout's"
+    labor = tmp_path / "venv" / "bin" / "labor-jax"
+    assert "mIoU" in run(labor, "demo", "--quick")
+    workdir = empty / "runs" / "toytown-quick"
+    assert (workdir / "report.html").is_file()
+    run(labor, "export", f"--workdir={workdir}", "--out=town.safetensors", "--format=safetensors")
+    run(labor, "export", "--workdir=town.safetensors", "--out=town.zip")
+    code = "import labor_jax; print(labor_jax.load('town.safetensors').classes[0])"
+    assert run(python, "-c", code) == "sky\n"
