@@ -4,7 +4,7 @@ python -m labor_jax.evaluate --workdir=runs/toytown --split=val
 python -m labor_jax.evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_collections
@@ -37,14 +37,9 @@ def evaluate(
     if domain.read_label is None:
         subsets = dict.fromkeys(name for name, _ in table.subsets)
         return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names), "subsets": subsets}
-    confusion = np.zeros((len(table), len(table)), np.int64)
-    domain = domain.take(hosts.share(len(domain.ids)))
-    for indices, size, images in pipeline.inference_batches(
-        domain, restore.views(config)[-1], config.eval_batch_size
-    ):
-        truth = np.stack([domain.read_label(index) for index in indices])
-        confusion += metrics.confusion(predict(images, size), truth, len(table))
-    confusion = hosts.total(confusion)
+    mine = domain.take(hosts.share(len(domain.ids)))
+    none = np.zeros((len(table), len(table)), np.int64)
+    confusion = hosts.total(sum(confusions(predict, mine, table, config), none))
     ious = metrics.per_class_iou(confusion)
     return {
         "mIoU": _rounded(metrics.mean_of(ious)),
@@ -53,6 +48,17 @@ def evaluate(
         },
         "subsets": {n: _rounded(metrics.mean_of(ious[list(ids)])) for n, ids in table.subsets},
     }
+
+
+def confusions(
+    predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
+) -> Iterator[np.ndarray]:
+    """The confusion [C, C] int64 of each image of a labelled domain, in order; as `evaluate`."""
+    for indices, size, images in pipeline.inference_batches(
+        domain, restore.views(config)[-1], config.eval_batch_size
+    ):
+        for index, predicted in zip(indices, predict(images, size), strict=True):
+            yield metrics.confusion(predicted, domain.read_label(index), len(table))
 
 
 def _rounded(value: float) -> float | None:

@@ -14,8 +14,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(home, "labor_jax", "tests")))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# golden.py, filling.py and fabricate_streets.py serve the tests of other folders, too.
-sys.path += [str(HERE / "golden"), str(HERE / "models"), str(HERE / "data")]
+# golden.py, filling.py, fabricate.py and others serve the tests of other folders, too.
+sys.path += [str(HERE / name) for name in ("golden", "models", "data", "report")]
 
 import hypothesis  # noqa: E402
 import ml_collections  # noqa: E402

@@ -10,6 +10,7 @@ import tiny
 from jax.sharding import Mesh, PartitionSpec
 
 from labor_jax import parallel, state, steps
+from labor_jax.selection import strategies
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SIZE = (24, 30)
@@ -66,9 +67,24 @@ def test_inference_is_exported_for_every_platform(name):
     )
     arguments = (start.segmenter, images)
     if name == "query":
-        infer = functools.partial(infer, config=config)
-        arguments = (start, {"image": images, "taken": np.zeros((len(images), *SIZE), bool)})
+        infer = functools.partial(infer, number=8, config=config)
+        batch = {"taken": np.zeros((len(images), *SIZE), bool)}
+        batch["key"] = np.zeros((len(images), 2), np.uint32)
+        arguments = (start, {"image": images} | batch)
     exported = jax.export.export(jax.jit(infer), platforms=PLATFORMS)(*arguments)
+    assert exported.platforms == PLATFORMS
+    check(exported.mlir_module())
+
+
+@pytest.mark.parametrize("method", strategies.names())
+def test_every_strategy_is_exported_for_every_platform(method):
+    config = tiny.make_config(method=method)
+    coarse = jax.ShapeDtypeStruct((2, 3, 4, tiny.CLASSES), np.float32)
+    maps = dict.fromkeys(("main", "c1", "c2", "features"), coarse)
+    maps["taken"] = jax.ShapeDtypeStruct((2, *SIZE), bool)
+    maps["key"] = jax.ShapeDtypeStruct((2, 2), np.uint32)
+    select = functools.partial(steps.select, size=SIZE, number=8, config=config)
+    exported = jax.export.export(jax.jit(select), platforms=PLATFORMS)(maps)
     assert exported.platforms == PLATFORMS
     check(exported.mlir_module())
 

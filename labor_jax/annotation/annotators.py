@@ -58,10 +58,10 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
 
 def _replay(directory: str, table: ClassTable) -> Annotate:
     """The answers of another run's journal, to the same queries."""
-    known = journal.by_query(journal.read(directory, table))
+    known = journal.on_disk(directory, table)
 
     def annotate(query: Query) -> list[Answer]:
-        answers = known.get(query["id"], [])
+        answers = journal.answers_to(query, known)
         if not all(is_inside(entry, query) for entry in answers):
             raise UserError(
                 f"config.replay: {directory!r} was asked otherwise about {query['image']} at "

@@ -23,6 +23,9 @@ METHODS = {
     "labor_ppl": "LabOR, points (PPL)",
     "labor_spl": "LabOR, segments (SPL)",
     "full": "Every target pixel",
+    "ripu_points": "RIPU, points",
+    "ripu_regions": "RIPU, regions",
+    "pixelpick": "PixelPick",
 }
 LEDGER_ROWS = 50
 ABSENT = "\N{EN DASH}"
@@ -39,16 +42,9 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
       The path of the page, which needs no other file and no network.
     """
     run = read_run(workdir)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("labor_jax", "report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"count": count, "percent": percent, "duration": duration}
     classes = class_rows(run, table)
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         headline=headline(run),
         stages=stage_rows(run),
         curves=result_curves(run),
@@ -66,6 +62,19 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     return path
 
 
+def render(template: str, **values: Any) -> str:
+    """A page from a template of this folder."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("labor_jax", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"count": count, "percent": percent, "duration": duration}
+    return environment.get_template(template).render(**values)
+
+
 # ------------------------------------------------------------------ what the sections say
 
 
@@ -78,7 +87,7 @@ def headline(run: Run) -> dict[str, Any]:
     score = run.summary.get("mIoU")
     score = scores[-1] if score is None and scores else score
     return {
-        "method": METHODS.get(method, method or "A run"),
+        "method": METHODS.get(method, method.replace("_", " ").capitalize() or "A run"),
         "domains": f"{source} → {target}" if source and target else "",
         "status": run.summary.get("status") or "running",
         "mIoU": score,

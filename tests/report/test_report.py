@@ -1,7 +1,6 @@
 """The report of made-up runs: everything is there, nothing comes from outside."""
 
 import base64
-import html.parser
 import io
 import json
 import pathlib
@@ -11,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 from fabricate import TABLE, ask, guess, street, write_run
+from pages import Page
 from PIL import Image
 
 from labor_jax import files
@@ -18,43 +18,6 @@ from labor_jax.annotation.query import asked_pixels
 from labor_jax.report import charts, page, pictures, run, write_report
 
 SECTIONS = ("result", "stages", "classes", "pictures", "ledger", "training", "settings")
-VOID_TAGS = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Page(html.parser.HTMLParser):
-    """Text, ids and attributes of a page; fails on tags that do not nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.links, self.tags, self.words = [], [], [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.tags.append((tag, attrs))
-        self.ids += [attrs["id"]] if "id" in attrs else []
-        self.links += [attrs[k] for k in ("href", "src", "srcset", "data") if k in attrs]
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data.strip())
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def count(self, tag, **attrs):
-        return sum(t == tag and attrs.items() <= a.items() for t, a in self.tags)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +48,10 @@ def test_every_report_has_every_section_and_needs_nothing_from_outside(reports, 
 
 
 def test_no_style_reaches_outside(reports):
-    template = (pathlib.Path(page.__file__).parent / "report.html.j2").read_text()
-    assert not re.search(r"https?:|url\(|@import", template)
-    assert "prefers-color-scheme: dark" in template
+    folder = pathlib.Path(page.__file__).parent
+    for path in (*folder.glob("*.j2"), folder / "style.css"):
+        assert not re.search(r"https?:|url\(|@import", path.read_text())
+    assert "prefers-color-scheme: dark" in (folder / "style.css").read_text()
 
 
 def test_every_embedded_image_can_be_decoded(reports):

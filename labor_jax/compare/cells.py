@@ -1,0 +1,146 @@
+"""What a comparison runs. A cell is one run: of a method, a budget, a seed, a share of errors."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import ml_collections
+
+from labor_jax.errors import UserError
+from labor_jax.selection import strategies
+
+REFERENCES = ("full", "source_only", "uda")
+"""What the others are measured by, run for each seed; `full`'s warm-up serves them all."""
+UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
+
+
+class Budget(NamedTuple):
+    """What an image may cost over all stages.
+
+    Attributes:
+      text: as it is given and stands in folder names, such as "40points" or "2.2%".
+      unit: points, clicks or pixels.
+      amount: points or clicks an image, or a share of its pixels.
+    """
+
+    text: str
+    unit: str
+    amount: float
+
+    @property
+    def title(self) -> str:
+        """As a reader likes it: "40 points", "2.2 %"."""
+        return re.sub(r"(?<=\d)(?=[a-z%])", " ", self.text)
+
+
+class Cell(NamedTuple):
+    """One run; a reference has no budget and no errors."""
+
+    method: str
+    seed: int
+    budget: Budget | None = None
+    error: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Its folder, such as "labor_ppl-40points-seed0-error0.05"."""
+        budget = f"-{self.budget.text}" if self.budget else ""
+        return f"{self.method}{budget}-seed{self.seed}" + (
+            f"-error{self.error:g}" if self.error else ""
+        )
+
+
+def parse_budget(text: str) -> Budget:
+    """Reads "40points", "100clicks" or "2.2%", each an image. Raises UserError for other texts."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%)", text.replace(" ", ""))
+    if not found or not float(found[1]):
+        raise UserError(f"--budgets: {text!r} is none; give such as 40points, 100clicks or 2.2%")
+    amount, unit = float(found[1]), UNITS[found[2]]
+    if unit == "pixels" and amount > 100:
+        raise UserError(f"--budgets: {text!r} is more than all pixels; give up to 100%")
+    if unit != "pixels" and amount != int(amount):
+        raise UserError(f"--budgets: {text!r} is not a whole number of {unit}")
+    number = f"{amount:.10g}"
+    return Budget(
+        number + found[2], unit, round(amount / 100, 12) if unit == "pixels" else int(amount)
+    )
+
+
+def parse_errors(texts: Sequence[str]) -> list[float]:
+    """Shares of wrong answers. Raises UserError for what is none."""
+    errors = []
+    for text in texts:
+        try:
+            errors.append(float(text))
+        except ValueError:
+            raise UserError(
+                f"--errors: {text!r} is not a number; give shares such as 0.05"
+            ) from None
+        if not 0 <= errors[-1] < 1:
+            raise UserError(f"--errors: {text!r} is no share; give 0 or more and less than 1")
+    return list(dict.fromkeys(errors))
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raises UserError, naming it, for a method that is none or is run in any case."""
+    asking = strategies.names()
+    for method in methods:
+        if method in REFERENCES:
+            raise UserError(f"--methods: {method} is run in any case; leave it out")
+        if method not in asking:
+            raise UserError(f"--methods: {method!r} is not one of {', '.join(asking)}")
+
+
+def plan(
+    methods: Sequence[str], budgets: Sequence[Budget], seeds: int, errors: Sequence[float]
+) -> tuple[list[Cell], list[str]]:
+    """All cells in the order in which they are run, seed by seed; and, in words, what is left out
+    since it cannot be compared."""
+    in_points = [budget for budget in budgets if budget.unit == "points"]
+    left_out = {
+        method: in_points
+        for method in methods
+        if in_points and strategies.find(method).asks != "points"
+    }
+    cells = []
+    for seed in range(seeds):
+        cells += [Cell(method, seed) for method in REFERENCES]
+        cells += [
+            Cell(method, seed, budget, error)
+            for error in errors
+            for budget in budgets
+            for method in methods
+            if budget not in left_out.get(method, ())
+        ]
+    return cells, [
+        f"{method} is not run with {', '.join(b.title for b in without)}: "
+        f"it asks {strategies.find(method).asks}"
+        for method, without in left_out.items()
+    ]
+
+
+def cell_config(
+    config: ml_collections.ConfigDict, cell: Cell, warmup_from: str
+) -> ml_collections.ConfigDict:
+    """The config of a cell's run.
+
+    Args:
+      config: what all cells share.
+      warmup_from: the DIR of the same seed's `full`.
+    """
+    own = config.copy_and_resolve_references()
+    own.method, own.seed, own.beside = cell.method, cell.seed, ""
+    own.warmup_from = "" if cell.method in ("full", "source_only") else warmup_from
+    own.annotator = "noisy" if cell.error else "oracle"
+    if cell.error:
+        own.noisy.error = cell.error
+    if cell.budget:
+        own.budget.unit = cell.budget.unit
+        match cell.budget.unit:
+            case "points":
+                own.budget.points_per_image = cell.budget.amount
+            case "clicks":
+                own.budget.clicks_per_image = cell.budget.amount
+            case "pixels":
+                own.budget.max_fraction = cell.budget.amount
+    return own

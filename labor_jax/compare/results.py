@@ -1,0 +1,143 @@
+"""What a finished cell says: its scores and costs, and what has to be counted once for it."""
+
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from labor_jax import evaluate, files, restore
+from labor_jax.annotation import journal, oracle
+from labor_jax.annotation import query as q
+from labor_jax.compare.cells import Budget, Cell
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import IGNORE
+
+
+class Result(NamedTuple):
+    """A finished cell's figures.
+
+    Attributes:
+      miou, per_class_iou: of `summary.json`, in percent.
+      budget: of `summary.json`: what was asked, over all stages.
+      wall_seconds: what computing took.
+      border: share of the asked pixels of a class that are near another class; None if none is.
+      wrong: share of the labelled pixels whose label is not the truth; None if none is labelled.
+      confusions: [N, C, C] int64, of each image that it was scored on.
+    """
+
+    cell: Cell
+    miou: float
+    per_class_iou: dict[str, float | None]
+    budget: dict[str, Any]
+    wall_seconds: float
+    border: float | None
+    wrong: float | None
+    confusions: np.ndarray
+
+    @property
+    def void(self) -> float | None:
+        """The share of the clicks that gave no label; None where there were none."""
+        return self.budget["void"] / self.budget["clicks"] if self.budget["clicks"] else None
+
+    def seconds_per_image(self, seconds_per_click: float) -> float:
+        """What a person would take [ours]: nobody was there, so it is clicks x an assumed time."""
+        return self.budget["clicks_per_image"] * seconds_per_click
+
+
+def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
+    """Writes `compare.npz` of a finished run: what `summary.json` does not have.
+
+    "confusions" [N, C, C] int64, of each image of `val`; and, int64 each, of the target's pixels:
+    "classed", asked and of a class; "border", those of them near another class; "labelled"; and
+    "wrong", those of them whose label is not the truth.
+    """
+    run = restore.restore(workdir)
+    found = {
+        "confusions": np.stack(list(evaluate.confusions(run.predict, val, run.table, run.config)))
+    }
+    found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
+    index = {image: i for i, image in enumerate(target.ids)}
+    written = journal.on_disk(workdir, run.table)
+    for image, queries in q.by_image(workdir, range(1, run.config.stages + 1)).items():
+        truth = target.read_label(index[image])
+        pixels = np.concatenate([q.asked_pixels(query) for query in queries])
+        answers = [entry for query in queries for entry in journal.answers_to(query, written)]
+        label = journal.label_map(answers, truth.shape)
+        labelled = label != IGNORE
+        found["classed"] += int((truth.ravel()[pixels] != IGNORE).sum())
+        found["border"] += int(oracle.at_border(truth).ravel()[pixels].sum())
+        found["labelled"] += int(labelled.sum())
+        found["wrong"] += int((labelled & (label != truth)).sum())
+    data = io.BytesIO()
+    np.savez_compressed(data, **found)
+    files.write_atomic(_path(workdir), data.getvalue())
+
+
+def is_counted(workdir: str | os.PathLike) -> bool:
+    """Whether `count` has been done for a run."""
+    return _path(workdir).exists()
+
+
+def read(workdir: str | os.PathLike, cell: Cell) -> Result:
+    """The figures of a finished run that was counted."""
+    summary = files.read_json(pathlib.Path(workdir, "summary.json"))
+    with np.load(_path(workdir)) as file:
+        counted = dict(file)
+    return Result(
+        cell,
+        summary["mIoU"],
+        summary["per_class_iou"],
+        summary["budget"],
+        summary["wall_seconds"],
+        _share(counted["border"], counted["classed"]),
+        _share(counted["wrong"], counted["labelled"]),
+        counted["confusions"],
+    )
+
+
+def gap_closed(results: Sequence[Result]) -> dict[Cell, float]:
+    """How much of the way from source_only to full of its own seed each closes, a share; cells
+    whose references are not there yet are left out."""
+    references = {(r.cell.method, r.cell.seed): r.miou for r in results if not r.cell.budget}
+    closed = {}
+    for result in results:
+        low = references.get(("source_only", result.cell.seed))
+        high = references.get(("full", result.cell.seed))
+        if low is not None and high is not None and high != low:
+            closed[result.cell] = (result.miou - low) / (high - low)
+    return closed
+
+
+def groups(
+    results: Sequence[Result],
+) -> dict[tuple[str, Budget | None, float], list[Result]]:
+    """The runs that differ in their seed only, by method, budget and errors; in order."""
+    found: dict[tuple[str, Budget | None, float], list[Result]] = {}
+    for result in sorted(results, key=lambda r: r.cell.seed):
+        cell = result.cell
+        found.setdefault((cell.method, cell.budget, cell.error), []).append(result)
+    return found
+
+
+def queries_of(workdir: str | os.PathLike, images: Iterable[str]) -> dict[str, list[q.Query]]:
+    """The queries of all stages about some images; only their lines are parsed."""
+    marks = {image: f'"image": {json.dumps(image)}'.encode() for image in images}
+    found: dict[str, list[q.Query]] = {image: [] for image in marks}
+    for path in sorted(pathlib.Path(workdir, "queries").glob("stage_*.jsonl")):
+        with open(path, "rb") as lines:
+            for line in lines:
+                for image in (image for image, mark in marks.items() if mark in line):
+                    found[image].append(json.loads(line))
+    return found
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _path(workdir: str | os.PathLike) -> pathlib.Path:
+    return pathlib.Path(workdir, "compare.npz")

@@ -1,0 +1,135 @@
+"""Runs the cells of a comparison that are missing, one after the other, and writes its page."""
+
+import contextlib
+import gc
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax import config as config_lib
+from labor_jax import files, loop
+from labor_jax.compare import cells, page, results
+from labor_jax.compare.cells import Cell
+from labor_jax.data import domain, labels
+from labor_jax.errors import UserError
+from labor_jax.report.page import duration
+from labor_jax.selection import strategies
+
+
+class Asked(NamedTuple):
+    """What the command says, as it says it.
+
+    Attributes:
+      name: of the config.
+      methods: the first is the baseline of differences.
+      examples: how many images to show queries on.
+    """
+
+    name: str
+    methods: Sequence[str]
+    budgets: Sequence[str]
+    seeds: int
+    errors: Sequence[str]
+    seconds_per_click: float
+    examples: int
+
+
+def run(
+    config: ml_collections.ConfigDict, workdir: str | os.PathLike, asked: Asked
+) -> pathlib.Path:
+    """Runs what is missing in DIR; the page is written anew after each run. Returns its path.
+
+    Raises:
+      UserError: a flag, or some cell's config, data or folder, makes no run; before the first one
+        starts where that can be told.
+    """
+    workdir = pathlib.Path(workdir)
+    methods = list(dict.fromkeys(asked.methods))
+    strategies.load(config.strategies)
+    cells.check_methods(methods)
+    budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
+    errors = cells.parse_errors(asked.errors)
+    plan, skipped = cells.plan(methods, budgets, asked.seeds, errors)
+    configs = {
+        cell: cells.cell_config(config, cell, str(workdir / Cell("full", cell.seed).name))
+        for cell in plan
+    }
+    for cell in plan:
+        with _named(cell):
+            config_lib.check(configs[cell])
+            loop.check_same_run(configs[cell], workdir / cell.name)
+    table = labels.table_from_config(config.classes)
+    target, val = (domain.load(config[n], config.data_dir, table) for n in ("target", "val"))
+    for name, opened, why in (("target", target, "to answer from"), ("val", val, "to score with")):
+        if opened.read_label is None:
+            raise UserError(f"config.{name}: {opened.name} has no labels {why}; give some")
+    for line in skipped:
+        print(line)
+
+    about = page.About(
+        asked.name,
+        val.name,
+        methods,
+        budgets,
+        errors,
+        asked.seconds_per_click,
+        skipped,
+        len(plan),
+    )
+    shown = _spread(len(target.ids), asked.examples)
+    done: list[results.Result] = []
+
+    def write() -> pathlib.Path:
+        return page.write(workdir, about, done, target.take(shown), table)
+
+    missing = [cell for cell in plan if not _is_done(workdir / cell.name)]
+    done += [results.read(workdir / c.name, c) for c in plan if c not in missing]
+    for cell in missing:
+        folder = workdir / cell.name
+        print(_where_it_stands(cell, plan, missing[missing.index(cell) :], done), flush=True)
+        with _named(cell):
+            loop.run(configs[cell], folder)
+            results.count(folder, target, val)
+        done.append(results.read(folder, cell))
+        write()
+        jax.clear_caches()  # each run compiles its own functions, which nothing would let go
+        gc.collect()
+    return write()
+
+
+@contextlib.contextmanager
+def _named(cell: Cell) -> Iterator[None]:
+    """A user's error inside says which cell it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{cell.name}: {error}") from None
+
+
+def _is_done(folder: pathlib.Path) -> bool:
+    summary = folder / "summary.json"
+    finished = summary.exists() and files.read_json(summary).get("status") == "finished"
+    return finished and results.is_counted(folder)
+
+
+def _where_it_stands(
+    cell: Cell, plan: Sequence[Cell], missing: Sequence[Cell], done: Sequence[results.Result]
+) -> str:
+    """Says which run of how many begins, and about how long all take, by what others have taken."""
+    of_all = [result.wall_seconds for result in done]
+    left = 0.0
+    for other in missing:
+        alike = [r.wall_seconds for r in done if r.cell.method == other.method]
+        left += float(np.mean(alike or of_all or [0]))
+    time = f", about {duration(left)} left" if left else ""
+    return f"run {len(plan) - len(missing) + 1} of {len(plan)}: {cell.name}{time}"
+
+
+def _spread(images: int, number: int) -> list[int]:
+    """Numbers of images, spread evenly, without the first and last, which are often alike."""
+    return sorted({(2 * i + 1) * images // (2 * number) for i in range(number)})

@@ -1,0 +1,75 @@
+"""Intervals that hold what they promise, and pair what they compare."""
+
+import numpy as np
+import pytest
+from made_up import confusions
+
+from labor_jax import metrics
+from labor_jax.compare import intervals
+
+
+def test_students_interval_holds_the_true_mean_in_nineteen_of_twenty_samples():
+    draw = np.random.default_rng(0)
+    for n in (2, 3, 5, 40):
+        found = [intervals.over_seeds(draw.normal(1.5, 2.0, n)) for _ in range(4000)]
+        assert np.mean([low <= 1.5 <= high for low, high in found]) == pytest.approx(
+            0.95, abs=0.012
+        )
+
+
+def test_students_interval_of_a_known_sample():
+    low, high = intervals.over_seeds([1.0, 2.0, 3.0])
+    assert (low + high) / 2 == pytest.approx(2.0)
+    assert high - 2.0 == pytest.approx(4.303 / np.sqrt(3))
+
+
+def test_one_seed_has_no_spread_and_no_interval():
+    assert intervals.mean_and_spread([45.0]) == (45.0, None)
+    assert intervals.over_seeds([0.5]) is None
+
+
+def test_resampling_each_image_once_gives_the_score_itself():
+    found = confusions(0, 0.6)
+    (miou,) = intervals.resampled_mious(found, np.ones((1, len(found))))
+    assert miou == pytest.approx(metrics.mean_of(metrics.per_class_iou(found.sum(0))))
+
+
+def test_a_resample_draws_as_many_images_and_is_the_same_every_time():
+    weights = intervals.resamples(12, 50)
+    assert weights.shape == (50, 12) and (weights.sum(1) == 12).all()
+    np.testing.assert_array_equal(weights, intervals.resamples(12, 50))
+    assert len(np.unique(weights, axis=0)) == 50
+
+
+def test_a_run_does_not_differ_from_itself_on_any_images():
+    samples = intervals.resampled_mious(confusions(1, 0.5), intervals.resamples(12))
+    assert intervals.over_images([samples], [samples]) == (0.0, 0.0)
+
+
+def test_pairing_makes_the_interval_narrow_where_images_differ_more_than_methods():
+    easy_and_hard = confusions(2, 0.6)
+    easy_and_hard[::2, range(11), range(11)] //= 4
+    better = easy_and_hard.copy()
+    better[:, range(11), range(11)] += easy_and_hard[:, range(11), range(11)] // 20
+    weights = intervals.resamples(12)
+    first, second = (intervals.resampled_mious(c, weights) for c in (easy_and_hard, better))
+    low, high = intervals.over_images([first], [second])
+    assert 0 < low < high
+    assert high - low < 0.3 * (np.percentile(first, 97.5) - np.percentile(first, 2.5))
+
+
+def test_the_interval_over_images_turns_round_with_the_difference_and_means_over_seeds():
+    weights = intervals.resamples(12)
+    a, b, c, d = (intervals.resampled_mious(confusions(s, 0.5 + s / 20), weights) for s in range(4))
+    low, high = intervals.over_images([a, b], [c, d])
+    back = intervals.over_images([c, d], [a, b])
+    assert back == pytest.approx((-high, -low))
+    point = np.mean([c.mean() + d.mean() - a.mean() - b.mean()]) / 2
+    assert low < point < high
+
+
+def test_a_class_that_a_resample_lacks_does_not_count_in_it():
+    found = np.zeros((2, 3, 3), np.int64)
+    found[0, 0, 0], found[1, 1, 1], found[1, 1, 0] = 5, 3, 3
+    only_first = intervals.resampled_mious(found, np.array([[2.0, 0.0]]))
+    assert only_first[0] == pytest.approx(100.0)
