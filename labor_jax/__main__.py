@@ -18,6 +18,7 @@ MODULES = {
     "evaluate": "evaluate",
     "predict": "predict",
     "export": "export",
+    "compare": "compare.__main__",
     "prepare-data": "prepare_data",
     "convert-weights": "convert_weights",
     "benchmark": "benchmark.__main__",
