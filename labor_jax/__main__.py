@@ -20,6 +20,7 @@ MODULES = {
     "export": "export",
     "prepare-data": "prepare_data",
     "convert-weights": "convert_weights",
+    "compare": "compare.__main__",
     "benchmark": "benchmark.__main__",
 }
 DEMO = "Runs LabOR on two drawn towns: nothing to download; --quick takes seconds."
