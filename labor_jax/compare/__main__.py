@@ -10,25 +10,25 @@ stopped; more methods, budgets, seeds or --errors add what they lack.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from labor_jax import cli, config
+from labor_jax import cli
 
 
 def main() -> None:
     """Runs the cells and says where the page is."""
     # After the flags: a mistyped one is told at once.
+    from ml_collections import config_flags
+
     from labor_jax import cache
     from labor_jax.compare import run
 
     values = flags.FLAGS
-    config.check_file(path := config_flags.get_config_filename(values["config"]))
     cache.enable()
     page = run.run(
         _CONFIG.value,
         values.workdir,
         run.Asked(
-            name=path,
+            name=config_flags.get_config_filename(values["config"]),
             methods=values.methods,
             budgets=values.budgets,
             seeds=values.seeds,
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py[:VARIANT]")
+    _CONFIG = cli.define_config()
     flags.DEFINE_string("workdir", None, "the folder of all runs", required=True)
     flags.DEFINE_list("methods", None, "methods that ask; the first is the baseline", required=True)
     flags.DEFINE_list("budgets", None, "an image's: 40points, 100clicks or 2.2%", required=True)
@@ -49,5 +49,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("errors", ["0"], "shares of wrong answers; what asks is run with each")
     flags.DEFINE_float("seconds_per_click", 2.0, "what a click is taken to cost", lower_bound=0)
     flags.DEFINE_integer("examples", 3, "images on which the page shows queries", lower_bound=0)
-    flags.mark_flag_as_required("config")
     cli.run(main)
