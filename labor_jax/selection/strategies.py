@@ -125,9 +125,14 @@ def methods() -> tuple[str, ...]:
     return (*WITHOUT, *_STRATEGIES)
 
 
-def find(method: str) -> Strategy | None:
-    """The strategy of a method; None for those that choose nothing."""
-    return None if method in WITHOUT else _STRATEGIES[method]
+def chooses(method: str) -> bool:
+    """Whether a method has a strategy."""
+    return method in _STRATEGIES
+
+
+def find(method: str) -> Strategy:
+    """The strategy of a method that `chooses`."""
+    return _STRATEGIES[method]
 
 
 def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
@@ -137,7 +142,7 @@ def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
 
 def needs_selector(method: str) -> bool:
     """Whether a method fits the pixel selector."""
-    return method not in WITHOUT and _STRATEGIES[method].selector
+    return chooses(method) and find(method).selector
 
 
 def load(modules: Iterable[str]) -> None:
