@@ -491,15 +491,11 @@ def _annotate(this: Run, phase: Phase) -> None:
 
 
 def _let_answer(this: Run, phase: Phase) -> None:
-    queries = q.read_queries(this.workdir, phase.stage)
-    answered = journal.by_query(journal.read(this.workdir, this.table))
     annotate = annotators.make(this.config, this.target, this.table)
-    with this.monitor.phase("annotate", phase.stage, 0, len(queries)) as progress:
-        for number, query in enumerate(queries, start=1):
-            done = {journal.place(entry) for entry in answered.get(query["id"], [])}
-            new = [entry for entry in annotate(query) if journal.place(entry) not in done]
-            journal.append(this.workdir, new, this.table)
-            progress.advance(number)
+    total = len(q.read_queries(this.workdir, phase.stage))
+    with this.monitor.phase("annotate", phase.stage, 0, total) as progress:
+        for done in annotators.answer_open(this.workdir, phase.stage, annotate, this.table):
+            progress.advance(done)
 
 
 def _wait_for_people(this: Run, phase: Phase) -> None:
