@@ -139,11 +139,15 @@ def _check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.D
     asks = config.annotator in annotators.FROM_TRUTH and any(
         querying.asks(config.method, stage) for stage in range(1, config.stages + 1)
     )
-    for name, why in (("source", "to train on"), ("target", "for the oracle to answer from")):
+    people = ", or let people answer: config.annotator=web"
+    for name, why, otherwise in (
+        ("source", "to train on", ""),
+        ("target", "for the oracle to answer from", people),
+    ):
         if domains[name].read_label is None and (name == "source" or asks):
             raise UserError(
                 f"config.{name}: {domains[name].name} has no labels {why}; "
-                f"give config.{name}.labels"
+                f"give config.{name}.labels{otherwise}"
             )
 
 

@@ -35,15 +35,17 @@ if TYPE_CHECKING:
 
 SIDE = 480
 """Longest side, about, at which a small image is shown."""
-CHART = """<style>
-.labor-jax { display: flex; flex-wrap: wrap; gap: 16px; color: inherit; }
+STYLE = """<style>
+.labor-jax { display: grid; grid-auto-flow: column; gap: 12px; justify-content: start; }
 .labor-jax figure { margin: 0; } .labor-jax figcaption { font-size: 13px; opacity: .75; }
-.labor-jax img { max-width: 100%; border-radius: 4px; }
-.labor-jax .chart { width: 420px; max-width: 100%; color: #1f6f78; }
+.labor-jax img { width: 100%; border-radius: 4px; }
+.labor-jax .chart { width: 420px; max-width: 100%; color: #1f6f78; overflow: visible; }
 .labor-jax text { fill: #80868f; font: 11.5px system-ui, sans-serif; }
 .labor-jax .grid { stroke: #80868f55; fill: none; }
 .labor-jax .line { stroke: currentColor; stroke-width: 2; fill: none; }
 .labor-jax circle { fill: currentColor; } .labor-jax .label { font-weight: 600; }
+.labor-jax .label { paint-order: stroke; stroke-width: 4px; stroke-linejoin: round;
+  stroke: var(--jp-layout-color0, var(--colab-primary-surface-color, #fff)); }
 </style>"""
 
 
@@ -136,7 +138,7 @@ def report(workdir: str | os.PathLike, height: int = 640) -> Shown:
 
 def _box(figures: Sequence[Markup]) -> Markup:
     return Markup('{}<div class="labor-jax">{}</div>').format(
-        Markup(CHART), Markup("").join(figures)
+        Markup(STYLE), Markup("").join(figures)
     )
 
 

@@ -158,7 +158,8 @@ def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine_and_nowhere
                 tab.goto(f"http://{name}:{pages.server_port}/")
                 frame = tab.frame_locator("iframe")
                 frame.locator("#progress").filter(has_text=" of ").wait_for()
-            tab.frames[1].press("body", "1")
+            frame.locator("#progress").click()  # keys go to the frame that was clicked last
+            tab.keyboard.press("1")
             annotating.wait_until(lambda: len(journal.read(workdir, CAMVID)) == 1)
     finally:
         pages.shutdown()
