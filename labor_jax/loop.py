@@ -33,7 +33,7 @@ from labor_jax.errors import Stopped, UserError, Waiting
 from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor, check_records
 from labor_jax.report import write_report
-from labor_jax.restore import make_predict, read_config, views
+from labor_jax.restore import make_inference, read_config, views
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -247,7 +247,7 @@ def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
         "config": config,
     }
     local = state.make_networks(config, num_classes, axis_name=None)
-    predict = make_predict(config, num_classes)
+    predict = make_inference(steps.predict, config, num_classes, views(config))
 
     @functools.cache
     def mapped_query(size: tuple[int, int]) -> Callable:

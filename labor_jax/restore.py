@@ -3,7 +3,7 @@
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -17,15 +17,28 @@ from labor_jax.data import domain, labels
 from labor_jax.errors import UserError
 from labor_jax.state import Trained, make_networks, state_shapes
 
+Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+"""Of images [B, h, w, 3] uint8 as large as the network sees them, and the (H, W) of the answer."""
+
 
 class Run(NamedTuple):
-    """A finished or unfinished run and its newest checkpoint."""
+    """A trained segmenter: of a finished or unfinished run's newest checkpoint, or of a file.
+
+    Attributes:
+      config: of a file, what it takes to predict; the rest are defaults.
+      table: its classes.
+      step: steps of training.
+      segmenter: its variables.
+      predict: gives [B, H, W] uint8 train ids.
+      probabilities: gives [B, H, W, C] float32.
+    """
 
     config: ml_collections.ConfigDict
     table: labels.ClassTable
     step: int
     segmenter: Trained
-    predict: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+    predict: Infer
+    probabilities: Infer
 
     def load_domain(self, which: str) -> domain.Domain:
         """The run's "source", "target" or "val" images."""
@@ -86,9 +99,18 @@ def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None
         step = checkpoints.latest
     finally:
         checkpoints.close()
-    predict = make_predict(config, len(table))
-    segmenter = state.segmenter
-    return Run(config, table, step, segmenter, functools.partial(predict, segmenter))
+    return make_run(config, table, step, state.segmenter)
+
+
+def make_run(
+    config: ml_collections.ConfigDict, table: labels.ClassTable, step: int, segmenter: Trained
+) -> Run:
+    """A trained segmenter with what it can do."""
+    predict, probabilities = (
+        functools.partial(make_inference(infer, config, len(table), views(config)), segmenter)
+        for infer in (steps.predict, steps.probabilities)
+    )
+    return Run(config, table, step, segmenter, predict, probabilities)
 
 
 def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
@@ -98,14 +120,22 @@ def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
     return [(round(height * scale), round(width * scale)) for scale in scales]
 
 
-def make_predict(
-    config: ml_collections.ConfigDict, num_classes: int
+def make_inference(
+    infer: Callable[..., Any],
+    config: ml_collections.ConfigDict,
+    num_classes: int,
+    views: Sequence[tuple[int, int]],
 ) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
-    """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8`, compiled once a size."""
+    """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …]`, compiled once a size.
+
+    Args:
+      infer: `steps.predict` or `steps.probabilities`.
+      views: what the network sees, as there.
+    """
     infer = functools.partial(
-        steps.predict,
+        infer,
         networks=make_networks(config, num_classes, axis_name=None),
-        views=views(config),
+        views=views,
         flip=config.evaluation.flip,
     )
 

@@ -417,6 +417,34 @@ def predict(
     Returns:
       [B, H, W] uint8 train ids.
     """
+    maps = _logits(segmenter, images, networks, size, views, flip)
+    merged = maps[0] if len(maps) == 1 else sum(jax.nn.softmax(x) for x in maps)
+    return jnp.argmax(merged, axis=-1).astype(jnp.uint8)
+
+
+def probabilities(
+    segmenter: Trained,
+    images: jax.Array,
+    *,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]] = (),
+    flip: bool = False,
+) -> jax.Array:
+    """How likely the segmenter holds each class to be: [B, H, W, C] float32; see `predict`."""
+    maps = _logits(segmenter, images, networks, size, views, flip)
+    return sum(jax.nn.softmax(x) for x in maps) / len(maps)
+
+
+def _logits(
+    segmenter: Trained,
+    images: jax.Array,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]],
+    flip: bool,
+) -> list[jax.Array]:
+    """The main head's [B, H, W, C] float32 of each view, for `predict`."""
 
     def logits(images: jax.Array) -> jax.Array:
         out = networks.segmenter.apply(segmenter.variables, images, train=False)
@@ -431,8 +459,7 @@ def predict(
         maps.append(logits(seen))
         if flip:
             maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
-    merged = maps[0] if len(maps) == 1 else sum(jax.nn.softmax(x) for x in maps)
-    return jnp.argmax(merged, axis=-1).astype(jnp.uint8)
+    return maps
 
 
 def query(

@@ -9,7 +9,8 @@ import numpy as np
 from filling import filled
 
 from labor_jax import config as config_lib
-from labor_jax import state
+from labor_jax import restore, state
+from labor_jax.data import labels
 from labor_jax.models import resnet
 
 CLASSES, BATCH, SIZE = 4, 4, (32, 40)
@@ -89,3 +90,15 @@ def make_batch(seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
         batch[name] = {"image": image.astype(np.uint8), "label": label.astype(np.uint8)}
     batch["target"]["label"][3] = 255
     return batch
+
+
+def make_run(**values: Any) -> restore.Run:
+    """A segmenter of filled variables, on one device, as a run's newest checkpoint gives it."""
+    config = make_config(parallel="jit", **values)
+    colours = tuple((60 * k, 20, 0) for k in range(CLASSES))
+    config.classes.table, config.classes.palette = "", colours
+    config.classes.names = ("road", "tree", "sky", "car")
+    segmenter = make_networks(config, None).segmenter
+    variables = filled(segmenter, jnp.zeros((1, *config.input.size, 3), jnp.uint8), seed=3)
+    trained = state.Trained(variables["params"], variables.get("batch_stats", {}), opt_state=())
+    return restore.make_run(config, labels.table_from_config(config.classes), 7, trained)

@@ -22,7 +22,7 @@ from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.config import check
 from labor_jax.data import labels, pipeline
 from labor_jax.errors import UserError
-from labor_jax.restore import make_predict, views
+from labor_jax.restore import make_inference, views
 
 Values = dict[str, Any]
 
@@ -154,7 +154,8 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     table = labels.table_from_config(config.classes)
     config = config.copy_and_resolve_references()
     config.parallel = "jit"
-    predict = functools.partial(make_predict(config, work.classes), work.start.segmenter)
+    infer = make_inference(steps.predict, config, work.classes, views(config))
+    predict = functools.partial(infer, work.start.segmenter)
     domain = w.drawn("target", size, work.classes, 2 * images)
     whole = seconds(lambda: evaluation.evaluate(predict, domain, table, config)["mIoU"], repeat)
     return {

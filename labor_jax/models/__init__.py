@@ -21,6 +21,7 @@ from labor_jax.models.deeplab import Segmenter
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.mobilenet_v2 import MobileNetV2
 from labor_jax.models.pretrained import load_weights
+from labor_jax.models.reach import reach
 from labor_jax.models.resize import upsample
 from labor_jax.models.resnet import LAYERS, ResNet
 from labor_jax.models.selector import Selector, selector_from_segmenter
@@ -32,6 +33,7 @@ __all__ = [
     "build_segmenter",
     "build_selector",
     "load_weights",
+    "reach",
     "selector_from_segmenter",
     "upsample",
 ]
