@@ -5,8 +5,9 @@ import functools
 from collections.abc import Callable
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
-from labor_jax import errors, stopping
+from labor_jax import config, errors, stopping
 
 
 def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
@@ -24,10 +25,34 @@ def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
     app.run(quietly, flags_parser=functools.partial(_parse, positional))
 
 
+def define_config(default: str | None = None) -> flags.FlagHolder:
+    """--config, whose keys --config.KEY change; needed where there is no default."""
+    found = default and config.find(default)
+    holder = config_flags.DEFINE_config_file("config", found, "NAME, or PATH.py, [:VARIANT]")
+    if not default:
+        flags.mark_flag_as_required("config")
+    return holder
+
+
+def _config_found(argv: list[str]) -> list[str]:
+    """The arguments with --config's file as `config.find` finds it."""
+    if "config" not in flags.FLAGS:
+        return argv
+    found = []
+    for before, argument in zip(["", *argv], argv, strict=False):
+        name, equals, value = argument.partition("=")
+        if before in ("--config", "-config"):
+            argument = config.find(argument)
+        elif name in ("--config", "-config") and equals:
+            argument = f"{name}={config.find(value)}"
+        found.append(argument)
+    return found
+
+
 @errors.exit_on_user_error
 def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(_config_found(argv))
     except flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
         hint = f"did you mean --{near[0]}?" if near else "--help lists those there are"
@@ -46,3 +71,13 @@ def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
     if extra := rest[1 + len(positional) :]:
         raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
     return rest
+
+
+def size(name: str, text: str | None) -> tuple[int, int] | None:
+    """(height, width) of a flag's HEIGHTxWIDTH. Raises UserError if it is something else."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+        raise errors.UserError(f"--{name}: {text!r} is no size; give HEIGHTxWIDTH, such as 360x480")
+    return int(parts[0]), int(parts[1])

@@ -158,24 +158,40 @@ def check_variant(variant: str, *known: str) -> None:
 
 
 def load(path: str) -> ml_collections.ConfigDict:
-    """The config of `configs/NAME.py` or `configs/NAME.py:VARIANT`.
+    """The config that `find` finds.
 
     Raises:
       UserError: no such file or variant.
     """
-    file, _, variant = path.partition(":")
-    check_file(path)
+    file, _, variant = find(path).partition(":")
     spec = importlib.util.spec_from_file_location("labor_jax_config", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--config: {file!r} is no Python file; give NAME.py[:VARIANT]")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(variant)
 
 
-def check_file(path: str) -> None:
-    """Raises UserError unless the file of `--config=NAME.py[:VARIANT]` is there."""
-    file = path.partition(":")[0]
-    if not pathlib.Path(file).is_file():
-        raise UserError(f"--config: there is no file {file!r}; the configs directory has some")
+OWN = pathlib.Path(__file__).parent / "configs"
+"""The configs that come with labor_jax: in a checkout, a link to the folder at its top."""
+
+
+def find(path: str) -> str:
+    """The file of `--config=PATH.py[:VARIANT]`, which `NAME` and `configs/NAME.py` may stand for,
+    if it is one of `OWN`.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    file, colon, variant = path.partition(":")
+    if pathlib.Path(file).is_file():
+        return path
+    name = pathlib.PurePath(file)
+    own = OWN / f"{name.stem}.py"
+    if name.parts[:-1] in ((), ("configs",)) and name.suffix in ("", ".py") and own.is_file():
+        return f"{own}{colon}{variant}"
+    known = ", ".join(sorted(path.stem for path in OWN.glob("*.py")))
+    raise UserError(f"--config: there is no file {file!r}; give one, or one of {known}")
 
 
 def check(config: ml_collections.ConfigDict) -> None:

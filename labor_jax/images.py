@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -80,8 +81,10 @@ def overlay(
     Returns:
       [H, W, 3] uint8 RGB.
     """
-    weight = np.where(label == IGNORE, 0.0, alpha)[..., None]
-    return np.rint(image * (1 - weight) + colorize(label, table) * weight).astype(np.uint8)
+    shown = cv2.addWeighted(image, 1 - alpha, colorize(label, table), alpha, 0)
+    bare = label == IGNORE
+    shown[bare] = image[bare]
+    return shown
 
 
 def _encode(image: Image.Image, kind: str, **options) -> bytes:

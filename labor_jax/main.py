@@ -5,9 +5,8 @@ python -m labor_jax.main --config=configs/toytown.py:quick --workdir=runs/q --co
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from labor_jax import cli, config
+from labor_jax import cli
 
 
 def main() -> None:
@@ -16,7 +15,6 @@ def main() -> None:
     from labor_jax import cache, hosts, loop, summary
 
     hosts.start(flags.FLAGS.distributed)
-    config.check_file(config_flags.get_config_filename(flags.FLAGS["config"]))
     cache.enable()
     values = loop.run(_CONFIG.value, flags.FLAGS.workdir)
     if hosts.first():
@@ -24,8 +22,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py[:VARIANT]")
+    _CONFIG = cli.define_config()
     flags.DEFINE_string("workdir", None, "the run's folder; running again goes on", required=True)
     flags.DEFINE_bool("distributed", None, "join the other processes of this run")
-    flags.mark_flag_as_required("config")
     cli.run(main)

@@ -1,21 +1,27 @@
 """A run's trained segmenter, ready to predict: what evaluate and predict share."""
 
 import functools
+import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 from absl import flags
 
 from labor_jax import config as config_lib
-from labor_jax import files, parallel, steps
+from labor_jax import files, models, parallel, steps
 from labor_jax.checkpoint import Checkpoints
 from labor_jax.data import domain, labels
 from labor_jax.errors import UserError
+from labor_jax.models import tensor_files
 from labor_jax.state import Trained, make_networks, state_shapes
+
+BESIDE = "labor_jax"
+"""The name under which an exported file tells its step, config and classes."""
 
 Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 """Of images [B, h, w, 3] uint8 as large as the network sees them, and the (H, W) of the answer."""
@@ -62,7 +68,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
 
 def define_flags() -> None:
     """The flags that say which run is looked at, and how."""
-    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
+    flags.DEFINE_string("workdir", None, "the run's folder, or a file of export", required=True)
     flags.DEFINE_list("scales", None, "such as 0.75,1,1.25: probabilities are averaged over them")
     flags.DEFINE_bool("flip", None, "average over mirror images, too")
 
@@ -78,28 +84,61 @@ def from_flags() -> Run:
     return restore(values.workdir, changed | ({} if values.flip is None else {"flip": values.flip}))
 
 
-def restore(workdir: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:
-    """The newest checkpoint's segmenter.
+def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:
+    """The segmenter of a run's newest checkpoint, or of a file that `labor_jax.export` wrote.
 
     Args:
+      path: the run's DIR, or the .safetensors file.
       evaluation: keys of the config's `evaluation` section to be other than in the run.
     Raises:
-      UserError: there is no run or no checkpoint, or it does not fit the config's classes.
+      UserError: there is no run, no checkpoint or no such file, or it cannot be read.
     """
-    config = read_config(workdir)
+    is_file = pathlib.Path(path).is_file()
+    step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
     config_lib.check(config)
     table = labels.table_from_config(config.classes)
+    if is_file:
+        return make_run(config, table, step, _load_exported(path, config, len(table)))
+    step, segmenter = _newest(path, config, table)
+    return make_run(config, table, step, segmenter)
+
+
+def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigDict]:
+    """The step after which a file was exported, and its config."""
+    try:
+        told = json.loads(tensor_files.texts(path)[BESIDE])
+        return int(told["step"]), config_lib.from_dict(told["config"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(
+            f"{path}: does not tell its classes; give a run's DIR or a .safetensors file that "
+            f"`python -m labor_jax.export` wrote"
+        ) from None
+
+
+def _load_exported(
+    path: str | os.PathLike, config: ml_collections.ConfigDict, num_classes: int
+) -> Trained:
+    shapes = state_shapes(config, num_classes).segmenter
+    variables = models.load_weights(path, config.model, shapes.variables)
+    if lacking := [x for x in jax.tree.leaves(variables) if isinstance(x, jax.ShapeDtypeStruct)]:
+        raise UserError(f"{path}: {len(lacking)} tensors of its heads are missing; export it again")
+    return Trained(variables["params"], variables["batch_stats"], opt_state=())
+
+
+def _newest(
+    workdir: str | os.PathLike, config: ml_collections.ConfigDict, table: labels.ClassTable
+) -> tuple[int, Trained]:
+    """The newest checkpoint's step and segmenter."""
     checkpoints = Checkpoints(workdir, table)
     try:
         if checkpoints.latest is None:
             raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
         shapes = state_shapes(config, len(table))
         state = checkpoints.load(checkpoints.latest, parallel.placed(shapes, config.parallel))
-        step = checkpoints.latest
+        return checkpoints.latest, state.segmenter
     finally:
         checkpoints.close()
-    return make_run(config, table, step, state.segmenter)
 
 
 def make_run(

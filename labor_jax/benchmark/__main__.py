@@ -12,9 +12,8 @@ FLOP and bytes are XLA's own count; their shares are of the device's best.
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
-from labor_jax import cli, config, files
+from labor_jax import cli, files
 
 HEAD = f"{'':<26}{'images/s':>10}{'GFLOP':>10}{'of peak':>9}{'GB':>8}{'of bandw.':>11}"
 HEAD += f"{'at least':>10}{'compiled in':>13}{'memory':>11}"
@@ -67,7 +66,6 @@ def main(name: str) -> None:
     """Prints a table and writes JSON."""
     from labor_jax.benchmark import measure
 
-    config.check_file(config_flags.get_config_filename(flags.FLAGS["config"]))
     found = measure.run(name, _CONFIG.value, flags.FLAGS.repeat)
     print(table(found))
     if flags.FLAGS.out:
@@ -75,9 +73,7 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file(
-        "config", "configs/toytown.py", "configs/NAME.py[:VARIANT]"
-    )
+    _CONFIG = cli.define_config("toytown")
     flags.DEFINE_integer("repeat", 5, "how often each is timed; the median counts")
     flags.DEFINE_string("out", None, "a JSON file for the figures")
     cli.run(main, positional=("NAME",))

@@ -39,6 +39,11 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
     return Domain(f"folder {images}", ids, read_image, read_label if labels else None)
 
 
+def one(image: pathlib.Path) -> Domain:
+    """One image alone; what is in it is checked when it is read."""
+    return Domain(str(image), (image.stem,), lambda _: read_image_file(image), None)
+
+
 def check(domain: Domain) -> None:
     """Reads every file once.
 

@@ -61,17 +61,31 @@ def read(path: str | os.PathLike) -> TensorFile:
         raise UserError(f"{path}: not a whole file of weights ({kinds}); get it again") from error
 
 
-def encode(tensors: Mapping[str, np.ndarray], suffix: str) -> bytes:
-    """The content of a file with one of SUFFIXES, a function of names and values alone."""
+def encode(
+    tensors: Mapping[str, np.ndarray], suffix: str, beside: Mapping[str, str] | None = None
+) -> bytes:
+    """The content of a file with one of SUFFIXES, a function of the arguments alone.
+
+    beside: texts by name that go with the tensors; `.safetensors` only, see `texts`.
+    """
     if suffix == ".pth":
         return pth.encode(tensors)
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # Some readers refuse files that don't say whose layout they have.
-        return safetensors.numpy.save(contiguous, metadata={"format": "pt"})
+        return safetensors.numpy.save(contiguous, metadata={"format": "pt", **(beside or {})})
     buffer = io.BytesIO()
     np.savez(buffer, **tensors)
     return buffer.getvalue()
+
+
+def texts(path: str | os.PathLike) -> dict[str, str]:
+    """What `.safetensors` files hold beside tensors; {} for what is no such file."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError):
+        return {}
 
 
 def _decode(data: bytes) -> TensorFile:
