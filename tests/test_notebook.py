@@ -1,6 +1,15 @@
-"""What a notebook shows of a run, and how it asks."""
+"""What a notebook shows of a run, and how it asks; and the notebook, from top to bottom."""
+
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import types
 
 import annotating
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -170,3 +179,106 @@ def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine_and_nowhere
 def test_a_second_frame_of_a_run_says_that_it_is_being_annotated(workdir):
     with annotating.serving(workdir), pytest.raises(notebook.UserError, match="annotated already"):
         notebook.annotator(workdir, "ana", frame=True)
+
+
+# ---------------------------------------------------------------------------------- the notebook
+
+
+NOTEBOOK = annotating.ROOT / "colab" / "labor_jax.ipynb"
+
+
+@pytest.fixture(scope="module")
+def book():
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def test_the_notebook_is_valid_clean_and_names_no_place_of_its_own(book):
+    nbformat.validate(book)
+    text = NOTEBOOK.read_text()
+    assert text == json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n"
+    for cell in book.cells:
+        assert not cell.get("outputs") and not cell.get("execution_count")
+        assert not re.search(r"""["'(]/\w|file://|~/""", cell.source), cell.source
+    kinds = "".join(cell.cell_type[0] for cell in book.cells)
+    assert re.fullmatch(r"m(mc+)+m", kinds), "every step is explained before its code"
+
+
+def test_the_notebook_asks_for_the_versions_of_jax_that_the_package_needs(book):
+    [need] = [r for r in importlib.metadata.requires("labor_jax") if re.match(r"jax\W", r)]
+    low, high = sorted(re.findall(r"0\.\d+", need), key=lambda version: int(version[2:]))
+    source = book.cells[2].source
+    assert f"({low.replace('.', ', ')}) <= " in source
+    assert f"< ({high.replace('.', ', ')})" in source and f">={low},<{high}" in source
+
+
+@pytest.mark.parametrize(
+    ("versions", "words"),
+    [
+        ({"jax": "0.7.2", "jax-cuda12-plugin": "0.7.2"}, ['"jax[cuda12]>=0.10,<0.12"', "0.7.2"]),
+        ({"jax": "0.12.0", "libtpu": "0.0.40"}, ['"jax[tpu]>=0.10,<0.12"', "Restart session"]),
+        ({"jax": "0.9.1"}, ['"jax>=0.10,<0.12"']),
+    ],
+)
+def test_a_runtime_with_another_jax_is_told_what_to_run(book, monkeypatch, versions, words):
+    there = [types.SimpleNamespace(name=n, version=v) for n, v in versions.items()]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: there)
+    with pytest.raises(RuntimeError) as told:
+        exec(book.cells[2].source, {})
+    assert all(word in str(told.value) for word in words)
+
+
+def test_the_runtimes_own_jax_is_pinned_while_the_package_is_installed(book, monkeypatch, tmp_path):
+    versions = {"jax": "0.10.2", "jaxlib": "0.10.2", "jax-cuda12-plugin": "0.10.2", "pip": "25"}
+    there = [types.SimpleNamespace(name=n, version=v) for n, v in versions.items()]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: there)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"upload labor_jax-\*\.whl"):
+        exec(book.cells[2].source, {})
+    (tmp_path / "labor_jax-9.whl").touch()
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    exec(book.cells[2].source, {})
+    assert " ".join(called[0][1:]) == "-m pip install --quiet labor_jax-9.whl -c pinned.txt"
+    pinned = (tmp_path / "pinned.txt").read_text().split()
+    assert pinned == ["jax==0.10.2", "jaxlib==0.10.2", "jax-cuda12-plugin==0.10.2"]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom_and_its_answers_train(book, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABOR_JAX_QUICK", "1")
+    monkeypatch.setenv("PYTHONPATH", str(annotating.ROOT))
+    person = nbformat.v4.new_code_cell(
+        "for label in ('sky', 'road', 'unsure'):\n"
+        "    [b] = [b for b in asking.children[2].children if b.description == label]\n"
+        "    b.click()"
+    )
+    asks = [n for n, cell in enumerate(book.cells) if cell.source.startswith("asking = ")]
+    cells = [*book.cells[: asks[0] + 1], person, *book.cells[asks[0] + 1 :]]
+    told = nbformat.from_dict({**book, "cells": cells})
+    client = nbclient.NotebookClient(
+        told, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+    client.execute()
+
+    answers = journal.lines(tmp_path / "runs/notebook", CAMVID)
+    assert [a["class"] for a in answers if a["annotator"] == "me"] == [0, 3, IGNORE]
+    summary = json.loads((tmp_path / "runs/notebook/summary.json").read_text())
+    assert summary["status"] == "finished" and len(summary["stages"]) == 3
+    shown = [out for cell in told.cells for out in cell.get("outputs", [])]
+    text = "".join(out.get("text", "") for out in shown)
+    assert "you answered 3 points" in text and "4 queries wait for answers" in text
+    pages = [out["data"].get("text/html", "") for out in shown if "data" in out]
+    assert sum("<img src=" in page for page in pages) >= 6, "images, masks and points"
+    assert any("<svg" in page and "mIoU" in page for page in pages), "curves"
+    assert any("<iframe srcdoc=" in page for page in pages), "the report"
+    assert (
+        len(
+            [
+                out
+                for out in shown
+                if "application/vnd.jupyter.widget-view+json" in out.get("data", {})
+            ]
+        )
+        == 2
+    )
