@@ -148,7 +148,8 @@ def _img(image: np.ndarray) -> Markup:
 
 
 def _center(point: Sequence[int], scale: float) -> tuple[int, int]:
-    return tuple(int((value + 0.5) * scale) for value in point)
+    x, y = point
+    return int((x + 0.5) * scale), int((y + 0.5) * scale)
 
 
 def _ring(shown: np.ndarray, center: tuple[int, int], color: Sequence[int]) -> None:
@@ -200,6 +201,7 @@ class Frame:
         self._server = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        assert self._server.stdout is not None
         told = self._server.stdout.readline()
         if not told.startswith("open "):
             raise UserError(self._server.communicate()[1].strip().removeprefix("error: "))
@@ -298,7 +300,7 @@ class Asking:
             number = self._record(task, {"piece": self.piece, "class": label})
             self._said.append((number, task))
             view = self._desk.view(task)
-            self._go_on(task if journal.open_pieces(view, view["answers"]) else None)
+            self._go_on(task if view and journal.open_pieces(view, view["answers"]) else None)
 
     def undo(self) -> None:
         """Takes the last answer back, and asks once more."""
