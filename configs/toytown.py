@@ -2,7 +2,8 @@
 
     python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
 
-Nothing to download: both domains are drawn here. `:quick` shrinks it to seconds, for tests.
+Nothing to download: both domains are drawn here. `:small` is for comparisons of many runs, half a
+minute each; `:quick` shrinks it to seconds, for tests.
 """
 
 import ml_collections
@@ -11,8 +12,8 @@ from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The toytown demo, or `quick`."""
-    check_variant(variant, "quick")
+    """The toytown demo, `small` or `quick`."""
+    check_variant(variant, "small", "quick")
     c = default_config()
     c.method = "labor_spl"
     for part in (c.source, c.target, c.val):
@@ -32,6 +33,15 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.adversarial.width = 16
     c.ppl.points_per_class = 2
     c.budget.max_fraction = 0.05
+    if variant == "small":
+        for part in (c.source, c.target, c.val):
+            part.domain = "toytown/80x60"
+        c.input.size = (60, 80)
+        c.warmup_steps, c.adapt_steps = 300, 100
+        c.ppl.radius = c.points.radius = 2
+        c.spl.cell = c.superpixels.cell = 8
+        c.eval_batch_size = 20
+        c.previews = 3
     if variant == "quick":
         for part in (c.source, c.target, c.val):
             part.domain = "toytown/tiny"

@@ -9,16 +9,13 @@ import ml_collections
 
 from labor_jax.errors import UserError
 
-METHODS = ("source_only", "uda", "random", "labor_ppl", "labor_spl", "full")
-SELECTOR_METHODS = ("labor_ppl", "labor_spl")
-"""The methods that need the pixel selector."""
-
 
 def default_config() -> ml_collections.ConfigDict:
     """The defaults; a file in `configs/` changes what it needs."""
     c = ml_collections.ConfigDict()
     c.seed = 0
-    c.method = "labor_ppl"  # one of METHODS
+    c.method = "labor_ppl"  # source_only | uda | full | a name of selection/strategies.py
+    c.strategies = ()  # modules that register strategies of your own
     c.beside = ""  # method=random: a finished run's DIR; ask as many clicks as it did
     c.warmup_from = ""  # a run's DIR with the same warm-up: start from its end
     c.parallel = "pmap"  # pmap | shard_map | jit
@@ -93,6 +90,9 @@ def default_config() -> ml_collections.ConfigDict:
     c.loss = ml_collections.ConfigDict()
     c.loss.aux = 0.1  # lambda_seg: the auxiliary head's cross-entropy
     c.loss.target = 1.0  # the labelled target pixels' cross-entropy
+    c.loss.negative = 0.0  # RIPU's negative learning on the target; it uses 1
+    c.loss.negative_below = 0.05  # probabilities that it pushes to zero
+    c.loss.consistency = 0.0  # RIPU's local consistency at the source's borders; it uses 0.1
 
     c.adversarial = ml_collections.ConfigDict()
     c.adversarial.kind = "vanilla"  # vanilla | ls
@@ -130,9 +130,32 @@ def default_config() -> ml_collections.ConfigDict:
     c.ppl.distance = "cosine"  # cosine | l2
     c.ppl.radius = 4  # pixels of the label, between two points of a class
 
+    c.points = ml_collections.ConfigDict()  # entropy, margin, least_confidence
+    c.points.radius = 4  # pixels of the label, between two points
+
+    c.ripu = ml_collections.ConfigDict()  # pixels of the label, RIPU's
+    c.ripu.point_radius = 2  # of the window that is looked at, and between two points
+    c.ripu.region_radius = 1  # of a region: 1 is 3x3 pixels
+
+    c.superpixels = ml_collections.ConfigDict()  # the methods that ask superpixels
+    c.superpixels.cell = 16  # pixels of the label between their centres
+
     c.budget = ml_collections.ConfigDict()
-    c.budget.points_per_image = 40  # over all stages, a hard cap
-    c.budget.max_fraction = 0.022  # SPL: of an image's pixels, over all stages, a hard cap
+    # What is counted: points | pixels | clicks; "": points where points are asked, else pixels.
+    # With clicks, a segment is asked whole: one click for the class that most of it has.
+    c.budget.unit = ""
+    # How much of it, over all stages, hard caps; the unit says which one counts.
+    c.budget.points_per_image = 40
+    c.budget.max_fraction = 0.022  # of an image's pixels
+    c.budget.clicks_per_image = 40
+    # image: each image has its own | pool: all have one together, the most urgent are asked first
+    c.budget.scope = ""  # "": as the method has it
+    c.budget.pool_limit = 3.0  # pool: no image gets more than this many times its share
+
+    c.stop = ml_collections.ConfigDict()  # when to stop before the last stage
+    c.stop.plateau = 0.0  # a stage that gains less, in mIoU on held answers; 0 = never
+    c.stop.held = 0.1  # share of the images whose answers are held from training for it
+    c.stop.disagreement = 0.0  # the heads disagree on a smaller share of the pixels; 0 = never
 
     c.evaluation = ml_collections.ConfigDict()
     c.evaluation.scales = (1.0,)  # of input.size; probabilities are averaged over them
@@ -196,8 +219,11 @@ def find(path: str) -> str:
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, naming the key, where a value makes no run."""
+    from labor_jax.selection import strategies  # JAX is imported when a config is checked
+
+    strategies.load(config.strategies)
     choices = {
-        "method": METHODS,
+        "method": strategies.methods(),
         "parallel": ("pmap", "shard_map", "jit"),
         "annotator": ("oracle", "noisy", "replay", "web"),
         "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
@@ -211,6 +237,8 @@ def check(config: ml_collections.ConfigDict) -> None:
         "adversarial.kind": ("vanilla", "ls"),
         "spl.cut": ("grid", "superpixels"),
         "ppl.distance": ("cosine", "l2"),
+        "budget.unit": ("", "points", "pixels", "clicks"),
+        "budget.scope": ("", "image", "pool"),
     }
     for key, allowed in choices.items():
         if (value := lookup(config, key)) not in allowed:
@@ -233,6 +261,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     at_least_one = ("batch_size", "accumulate", "eval_batch_size", "input.threads")
     at_least_one += ("warmup_steps", "adapt_steps", "selector.steps", "checkpoint_every")
     at_least_one += ("log_every", "ppl.points_per_class", "spl.cell", "spl.crumb")
+    at_least_one += ("superpixels.cell", "budget.pool_limit")
     for key in at_least_one:
         if lookup(config, key) < 1:
             raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")
@@ -240,11 +269,26 @@ def check(config: ml_collections.ConfigDict) -> None:
         "stages",
         "budget.points_per_image",
         "budget.max_fraction",
+        "budget.clicks_per_image",
+        "stop.plateau",
+        "stop.disagreement",
+        "loss.negative",
+        "loss.consistency",
         "previews",
         "ppl.radius",
+        "points.radius",
+        "ripu.point_radius",
+        "ripu.region_radius",
     ):
         if lookup(config, key) < 0:
             raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
+    strategy = strategies.find(config.method)
+    if config.budget.unit == "points" and strategy and strategy.asks != "points":
+        raise UserError(
+            f"config.budget.unit: {config.method} asks {strategy.asks}; give pixels or clicks"
+        )
+    if not 0 < config.stop.held < 1:
+        raise UserError(f"config.stop.held: {config.stop.held} is no share; give one in (0, 1)")
     if not 0 <= config.noisy.error <= 1:
         raise UserError(f"config.noisy.error: {config.noisy.error} is no share; give 0 to 1")
     if config.noisy.border < 1:

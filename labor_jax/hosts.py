@@ -1,7 +1,8 @@
 """Many processes as one run: starting them, what they tell each other, and who writes.
 
 All processes see the same DIR (a shared file system); the first one alone writes into it, but for
-checkpoints, which all write together. With one process, nothing here does anything.
+checkpoints, which all write together, and each one's part of the queries, which the first joins.
+With one process, nothing here does anything.
 """
 
 import json

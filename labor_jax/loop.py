@@ -12,10 +12,11 @@ The global step tells stage and phase. A phase that only writes files is skipped
 complete. So a run goes on wherever it was stopped, and ends as if it had not been.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ import numpy as np
 from clu import parameter_overview
 
 from labor_jax import config as config_lib
-from labor_jax import files, hosts, images, metrics, parallel, querying, state, steps
+from labor_jax import enough, files, hosts, images, metrics, parallel, querying, state, steps
 from labor_jax.annotation import annotators, journal, ledger
 from labor_jax.annotation import query as q
 from labor_jax.checkpoint import Checkpoints
@@ -34,6 +35,7 @@ from labor_jax.evaluate import evaluate
 from labor_jax.monitor import Monitor, check_records
 from labor_jax.report import write_report
 from labor_jax.restore import make_inference, read_config, views
+from labor_jax.selection import strategies
 from labor_jax.stopping import stop_asked
 from labor_jax.summary import Summary
 
@@ -52,7 +54,7 @@ def phases(config: ml_collections.ConfigDict) -> list[Phase]:
     step = config.warmup_steps
     plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
     for stage in range(1, config.stages + 1):
-        if config.method in config_lib.SELECTOR_METHODS:
+        if strategies.needs_selector(config.method):
             plan.append(Phase("selector", stage, step, step + config.selector.steps))
             step += config.selector.steps
         if querying.asks(config.method, stage):
@@ -195,11 +197,16 @@ def _load(
 
 AFTER_WARMUP = (
     "method",
+    "strategies",
     "beside",
     "selector",
     "spl",
     "ppl",
+    "points",
+    "ripu",
+    "superpixels",
     "budget",
+    "stop",
     "annotator",
     "noisy",
     "replay",
@@ -252,15 +259,26 @@ def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
     @functools.cache
     def mapped_query(size: tuple[int, int]) -> Callable:
         return parallel.map_inference(
-            functools.partial(steps.query, networks=local, size=size, config=config), mode
+            functools.partial(
+                steps.query,
+                networks=local,
+                size=size,
+                number=querying.most(config, size),
+                config=config,
+            ),
+            mode,
         )
 
     def query(
-        now: state.State, images: np.ndarray, taken: np.ndarray, size: tuple[int, int]
+        now: state.State,
+        images: np.ndarray,
+        taken: np.ndarray,
+        key: np.ndarray,
+        size: tuple[int, int],
     ) -> dict[str, np.ndarray]:
-        if config.method not in config_lib.SELECTOR_METHODS:
+        if config.method == "full":
             return {"predicted": predict(now.segmenter, images, size)}
-        return mapped_query(tuple(size))(now, {"image": images, "taken": taken})
+        return mapped_query(tuple(size))(now, {"image": images, "taken": taken, "key": key})
 
     return Compiled(
         adapt=parallel.map_step(functools.partial(steps.adapt_step, **bound), mode),
@@ -289,9 +307,14 @@ def _run_phases(this: Run, now: state.State) -> None:
                 _annotate(this, phase)
             case "evaluate":
                 _evaluate(this, phase, now, compiled)
+                if reason := enough.reason(this.config, this.summary.values["stages"]):
+                    this.monitor.say(f"stage {phase.stage} · enough asked: {reason}")
+                    break
+    else:
+        reason = None
     if hosts.first():
         _preview_all(this, "final", now, compiled)
-    this.summary.finish()
+    this.summary.finish(reason)
     _report(this)
 
 
@@ -310,15 +333,14 @@ def _introduce(this: Run, now: state.State) -> None:
 
 def _check_history(this: Run, resumed: int) -> None:
     """What was asked, answered and scored before the step that a run resumes at is still there."""
-    answers = journal.by_query(journal.read(this.workdir, this.table))
+    written = journal.on_disk(this.workdir, this.table)
     for phase in phases(this.config):
         missing = None
         if phase.name == "query":
             missing = q.missing(this.workdir, phase.stage)
             if missing is None:
                 q.check_complete(this.workdir, phase.stage, this.target.ids)
-                queries = q.read_queries(this.workdir, phase.stage)
-                if any(journal.open_pieces(x, answers.get(x["id"], [])) for x in queries):
+                if any(_still_open(this, phase.stage, written)):
                     missing = journal.path(this.workdir)
         elif phase.name == "evaluate" and not this.summary.stage(phase.stage):
             missing = this.workdir / "summary.json"
@@ -327,6 +349,12 @@ def _check_history(this: Run, resumed: int) -> None:
                 f"{missing}: what stage {phase.stage} left there is lost, or a part of it; "
                 f"restore the file from a copy, or start in another --workdir"
             )
+
+
+def _still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
+    """Of each query of a stage, whether it is not, or not wholly, answered."""
+    for query in q.each_query(this.workdir, stage):
+        yield bool(journal.open_pieces(query, journal.answers_to(query, written)))
 
 
 def _recorded(
@@ -362,11 +390,15 @@ def _adapt(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> s
 
 def _label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
-    answers = [a for a in journal.read(this.workdir, this.table) if a["stage"] <= stage]
-    if hosts.first():
-        journal.write_labels(this.workdir, answers, _sizes(this, stage), this.table)
+    written, labelled = journal.on_disk(this.workdir, this.table), set()
+    for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
+        if answers := [a for query in queries for a in journal.answers_to(query, written)]:
+            if not enough.is_held(this.config, image):
+                labelled.add(image)
+            if hosts.first():
+                sizes = {image: queries[0]["size"]}
+                journal.write_labels(this.workdir, answers, sizes, this.table)
     hosts.wait(f"labels {stage}")
-    labelled = {a["image"] for a in answers}
 
     def read(index: int) -> np.ndarray | None:
         image = this.target.ids[index]
@@ -450,31 +482,38 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
         _record_mask(this, phase, q.read_score(this.workdir, phase.stage))
         return
     infer = functools.partial(compiled.query, now)
-    queries, counts, shown = [], [], _shown(this)
+    counted, known, shown = np.zeros(6, np.int64), False, _shown(this)
     mine = this.target.take(hosts.share(len(this.target.ids)))
-    with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
-        for asked in querying.ask(phase.stage, mine, infer, this.config, this.workdir):
-            queries.append(asked.query)
-            if asked.counts is not None:
-                counts.append(asked.counts)
-            image = asked.query["image"]
-            if image in shown:
-                _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
-            progress.advance(len(queries))
-    known = hosts.largest(len(counts)) > 0
-    counted = hosts.total(np.sum(counts, axis=0) if counts else np.zeros(6, np.int64))
+
+    def made() -> Iterator[q.Query]:
+        """All of SPL's queries can be more than memory holds: each is written, then forgotten."""
+        nonlocal counted, known
+        with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
+            everything = querying.ask(phase.stage, mine, infer, this.config, this.workdir)
+            for number, asked in enumerate(everything, start=1):
+                if asked.counts is not None:
+                    counted, known = counted + asked.counts, True
+                image = asked.query["image"]
+                if image in shown:
+                    _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
+                yield asked.query
+                progress.advance(number)
+
+    q.write_queries(this.workdir, phase.stage, made(), part=jax.process_index())
+    counted, known = hosts.total(counted), hosts.largest(known) > 0  # all have written by now
     score = metrics.mask_score(counted) if known else None
     _record_mask(this, phase, score)
     if score is not None:
-        this.monitor.say(
-            f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels; "
-            f"{score['precision']:.0%} of these are errors of the segmenter "
-            f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
-        )
-    queries = hosts.gather(queries)
+        said = f"stage {phase.stage} · the heads disagree on {score['share']:.1%} of the pixels"
+        if "precision" in score:
+            said += (
+                f"; {score['precision']:.0%} of these are errors of the segmenter "
+                f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
+            )
+        this.monitor.say(said)
     if hosts.first():
         files.write_json(q.score_path(this.workdir, phase.stage), score)
-        q.write_queries(this.workdir, phase.stage, queries)
+        q.join_parts(this.workdir, phase.stage, jax.process_count())
     hosts.wait(f"queries {phase.stage}")
 
 
@@ -496,8 +535,7 @@ def _annotate(this: Run, phase: Phase) -> None:
 
 def _let_answer(this: Run, phase: Phase) -> None:
     annotate = annotators.make(this.config, this.target, this.table)
-    total = len(q.read_queries(this.workdir, phase.stage))
-    with this.monitor.phase("annotate", phase.stage, 0, total) as progress:
+    with this.monitor.phase("annotate", phase.stage, 0, len(this.target.ids)) as progress:
         for done in annotators.answer_open(this.workdir, phase.stage, annotate, this.table):
             progress.advance(done)
 
@@ -505,9 +543,8 @@ def _let_answer(this: Run, phase: Phase) -> None:
 def _wait_for_people(this: Run, phase: Phase) -> None:
     waiting = 0
     if hosts.first():  # the others are told: people may answer while each of them would count
-        answered = journal.by_query(journal.read(this.workdir, this.table))
-        queries = q.read_queries(this.workdir, phase.stage)
-        waiting = sum(bool(journal.open_pieces(x, answered.get(x["id"], []))) for x in queries)
+        written = journal.on_disk(this.workdir, this.table)
+        waiting = sum(_still_open(this, phase.stage, written))
     if waiting := hosts.largest(waiting):
         raise Waiting(
             f"{waiting} queries wait for answers: "
@@ -525,14 +562,33 @@ def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -
     )
     budget = _budget(this, phase.stage)
     mask = q.read_score(this.workdir, phase.stage)
+    held = _score_on_held_answers(this, now, compiled) if phase.stage else None
     _record_miou(this, phase, scores["mIoU"])
     if scores["mIoU"] is not None:
         this.monitor.say(
             f"stage {phase.stage} · mIoU {scores['mIoU']:.1f} on {this.val.name} with "
             f"{budget['fraction']:.2%} of the pixels, {budget['clicks']:,} clicks"
         )
-    this.summary.add_stage({"stage": phase.stage, **scores, "budget": budget, "mask": mask})
+    row = {"stage": phase.stage, **scores, "budget": budget, "mask": mask, "held_mIoU": held}
+    this.summary.add_stage(row)
     _report(this)
+
+
+def _score_on_held_answers(this: Run, now: state.State, compiled: "Compiled") -> float | None:
+    """mIoU on the answers that training never sees; None where none are held."""
+    labels_of = functools.partial(journal.labels_path, this.workdir)
+    held = [
+        index
+        for index, image in enumerate(this.target.ids)
+        if enough.is_held(this.config, image) and labels_of(image).exists()
+    ]
+    if not held:
+        return None
+    answered = dataclasses.replace(
+        this.target, read_label=lambda i: images.read_label_png(labels_of(this.target.ids[i]))
+    )
+    predict = functools.partial(compiled.predict, now.segmenter)
+    return evaluate(predict, answered.take(held), this.table, this.config)["mIoU"]
 
 
 def _record_miou(this: Run, phase: Phase, miou: float | None) -> None:
@@ -545,21 +601,19 @@ def _report(this: Run) -> None:
         write_report(this.workdir, this.target, this.table)
 
 
-def _sizes(this: Run, stage: int) -> dict[str, tuple[int, int]]:
-    """(H, W) of every image asked up to a stage."""
-    return {
-        query["image"]: tuple(query["size"])
-        for s in range(1, stage + 1)
-        for query in q.read_queries(this.workdir, s)
-    }
+def _asked(this: Run, stage: int) -> Iterator[q.Query]:
+    """The queries of all stages up to one."""
+    for s in range(1, stage + 1):
+        yield from q.each_query(this.workdir, s)
 
 
 def _budget(this: Run, stage: int) -> dict[str, Any]:
     """What has been asked up to a stage."""
-    queries = [query for s in range(1, stage + 1) for query in q.read_queries(this.workdir, s)]
-    answers = journal.lines(this.workdir, this.table)
-    pool = {query["image"]: query["size"][0] * query["size"][1] for query in queries}
-    return ledger.budget(ledger.rows(queries, answers), pool)
+    written, rows, pool = journal.on_disk(this.workdir, this.table), [], {}
+    for query in _asked(this, stage):
+        rows.append(ledger.row(query, written.get(query["id"], [])))
+        pool[query["image"]] = query["size"][0] * query["size"][1]
+    return ledger.budget(rows, pool)
 
 
 # ------------------------------------------------------------------------------------- previews

@@ -110,6 +110,44 @@ def uniformity(logits: jax.Array, where: jax.Array) -> SumCount:
     return jnp.where(where, per_pixel, 0.0).sum(), where.sum(dtype=jnp.float32)
 
 
+def negative_learning(logits: jax.Array, below: float) -> SumCount:
+    """`-log(1 - p + 1e-6)` of the classes that a pixel hardly has [cited: RIPU].
+
+    Pushes them to zero; a mean over (pixel, class) pairs.
+
+    Args:
+      logits: [B, H, W, C] float32.
+      below: the probability under which a pair counts.
+    """
+    probs = jax.nn.softmax(logits)
+    unlikely = jax.lax.stop_gradient(probs < below)
+    loss = jnp.where(unlikely, -jnp.log(1 - probs + 1e-6), 0.0)
+    return loss.sum(), unlikely.sum(dtype=jnp.float32)
+
+
+def local_consistency(logits: jax.Array, labels: jax.Array) -> SumCount:
+    """How far a pixel's probabilities are from its 3x3 window's mean, at borders [cited: RIPU].
+
+    Args:
+      logits: [B, H, W, C] float32.
+      labels: [B, H, W] uint8 train ids, 255 = ignored. A border is where eight times the id is not
+        the sum of its neighbours', outside the image taken as 0, as published.
+    """
+    probs = jax.nn.softmax(logits)
+    framed = jnp.pad(probs, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    distance = jnp.abs(probs - _window_sum(framed) / 9).sum(-1)
+    ids = labels.astype(jnp.int32)
+    around = _window_sum(jnp.pad(ids, ((0, 0), (1, 1), (1, 1)))[..., None])[..., 0]
+    border = (9 * ids != around) & (labels != IGNORE)
+    return jnp.where(border, distance, 0.0).sum(), border.sum(dtype=jnp.float32)
+
+
+def _window_sum(framed: jax.Array) -> jax.Array:
+    """Sums over 3x3 windows: [B, H + 2, W + 2, C] to [B, H, W, C]."""
+    rows = framed[:, :-2] + framed[:, 1:-1] + framed[:, 2:]
+    return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+
+
 def weight_similarity(params1: Any, params2: Any) -> jax.Array:
     """Cosine of two heads' parameters, as one long vector each.
 

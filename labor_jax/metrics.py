@@ -40,26 +40,32 @@ def mean_of(ious: np.ndarray) -> float:
     return float(np.nanmean(ious)) if np.isfinite(ious).any() else float("nan")
 
 
-def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
     """What a mask has to do with the segmenter's errors.
 
     Args:
       mask: [...] bool.
-      predicted, truth: [...] uint8; pixels whose truth is 255 count in the mask's size only.
+      predicted, truth: [...] uint8; pixels whose truth is 255 count in the mask's size only, and so
+        do all where there is no truth.
     Returns:
       [6] int64: pixels, in the mask, valid in the mask, wrong in the mask, wrong, valid.
     """
-    valid = truth != IGNORE
+    valid = np.zeros(mask.shape, bool) if truth is None else truth != IGNORE
     wrong = valid & (predicted != truth)
     parts = (mask, mask & valid, mask & wrong, wrong, valid)
     return np.array([mask.size, *(part.sum() for part in parts)], np.int64)
 
 
 def mask_score(counts: np.ndarray) -> dict[str, float]:
-    """Share of the mask, its precision and recall for errors, and the error rate, each 0..1."""
+    """Share of the mask, its precision and recall for errors, and the error rate, each 0..1.
+
+    The share alone where no pixel has a truth.
+    """
     pixels, inside, valid_inside, wrong_inside, wrong, valid = counts.tolist()
-    return {
-        "share": inside / max(pixels, 1),
+    share = {"share": inside / max(pixels, 1)}
+    if not valid:
+        return share
+    return share | {
         "precision": wrong_inside / max(valid_inside, 1),
         "recall": wrong_inside / max(wrong, 1),
         "error_rate": wrong / max(valid, 1),

@@ -17,9 +17,9 @@ import optax
 from labor_jax import losses
 from labor_jax.data.labels import IGNORE
 from labor_jax.models.resize import upsample
-from labor_jax.selection import pseudo_labels
+from labor_jax.selection import pseudo_labels, strategies
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
-from labor_jax.selection.prototypes import representative_points
+from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
 from labor_jax.state import Networks, Optimizers, State, Trained, first_selector_step
 
 Batch = dict[str, dict[str, jax.Array]]
@@ -204,6 +204,10 @@ def segmenter_gradients(
                 loss, _ = losses.cross_entropy(logits[name], part["label"])
                 metrics[f"loss/{name}_{head}"] = losses.share(loss, counts[name])
                 total += weight * factor * metrics[f"loss/{name}_{head}"]
+            if head == "main":
+                for name, loss, weight in _ripu_losses(logits, batch, config):
+                    metrics[name] = losses.normalise(loss, axis_name) / config.accumulate
+                    total += weight * metrics[name]
             if "target" in batch and fool:
                 maps[head] = jax.tree.map(jax.nn.softmax, logits)
                 answer = networks.discriminator.apply(
@@ -217,6 +221,23 @@ def segmenter_gradients(
 
     gradients, (batch_stats, maps, metrics) = jax.grad(loss_fn, has_aux=True)(segmenter.params)
     return gradients, batch_stats, jax.lax.stop_gradient(maps), metrics
+
+
+def _ripu_losses(
+    logits: dict[str, jax.Array], batch: Batch, config: ml_collections.ConfigDict
+) -> list[tuple[str, losses.SumCount, float]]:
+    """RIPU's losses of the main head that are switched on: name, loss, weight [cited: RIPU].
+
+    With `config.accumulate` each is a mean of its parts' means.
+    """
+    c, found = config.loss, []
+    if c.negative and "target" in batch:
+        loss = losses.negative_learning(logits["target"], c.negative_below)
+        found.append(("loss/negative", loss, c.negative))
+    if c.consistency:
+        loss = losses.local_consistency(logits["source"], batch["source"]["label"])
+        found.append(("loss/consistency", loss, c.consistency))
+    return found
 
 
 def discriminator_gradients(
@@ -468,52 +489,70 @@ def query(
     *,
     networks: Networks,
     size: tuple[int, int],
+    number: int,
     config: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
-    """What the selector says of target images, and what PPL would ask.
+    """What the networks say of target images, and what the method's strategy would ask.
 
     Args:
-      state: segmenter and selector are read.
-      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, pixels too near to one asked}.
+      state: segmenter and, where the strategy needs it, selector are read.
+      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, pixels asked before,
+        "key": [B, 2] uint32, the data of a key for each}.
       size: (H, W) of the labels.
+      number: points or regions an image, at most.
     Returns:
-      "mask": [B, H, W] bool, equation 4; "selected": [B, H, W] uint8, argmax of the heads' mean;
-      "predicted": [B, H, W] uint8, the segmenter's classes; and for PPL "points":
-      [B, C, N, 2] int32 (row, column) and "found": [B, C, N] bool.
+      What `select` gives.
     """
     images = batch["image"]
-    selector = networks.selector.apply(state.selector.variables, images, train=False)
     segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
-    maps = {"c1": selector["c1"], "c2": selector["c2"], "main": segmenter["main"]}
+    maps = {name: segmenter[name] for name in ("main", "features")}
+    if strategies.needs_selector(config.method):
+        selector = networks.selector.apply(state.selector.variables, images, train=False)
+        maps |= {head: selector[head] for head in ("c1", "c2")}
     return _in_parts(
-        functools.partial(select, size=size, config=config),
-        maps | {"taken": batch["taken"]},
+        functools.partial(select, size=size, number=number, config=config),
+        maps | {name: batch[name] for name in ("taken", "key")},
         _parts_within(MAP_BYTES, maps["main"].shape, size),
     )
 
 
 def select(
-    maps: dict[str, jax.Array], *, size: tuple[int, int], config: ml_collections.ConfigDict
+    maps: dict[str, jax.Array],
+    *,
+    size: tuple[int, int],
+    number: int,
+    config: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
-    """What `query` gives, from "c1", "c2" and "main" [B, h, w, C] float32, and "taken"."""
-    c1, c2, main = (upsample(maps[head], size) for head in ("c1", "c2", "main"))
-    mask, probs = inconsistency_mask(c1, c2), mean_probability(c1, c2)
-    answer = {
-        "mask": mask,
-        "selected": jnp.argmax(probs, axis=-1).astype(jnp.uint8),
-        "predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8),
-    }
-    if config.method != "labor_ppl":
-        return answer
-    points, found = representative_points(
-        probs,
-        mask,
-        maps["taken"],
-        points_per_class=config.ppl.points_per_class,
-        radius=config.ppl.radius,
-        distance=config.ppl.distance,
-    )
-    return answer | {"points": points, "found": found}
+    """What a strategy asks, from the networks' outputs.
+
+    Args:
+      maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
+        [B, h, w, F] float; "taken" and "key" as `query` has them.
+    Returns:
+      "predicted": [B, H, W] uint8, the segmenter's classes. With a selector "mask": [B, H, W] bool,
+      equation 4, and "selected": [B, H, W] uint8, argmax of the heads' mean. And by what is asked:
+      points or regions: "points" [B, number, 2] int32 (row, column), the most urgent first,
+      "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
+      superpixels: "score" [B, H, W] float32.
+    """
+    strategy = strategies.find(config.method)
+    main = upsample(maps["main"], size)
+    heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
+    answer = {"predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8)}
+    if heads:
+        answer["mask"] = inconsistency_mask(*heads)
+        answer["selected"] = jnp.argmax(mean_probability(*heads), axis=-1).astype(jnp.uint8)
+    keys = jax.random.wrap_key_data(maps["key"])
+    seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
+    radius = strategies.radius(strategy, config)
+    score = jnp.where(dilated(seen.taken, radius), NEVER, strategy.score(seen, config))
+    if strategy.asks == "segments":
+        return answer | {"chosen": score > NEVER}
+    if strategy.asks == "superpixels":
+        return answer | {"score": score}
+    apart = 2 * radius if strategy.asks == "regions" else radius  # no two regions overlap
+    points, found, scores = spaced_maxima(score, number=number, radius=apart)
+    return answer | {"points": points, "found": found, "scores": scores}
 
 
 def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:

@@ -37,6 +37,7 @@ class Summary:
         self.values: dict[str, Any] = {
             "config": flat(config),
             "status": old.get("status", "running"),
+            "stopped": old.get("stopped"),
             "mIoU": old.get("mIoU"),
             "per_class_iou": old.get("per_class_iou", {}),
             "subsets": old.get("subsets", {}),
@@ -63,9 +64,9 @@ class Summary:
         latest = ("mIoU", "per_class_iou", "subsets", "budget")
         self._write(stages=stages, **{key: row[key] for key in latest})
 
-    def finish(self) -> None:
-        """Says that the run has come to its end."""
-        self._write(status="finished")
+    def finish(self, stopped: str | None) -> None:
+        """Says that the run has come to its end; `stopped`: why before the last stage."""
+        self._write(status="finished", stopped=stopped)
 
     def _write(self, **changed: Any) -> None:
         self.values |= changed
@@ -78,7 +79,8 @@ class Summary:
 def table(values: dict[str, Any], workdir: str | os.PathLike) -> str:
     """A run's stages as a few lines of text, and where to look next."""
     head = f"{'stage':>5} {'mIoU':>6} {'labelled':>9} {'points':>8} {'segments':>9} {'clicks':>8} "
-    lines = [f"{values['config']['method']}: {values['status']}", head + f"{'mask':>6}"]
+    status = values["status"] + (f" early, {values['stopped']}" if values.get("stopped") else "")
+    lines = [f"{values['config']['method']}: {status}", head + f"{'mask':>6}"]
     for row in values["stages"]:
         budget, mask = row["budget"], row["mask"]
         miou = "n/a" if row["mIoU"] is None else f"{row['mIoU']:.1f}"

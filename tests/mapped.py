@@ -31,7 +31,11 @@ shared = {
 now = parallel.replicate(tiny.make_state(config).replace(step=np.int32(18)), mode)
 query = parallel.map_inference(
     functools.partial(
-        steps.query, networks=tiny.make_networks(config, None), size=(30, 37), config=config
+        steps.query,
+        networks=tiny.make_networks(config, None),
+        size=(30, 37),
+        number=8,
+        config=config,
     ),
     mode,
 )
@@ -43,7 +47,8 @@ for step in (steps.adapt_step, steps.selector_step):
         now, _ = mapped(now, tiny.make_batch(number))
         if number == 1:  # later the heads hardly disagree any more
             taken = np.zeros((len(images), 30, 37), bool)
-            asked.append(query(now, {"image": images, "taken": taken}))
+            keys = np.zeros((len(images), 2), np.uint32)
+            asked.append(query(now, {"image": images, "taken": taken, "key": keys}))
 found = {"networks": (now.segmenter, now.selector, now.discriminators), "query": asked}
 leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(found))
 np.savez(out, **{jax.tree_util.keystr(path): leaf for path, leaf in leaves})

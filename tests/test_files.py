@@ -1,6 +1,7 @@
 """Files that appear at once or not at all."""
 
 import errno
+import json
 import os
 import pathlib
 import signal
@@ -64,3 +65,17 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
         path.touch()
     files.remove_partial(tmp_path)
     assert not dead.exists() and alive.exists() and (tmp_path / "c.json").exists()
+
+
+def test_lines_are_found_again_by_their_key_without_being_held(tmp_path):
+    path = tmp_path / "a.jsonl"
+    values = [{"key": "ä", "n": 1}, {"key": "b", "n": 2}, {"key": "ä", "n": 3}]
+    path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values))
+    index = files.Index((path, place, value["key"]) for place, value in files.json_lines(path))
+    with open(path, "a") as file:
+        file.write('{"key": "b", "n"')
+    assert dict(index) == {"ä": values[::2], "b": values[1:2]}
+    assert [value for _, value in files.json_lines(path, growing=True)] == values
+    with pytest.raises(ValueError):
+        list(files.json_lines(path))
+    assert list(files.json_lines(tmp_path / "not there")) == []

@@ -23,6 +23,7 @@ from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.errors import UserError, Waiting
 from labor_jax.images import read_label_png
 from labor_jax.monitor import read_metrics
+from labor_jax.selection import strategies
 
 PIXELS, IMAGES = 48 * 64, 12
 
@@ -30,7 +31,7 @@ PIXELS, IMAGES = 48 * 64, 12
 # ---------------------------------------------------------------------------------------- plans
 
 
-@pytest.mark.parametrize("method", config_lib.METHODS)
+@pytest.mark.parametrize("method", strategies.methods())
 def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
     config = config_lib.default_config()
     config.method, config.stages = method, 3
@@ -128,7 +129,7 @@ def final(workdir, initial):
 
 def test_the_summary_has_every_key_that_others_read(spl):
     summary = summary_of(spl)
-    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets"]
+    keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets", "stopped"]
     assert set(summary) == {*keys, "wall_seconds", "versions", "device"}
     assert summary["status"] == "finished"
     budget = ["images", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds"]

@@ -264,19 +264,20 @@ def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenter(start):
     images = tiny.make_batch()["target"]["image"][:2]
     taken = np.zeros((2, *size), bool)
     taken[:, :12] = True
-    out = jax.device_get(
-        jax.jit(functools.partial(steps.query, networks=networks, size=size, config=config))(
-            start, {"image": images, "taken": taken}
-        )
-    )
+    ask = functools.partial(steps.query, networks=networks, size=size, number=6, config=config)
+    batch = {"image": images, "taken": taken, "key": np.zeros((2, 2), np.uint32)}
+    out = jax.device_get(jax.jit(ask)(start, batch))
     assert out["mask"].shape == out["selected"].shape == out["predicted"].shape == (2, *size)
     assert out["selected"].dtype == out["predicted"].dtype == np.uint8
-    assert out["points"].shape == (2, tiny.CLASSES, 2, 2)
-    assert out["found"].any()
-    for image, k, n in zip(*np.nonzero(out["found"]), strict=True):
-        row, column = out["points"][image, k, n]
-        assert out["mask"][image, row, column] and not taken[image, row, column]
-        assert out["selected"][image, row, column] == k
+    assert out["points"].shape == (2, 6, 2) and out["found"].any()
+    for points, found, mask, selected in zip(
+        out["points"], out["found"], out["mask"], out["selected"], strict=True
+    ):
+        rows, columns = points[found].T
+        assert mask[rows, columns].all() and (rows >= 13).all()  # 1 from what was asked
+        classes = selected[rows, columns].tolist()
+        first = list(dict.fromkeys(classes))
+        assert classes[: len(first)] == sorted(first), "every class's best before any's second"
     alone = steps.predict(start.segmenter, images, networks=networks, size=size)
     assert np.mean(np.asarray(alone) == out["predicted"]) > 0.99
 

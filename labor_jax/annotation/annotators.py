@@ -65,9 +65,9 @@ def answer_open(
     What stands in the journal stays: a killed run goes on where it ends, and an oracle may finish
     what a person has begun.
     """
-    answered = journal.by_query(journal.read(workdir, table))
-    for number, asked in enumerate(query.read_queries(workdir, stage), start=1):
-        stand = answered.get(asked["id"], [])
+    written = journal.on_disk(workdir, table)
+    for number, asked in enumerate(query.each_query(workdir, stage), start=1):
+        stand = journal.answers_to(asked, written)
         done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
         new = [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
         journal.append(workdir, new, table)
@@ -76,10 +76,10 @@ def answer_open(
 
 def _replay(directory: str, table: ClassTable) -> Annotate:
     """The answers of another run's journal, to the same queries."""
-    known = journal.by_query(journal.read(directory, table))
+    known = journal.on_disk(directory, table)
 
     def annotate(query: Query) -> list[Answer]:
-        answers = known.get(query["id"], [])
+        answers = journal.answers_to(query, known)
         if not all(is_inside(entry, query) for entry in answers):
             raise UserError(
                 f"config.replay: {directory!r} was asked otherwise about {query['image']} at "

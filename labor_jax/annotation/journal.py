@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -80,28 +80,51 @@ def lines(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
     Raises:
       UserError: a line in the middle is damaged, or was answered with another class table.
     """
+    return [entry for _, entry in _placed(workdir, table)]
+
+
+def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int, Answer]]:
+    """`lines`, read one at a time, each with its place in the file."""
     file = path(workdir)
     if not file.exists():
-        return []
+        return
     with _locked(workdir):
-        data = file.read_bytes()
-        if not data.endswith(b"\n"):
-            data = data[: data.rfind(b"\n") + 1]
-            files.write_atomic(file, data)
-    answers = []
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            other = entry["classes"] != table.digest()
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{file}: line {number} is damaged; restore it from a copy") from None
-        if other:
-            raise UserError(
-                f"{file}: line {number} was answered with another class table; "
-                f"give config.classes as it was, or another --workdir"
-            )
-        answers.append(entry)
-    return answers
+        end = _whole_lines(file)
+        if end < file.stat().st_size:
+            os.truncate(file, end)
+    place, digest = 0, table.digest()
+    with open(file, "rb") as opened:
+        for number, line in enumerate(opened, start=1):
+            if place == end:  # what follows was written since
+                return
+            try:
+                entry = json.loads(line)
+                other = entry["classes"] != digest
+            except (ValueError, KeyError, TypeError):
+                raise UserError(
+                    f"{file}: line {number} is damaged; restore it from a copy"
+                ) from None
+            if other:
+                raise UserError(
+                    f"{file}: line {number} was answered with another class table; "
+                    f"give config.classes as it was, or another --workdir"
+                )
+            yield place, entry
+            place += len(line)
+
+
+def _whole_lines(file: pathlib.Path, block: int = 2**16) -> int:
+    """Where a file's last whole line ends, in bytes."""
+    with open(file, "rb") as opened:
+        left = opened.seek(0, os.SEEK_END)
+        while left:
+            start = max(0, left - block)
+            opened.seek(start)
+            found = opened.read(left - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            left = start
+    return 0
 
 
 def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
@@ -111,6 +134,21 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
       UserError: as `lines`.
     """
     return standing(entry for entry in lines(workdir, table) if not entry.get("second"))
+
+
+def on_disk(workdir: str | os.PathLike, table: ClassTable) -> files.Index:
+    """`lines` by query, left on disk: all answers to segments may be more than memory holds.
+
+    Raises:
+      UserError: as `lines`.
+    """
+    file = path(workdir)
+    return files.Index((file, place, a["query"]) for place, a in _placed(workdir, table))
+
+
+def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer]:
+    """The answers to a query that stand and give labels, of a journal's lines by query."""
+    return standing(entry for entry in written.get(query["id"], []) if not entry.get("second"))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The ledger: what was asked and what it cost; and who answered how. Derived, never kept."""
 
+import collections
 import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,11 +29,13 @@ def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
     Args:
       lines: of the journal. Second opinions cost nothing here: they serve to measure agreement.
     """
-    found = journal.by_query(entry for entry in lines if not entry.get("second"))
-    return [_row(query, found.get(query["id"], [])) for query in queries]
+    found = journal.by_query(lines)
+    return [row(query, found.get(query["id"], [])) for query in queries]
 
 
-def _row(query: Query, lines: list[Answer]) -> Row:
+def row(query: Query, lines: Iterable[Answer]) -> Row:
+    """A query's row, as in `rows`, of its own lines."""
+    lines = [entry for entry in lines if not entry.get("second")]
     seconds = _seconds(lines)
     return {
         "image": query["image"],
@@ -79,20 +82,19 @@ def budget(ledger: Iterable[Row], pool: Mapping[str, int]) -> dict[str, Any]:
 def annotators(lines: Iterable[Answer]) -> list[dict[str, Any]]:
     """One row an annotator, by name: {"annotator", "clicks", "unsure", "skipped", "undone",
     "seconds"}; second opinions count."""
-    by_name: dict[str, list[Answer]] = {}
+    by_name: dict[str, Row] = {}
     for entry in lines:
-        by_name.setdefault(entry["annotator"], []).append(entry)
-    return [
-        {
-            "annotator": name,
-            "clicks": sum(map(is_click, own)),
-            "unsure": sum(is_click(entry) and entry["class"] == IGNORE for entry in own),
-            "skipped": sum(not entry.get("undo") and entry["class"] is None for entry in own),
-            "undone": sum(bool(entry.get("undo")) for entry in own),
-            "seconds": sum(_seconds(own)) if _seconds(own) else None,
-        }
-        for name, own in sorted(by_name.items())
-    ]
+        own = by_name.setdefault(
+            entry["annotator"],
+            {"clicks": 0, "unsure": 0, "skipped": 0, "undone": 0, "seconds": None},
+        )
+        own["clicks"] += is_click(entry)
+        own["unsure"] += is_click(entry) and entry["class"] == IGNORE
+        own["skipped"] += not entry.get("undo") and entry["class"] is None
+        own["undone"] += bool(entry.get("undo"))
+        for seconds in _seconds([entry]):
+            own["seconds"] = (own["seconds"] or 0) + seconds
+    return [{"annotator": name, **own} for name, own in sorted(by_name.items())]
 
 
 def agreement(lines: Iterable[Answer]) -> list[dict[str, Any]]:
@@ -101,22 +103,28 @@ def agreement(lines: Iterable[Answer]) -> list[dict[str, Any]]:
 
     Kappa is the agreement beyond chance (Cohen, 1960); None where both gave one and the same class.
     """
-    given: dict[str, dict[str, list[np.ndarray]]] = {}
-    for entry in journal.standing(lines):
-        if entry["class"] != IGNORE:
-            own = given.setdefault(entry["annotator"], {})
-            own.setdefault(entry["query"], []).append(_labelled(entry))
-    rows = []
-    for first, second in itertools.combinations(sorted(given), 2):
-        shared = [
-            pairs
-            for query in given[first].keys() & given[second].keys()
-            if len(pairs := _pairs(given[first][query], given[second][query]))
-        ]
-        if shared:
-            both = np.concatenate(shared)
-            rows.append({"annotators": [first, second], "images": len(shared)} | _kappa(both))
-    return rows
+    return agreement_by_query(journal.by_query(lines).values())
+
+
+def agreement_by_query(queries: Iterable[Iterable[Answer]]) -> list[dict[str, Any]]:
+    """`agreement` of the lines of one query after another."""
+    images: collections.Counter[tuple[str, str]] = collections.Counter()
+    confusions: dict[tuple[str, str], np.ndarray] = {}
+    for lines in queries:
+        given: dict[str, list[np.ndarray]] = {}
+        for entry in journal.standing(lines):
+            if entry["class"] != IGNORE:
+                given.setdefault(entry["annotator"], []).append(_labelled(entry))
+        for pair in itertools.combinations(sorted(given), 2):
+            both = _pairs(*(given[name] for name in pair))
+            if len(both):
+                images[pair] += 1
+                counts = confusions.setdefault(pair, np.zeros((IGNORE, IGNORE), np.int64))
+                np.add.at(counts, (both[:, 0], both[:, 1]), 1)
+    return [
+        {"annotators": list(pair), "images": images[pair]} | _kappa(confusions[pair])
+        for pair in sorted(confusions)
+    ]
 
 
 def _labelled(entry: Answer) -> np.ndarray:
@@ -136,14 +144,14 @@ def _pairs(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
     return np.stack([a[i, 1], b[j, 1]], 1)
 
 
-def _kappa(both: np.ndarray) -> dict[str, Any]:
-    """Agreement of pairs of classes, [N, 2] int64."""
-    confusion = np.zeros((IGNORE, IGNORE))
-    np.add.at(confusion, (both[:, 0], both[:, 1]), 1 / len(both))
+def _kappa(counts: np.ndarray) -> dict[str, Any]:
+    """Agreement by how often each two classes met, [255, 255] int64."""
+    pixels = int(counts.sum())
+    confusion = counts / pixels
     agree = float(np.trace(confusion))
     chance = float(confusion.sum(0) @ confusion.sum(1))
     kappa = (agree - chance) / (1 - chance) if chance < 1 else None
-    return {"pixels": len(both), "agree": agree, "kappa": kappa}
+    return {"pixels": pixels, "agree": agree, "kappa": kappa}
 
 
 def describe(lines: Iterable[Answer]) -> list[str]:

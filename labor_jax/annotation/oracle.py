@@ -20,7 +20,8 @@ def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
     """Answers every piece of a query.
 
     A segment that holds several classes is answered part by part, each a connected region of one
-    class: that is what a person would have to click, so it is what the ledger counts.
+    class: that is what a person would have to click, so it is what the ledger counts. One that is
+    asked whole gets the class of most of its pixels, void among them; of equal ones the first.
 
     Args:
       query: points or segments.
@@ -40,6 +41,10 @@ def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
         ]
     answers = []
     for piece, runs in enumerate(query["segments"]):
+        if query.get("whole"):
+            dominant = np.bincount(truth.flat[run_pixels(runs)]).argmax()
+            answers.append(answer(query, piece, dominant, NAME, runs=runs))
+            continue
         inside = np.zeros(truth.size, bool)
         inside[run_pixels(runs)] = True
         for part in _parts(truth, inside.reshape(truth.shape)):

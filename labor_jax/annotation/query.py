@@ -2,12 +2,15 @@
 
 A query is a JSON object: {"id", "image", "stage", "kind", "size": [H, W]} and either "points":
 [[x, y], ...] or "segments": [[start, length, start, length, ...], ...], runs of row-major pixels.
+With "whole": true each segment gets one class, the one that most of it has.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cv2
@@ -31,13 +34,16 @@ def point_query(image: str, stage: int, size: tuple[int, int], points: Iterable)
     }
 
 
-def segment_query(image: str, stage: int, size: tuple[int, int], segments: np.ndarray) -> Query:
+def segment_query(
+    image: str, stage: int, size: tuple[int, int], segments: np.ndarray, whole: bool = False
+) -> Query:
     """Asks for the classes inside segments.
 
     Args:
       segments: [H, W] int32, 0 = not asked, otherwise the segment's number from 1.
+      whole: whether one class is asked of each, the one that most of it has.
     """
-    return {
+    query: Query = {
         "id": f"{stage}/{image}",
         "image": image,
         "stage": stage,
@@ -45,6 +51,15 @@ def segment_query(image: str, stage: int, size: tuple[int, int], segments: np.nd
         "size": list(size),
         "segments": label_runs(segments),
     }
+    return query | {"whole": True} if whole else query
+
+
+def cost(query: Query, unit: str) -> int:
+    """What a query costs in "points", "pixels" or "clicks"; a segment is one click if asked whole,
+    and otherwise at least one: answers tell."""
+    if unit == "pixels":
+        return len(asked_pixels(query))
+    return len(query[query["kind"]])
 
 
 def label_runs(labels: np.ndarray) -> list[list[int]]:
@@ -139,41 +154,32 @@ def stage_allowance(total: int, used: int, stage: int, stages: int) -> int:
     return max(0, total * stage // stages - used)
 
 
-def cap_points(points: np.ndarray, found: np.ndarray, limit: int) -> np.ndarray:
-    """The first `limit` points of an image: every class's best before any class's second [ours].
-
-    Args:
-      points: [C, N, 2] int32 (row, column), the best of a class first.
-      found: [C, N] bool.
-    Returns:
-      [at most limit, 2] int32.
-    """
-    rank = np.broadcast_to(np.arange(found.shape[1]), found.shape)
-    order = np.argsort(rank[found], kind="stable")
-    return points[found][order][:limit]
-
-
 def cap_segments(
-    segments: np.ndarray, selected: np.ndarray, limit: int, random: np.random.Generator
+    segments: np.ndarray,
+    selected: np.ndarray,
+    limit: int,
+    random: np.random.Generator,
+    costs: np.ndarray,
 ) -> np.ndarray:
-    """A sample of a mask's segments with at most `limit` pixels, balanced over classes [paper: the
+    """A sample of a mask's segments that costs at most `limit`, balanced over classes [paper: the
     mask; ours: the sample].
 
-    The class with the fewest pixels so far gets its next segment; a segment that does not fit is
+    The class that cost least so far gets its next segment; a segment that does not fit is
     left out. The order is drawn with chances in proportion to size, which is how a uniform sample
     of the mask's pixels would meet the segments: crumbs cost a click each and teach little.
 
     Args:
       segments: [H, W] int32, 0 = outside, segments from 1.
       selected: [H, W] uint8, the class that the selector sees at each pixel.
-      limit: pixels.
+      limit: of the costs.
       random: decides the order.
+      costs: [N] int, of each segment.
     Returns:
       [H, W] int32, the kept segments numbered from 1.
     """
-    sizes = np.bincount(segments.ravel())[1:]
-    if sizes.sum() <= limit:
+    if costs.sum() <= limit:
         return segments
+    sizes = np.bincount(segments.ravel())[1:]
     owner = majority(segments, selected)
     waiting: dict[int, list[int]] = {}
     # Efraimidis and Spirakis (2006): sorting these keys is a weighted sample without replacement.
@@ -185,18 +191,84 @@ def cap_segments(
     while waiting:
         neediest = min(waiting, key=lambda c: (taken[c], c))
         segment = waiting[neediest].pop()
-        if sizes[segment] <= limit:
-            limit -= sizes[segment]
-            taken[neediest] += int(sizes[segment])
+        if costs[segment] <= limit:
+            limit -= costs[segment]
+            taken[neediest] += int(costs[segment])
             keep[segment + 1] = 1
         if not waiting[neediest]:
             del waiting[neediest]
-    return (np.cumsum(keep) * keep)[segments].astype(np.int32)
+    return renumbered(keep[segments] * segments)
 
 
-def queries_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
-    """Where a stage's queries are kept; the file is there when all of them are."""
-    return pathlib.Path(workdir, "queries", f"stage_{stage}.jsonl")
+def renumbered(pieces: np.ndarray) -> np.ndarray:
+    """The pieces that are left, [H, W] int32, with numbers from 1 in the same order; 0 stays 0."""
+    there = np.bincount(pieces.ravel()) > 0
+    there[0] = False
+    return (np.cumsum(there) * there)[pieces].astype(np.int32)
+
+
+def keep_first(pieces: np.ndarray, order: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
+    """The first pieces of an order that cost at most `limit`, numbered from 1 in that order.
+
+    A piece that does not fit any more is left out, and smaller ones may follow.
+
+    Args:
+      pieces: [H, W] int32, 0 = outside, pieces from 1.
+      order: [N] int, the numbers less 1.
+      costs: [N] int.
+      limit: of the costs.
+    """
+    number = np.zeros(len(costs) + 1, np.int32)
+    kept = 0
+    for piece in order:
+        if costs[piece] <= limit:
+            limit -= costs[piece]
+            kept += 1
+            number[piece + 1] = kept
+    return number[pieces]
+
+
+def in_turns(order: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """An order in which the owners take turns, each with its own in the order given.
+
+    Args:
+      order: [N] int, a permutation.
+      owner: [N] int, whose each one is.
+    """
+    turn = np.zeros(len(order), np.int64)
+    for name in np.unique(owner):
+        own = order[owner[order] == name]
+        turn[own] = np.arange(len(own))
+    return order[np.argsort(turn[order], kind="stable")]
+
+
+def windows(
+    centres: np.ndarray, radius: int, size: tuple[int, int], limit: int, in_pixels: bool
+) -> np.ndarray:
+    """Squares around the first centres, cut at the image's border: [H, W] int32, from 1.
+
+    Args:
+      centres: [N, 2] int, (row, column), more than twice the radius apart.
+      radius: pixels on each side of a centre.
+      limit: of pixels or of squares.
+      in_pixels: which of both.
+    """
+    found = np.zeros(size, np.int32)
+    for number, (row, column) in enumerate(centres, start=1):
+        top, left = max(0, row - radius), max(0, column - radius)
+        window = found[top : row + radius + 1, left : column + radius + 1]
+        limit -= window.size if in_pixels else 1
+        if limit < 0:
+            break
+        window[:] = number
+    return found
+
+
+def queries_path(workdir: str | os.PathLike, stage: int, part: int | None = None) -> pathlib.Path:
+    """Where a stage's queries are kept, or one process's part until all parts are there; the file
+    is there when all of them are."""
+    name = f"stage_{stage}.jsonl" if part is None else f"stage_{stage}.part_{part}"
+    return pathlib.Path(workdir, "queries", name)
 
 
 def score_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
@@ -210,30 +282,63 @@ def missing(workdir: str | os.PathLike, stage: int) -> pathlib.Path | None:
     return next((path for path in paths if not path.exists()), None)
 
 
-def write_queries(workdir: str | os.PathLike, stage: int, queries: Iterable[Query]) -> None:
-    """Writes a stage's queries, all or none."""
-    lines = "".join(json.dumps(query) + "\n" for query in queries)
-    files.write_atomic(queries_path(workdir, stage), lines.encode())
+def write_queries(
+    workdir: str | os.PathLike, stage: int, queries: Iterable[Query], part: int | None = None
+) -> None:
+    """Writes a stage's queries, or one process's part, all or none; each as soon as it is made."""
+    lines = (f"{json.dumps(query)}\n".encode() for query in queries)
+    files.write_atomic(queries_path(workdir, stage, part), lines)
 
 
-def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
-    """A stage's queries; none if it asked nothing.
+def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:
+    """Makes a stage's queries of the parts, which take turns as in `hosts.share`; all or none."""
+    with contextlib.ExitStack() as stack:
+        paths = [queries_path(workdir, stage, part) for part in range(parts)]
+        opened = [stack.enter_context(open(path, "rb")) for path in paths]
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*opened, fillvalue=b""))
+        files.write_atomic(queries_path(workdir, stage), turns)
+    for path in paths[0].parent.glob(f"stage_{stage}.part_*"):  # a killed run's, too
+        path.unlink()
+
+
+def each_query(workdir: str | os.PathLike, stage: int) -> Iterator[Query]:
+    """A stage's queries, read one at a time; none if it asked nothing.
 
     Raises:
       UserError: the file is damaged.
     """
+    return (query for _, query in _placed(workdir, stage))
+
+
+def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
+    """A stage's queries all at once, which can take much memory; else as `each_query`."""
+    return list(each_query(workdir, stage))
+
+
+def by_image(workdir: str | os.PathLike, stages: Iterable[int]) -> files.Index:
+    """The queries of some stages by image, left on disk.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    return files.Index(
+        (queries_path(workdir, stage), place, query["image"])
+        for stage in stages
+        for place, query in _placed(workdir, stage)
+    )
+
+
+def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query]]:
     path = queries_path(workdir, stage)
-    if not path.exists():
-        return []
     try:
-        return [json.loads(line) for line in path.read_bytes().splitlines()]
+        yield from files.json_lines(path)
     except ValueError:
         raise damaged(path) from None
 
 
 def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]) -> None:
     """Raises UserError unless there is a query for each image: a file can lack its last lines."""
-    if [query["image"] for query in read_queries(workdir, stage)] != list(images):
+    if [query["image"] for query in each_query(workdir, stage)] != list(images):
         raise damaged(queries_path(workdir, stage))
 
 

@@ -97,7 +97,10 @@ def _query(work: w.Work, method: str) -> Callable:
     config = work.config.copy_and_resolve_references()
     config.method = method
     size = w.native_size(config.target, config.input.size)
-    return functools.partial(steps.query, networks=work.networks, size=size, config=config)
+    number = querying.most(config, size)
+    return functools.partial(
+        steps.query, networks=work.networks, size=size, number=number, config=config
+    )
 
 
 def input_(work: w.Work, device: Device, repeat: int) -> Values:
@@ -178,8 +181,13 @@ def growth(
         random = np.random.default_rng(0)
         shape = (1, -(-size[0] // 8), -(-size[1] // 8), classes)
         maps = {n: random.normal(size=shape).astype(np.float32) for n in ("c1", "c2", "main")}
-        maps = w.put(maps | {"taken": np.zeros((1, *size), bool)})
-        select = jax.jit(functools.partial(steps.select, size=size, config=config))
+        maps["features"] = np.zeros((*shape[:3], 1), np.float32)
+        maps = w.put(maps | {"taken": np.zeros((1, *size), bool), "key": w.keys(1)})
+        select = jax.jit(
+            functools.partial(
+                steps.select, size=size, number=querying.most(config, size), config=config
+            )
+        )
         taken = min(seconds(functools.partial(select, maps), repeat))
         found[what].append({what: amount, "seconds": taken})
     for count in counts:
@@ -194,11 +202,16 @@ def _asking(work: w.Work, count: int) -> Values:
     config = work.config.copy_and_resolve_references()
     config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
     mapped = parallel.map_inference(
-        functools.partial(steps.query, networks=work.networks, size=(48, 64), config=config), "jit"
+        functools.partial(
+            steps.query, networks=work.networks, size=(48, 64), number=0, config=config
+        ),
+        "jit",
     )
 
-    def infer(images: np.ndarray, taken: np.ndarray, size: tuple[int, int]) -> Values:
-        return mapped(work.start, {"image": images, "taken": taken})
+    def infer(
+        images: np.ndarray, taken: np.ndarray, key: np.ndarray, size: tuple[int, int]
+    ) -> Values:
+        return mapped(work.start, {"image": images, "taken": taken, "key": key})
 
     domain = w.drawn("target", (48, 64), work.classes, count)
     written, held = 0, 0

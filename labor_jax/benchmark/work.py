@@ -125,7 +125,13 @@ def to_ask(work: Work, images: int) -> dict[str, np.ndarray]:
             ]
         ),
         "taken": np.zeros((images, *size), bool),
+        "key": keys(images),
     }
+
+
+def keys(images: int) -> np.ndarray:
+    """The data of keys, [images, 2] uint32."""
+    return np.zeros((images, 2), np.uint32)
 
 
 def put(tree: Any) -> Any:

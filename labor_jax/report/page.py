@@ -23,6 +23,9 @@ METHODS = {
     "labor_ppl": "LabOR, points (PPL)",
     "labor_spl": "LabOR, segments (SPL)",
     "full": "Every target pixel",
+    "ripu_points": "RIPU, points",
+    "ripu_regions": "RIPU, regions",
+    "pixelpick": "PixelPick",
 }
 LEDGER_ROWS = 50
 ABSENT = "\N{EN DASH}"
@@ -78,7 +81,7 @@ def headline(run: Run) -> dict[str, Any]:
     score = run.summary.get("mIoU")
     score = scores[-1] if score is None and scores else score
     return {
-        "method": METHODS.get(method, method or "A run"),
+        "method": METHODS.get(method, method.replace("_", " ").capitalize() or "A run"),
         "domains": f"{source} → {target}" if source and target else "",
         "status": run.summary.get("status") or "running",
         "mIoU": score,

@@ -1,8 +1,6 @@
 """What a run's DIR holds, read at any stage of the run: what is not there yet is empty."""
 
-import collections
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -59,24 +57,28 @@ def read_run(workdir: str | os.PathLike) -> Run:
     summary = _json(workdir / "summary.json")
     previews = read_previews(workdir / "previews")
     shown = set().union(*previews.values())
-    paths = sorted((workdir / "queries").glob("stage_*.jsonl"))
-    queries = [query for path in paths for query in _lines(path)]
-    lines = list(_lines(journal.path(workdir)))
-    shown_answers = collections.defaultdict(list)
-    for answer in journal.standing(lines):
-        if answer["image"] in shown and not answer.get("second"):
-            shown_answers[answer["stage"], answer["image"]].append(answer)
+    path = journal.path(workdir)
+    written = files.Index((path, place, line["query"]) for place, line in _lines(workdir))
+    queries, answers, rows, sizes = {}, {}, [], {}
+    for path in sorted((workdir / "queries").glob("stage_*.jsonl")):
+        for _, query in files.json_lines(path):
+            rows.append(ledger.row(query, written.get(query["id"], [])))
+            sizes[query["image"]] = query["size"][0] * query["size"][1]
+            if query["image"] in shown:
+                queries[query["stage"], query["image"]] = query
+                if own := journal.answers_to(query, written):
+                    answers[query["stage"], query["image"]] = own
     return Run(
         summary=summary,
         config=config.flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
         previews=previews,
-        queries={(q["stage"], q["image"]): q for q in queries if q["image"] in shown},
-        answers=dict(shown_answers),
-        ledger=ledger.rows(queries, lines),
-        annotators=ledger.annotators(lines),
-        agreement=ledger.agreement(lines),
-        sizes={q["image"]: q["size"][0] * q["size"][1] for q in queries},
+        queries=queries,
+        answers=answers,
+        ledger=rows,
+        annotators=ledger.annotators(line for _, line in _lines(workdir)),
+        agreement=ledger.agreement_by_query(written.values()),
+        sizes=sizes,
     )
 
 
@@ -99,11 +101,6 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
 
 
-def _lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; a last line still being written is left out."""
-    if not path.exists():
-        return
-    with open(path) as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+def _lines(workdir: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The journal's lines with their places; one that is being written is left out."""
+    return files.json_lines(journal.path(workdir), growing=True)

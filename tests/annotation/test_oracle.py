@@ -67,3 +67,15 @@ def test_a_truth_of_another_size_is_refused_by_name():
     query = q.point_query("street", 1, SIZE, [(0, 0)])
     with pytest.raises(UserError, match=r"street: the label is 5x6, the query was made for 6x5"):
         oracle.annotate(query, np.zeros((6, 5), np.uint8))
+
+
+def test_a_segment_that_is_asked_whole_gets_the_class_of_most_of_it_with_one_click():
+    truth = np.array([[1, 1, 2, 2, 2], [255, 255, 255, 0, 3]], np.uint8)
+    segments = np.array([[1] * 5, [2, 2, 2, 2, 3]], np.int32)
+    query = q.segment_query("a", 1, truth.shape, segments, whole=True)
+    answers = oracle.annotate(query, truth)
+    assert [entry["class"] for entry in answers] == [2, 255, 3]
+    assert [entry["runs"] for entry in answers] == query["segments"]
+    assert journal.open_pieces(query, answers) == []
+    noisy = oracle.annotate_noisily(query, truth, 4, 0.99, 1.0, np.random.default_rng(0))
+    assert noisy[0]["class"] != 2 and noisy[1]["class"] == 255

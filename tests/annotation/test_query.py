@@ -140,34 +140,18 @@ def test_what_a_stage_leaves_the_next_may_take():
     assert [q.stage_allowance(40, 0, stage, 4) for stage in (1, 2, 4)] == [10, 20, 40]
 
 
-FOUND = hnp.arrays(bool, (4, 3)).map(lambda found: np.sort(found, axis=1)[:, ::-1])
-
-
-@given(FOUND, st.integers(0, 13))
-def test_points_are_capped_with_every_class_served_before_a_second_of_any(found, limit):
-    points = np.arange(24).reshape(4, 3, 2)  # a point's first number // 6 is its class
-    kept = q.cap_points(points, found, limit)
-    assert len(kept) == min(limit, found.sum())
-    served = np.bincount(kept[:, 0] // 6, minlength=4)
-    for k in range(4):
-        np.testing.assert_array_equal(
-            kept[kept[:, 0] // 6 == k], points[k, : served[k]], "the best of a class come first"
-        )
-        if served[k] < found[k].sum():
-            assert served.max() <= served[k] + 1
+def cap(segments, selected, limit, seed=0, costs=None):
+    costs = np.bincount(segments.ravel())[1:] if costs is None else costs
+    return q.cap_segments(segments, selected, limit, np.random.default_rng(seed), costs)
 
 
 @given(VALUES, MASK, st.integers(1, 6), st.integers(0, 30), st.integers(0, 3))
 def test_segments_are_capped_whole_and_in_seeded_order(selected, mask, cell, limit, seed):
     segments = q.cut_segments(mask, cell)
-
-    def cap():
-        return q.cap_segments(segments, selected, limit, np.random.default_rng(seed))
-
-    kept = cap()
+    kept = cap(segments, selected, limit, seed)
     assert (kept > 0).sum() <= limit
     assert not (kept > 0)[~mask].any()
-    np.testing.assert_array_equal(kept, cap())
+    np.testing.assert_array_equal(kept, cap(segments, selected, limit, seed))
     for number in range(1, kept.max() + 1):
         original = np.unique(segments[kept == number])
         assert len(original) == 1, "numbers are dense and one a segment"
@@ -180,7 +164,7 @@ def test_segments_are_capped_whole_and_in_seeded_order(selected, mask, cell, lim
 def test_a_mask_within_the_budget_is_asked_whole():
     selected = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
     segments = q.components(selected, np.ones((2, 3), bool))
-    kept = q.cap_segments(segments, selected, 6, np.random.default_rng(0))
+    kept = cap(segments, selected, 6)
     np.testing.assert_array_equal(kept, segments)
 
 
@@ -190,7 +174,7 @@ def test_capped_segments_are_balanced_over_classes(seed):
     selected, mask = np.zeros((20, 14), np.uint8), np.zeros((20, 14), bool)
     mask[::2, ::2] = True
     selected[::2, 10], selected[::2, 12] = 1, 2
-    kept = q.cap_segments(q.components(selected, mask), selected, 15, np.random.default_rng(seed))
+    kept = cap(q.components(selected, mask), selected, 15, seed)
     assert np.bincount(selected[kept > 0]).tolist() == [5, 5, 5]
 
 
@@ -199,9 +183,7 @@ def test_another_seed_keeps_other_segments():
     mask[::2, ::2] = True
     selected = np.zeros(mask.shape, np.uint8)
     segments = q.components(selected, mask)
-    first, second = (
-        q.cap_segments(segments, selected, 15, np.random.default_rng(seed)) > 0 for seed in (0, 1)
-    )
+    first, second = (cap(segments, selected, 15, seed) > 0 for seed in (0, 1))
     assert (first != second).any()
 
 
@@ -215,12 +197,55 @@ def test_large_segments_are_met_before_crumbs():
     assert sorted(np.bincount(segments.ravel())[1:]) == [1] * 90 + [9] * 10
     large = []
     for seed in range(20):
-        kept = q.cap_segments(
-            segments, np.zeros(mask.shape, np.uint8), 45, np.random.default_rng(seed)
-        )
+        kept = cap(segments, np.zeros(mask.shape, np.uint8), 45, seed)
         large.append((np.bincount(kept.ravel())[1:] == 9).sum())
     # A sample of pixels would have half of its pixels in each kind; one of segments, a tenth.
     assert 1.5 < np.mean(large) < 4
+
+
+@given(VALUES, MASK, st.integers(0, 12), st.integers(0, 3))
+def test_segments_that_cost_a_click_each_are_capped_by_their_number(selected, mask, limit, seed):
+    segments = q.cut_segments(mask, 2)
+    number = int(segments.max())
+    kept = cap(segments, selected, limit, seed, costs=np.ones(number, np.int64))
+    assert kept.max() == min(limit, number)
+
+
+PIECES = hnp.arrays(np.int32, (5, 6), elements=st.integers(0, 7)).map(q.renumbered)
+
+
+@given(PIECES, st.randoms(use_true_random=False), st.integers(0, 30))
+def test_the_first_pieces_that_fit_are_kept_and_numbered_in_their_order(pieces, draw, limit):
+    costs = np.bincount(pieces.ravel())[1:]
+    order = np.array(draw.sample(range(len(costs)), len(costs)), np.int64)
+    kept = q.keep_first(pieces, order, costs, limit)
+    assert (kept > 0).sum() <= limit
+    numbers = [int(kept[pieces == piece + 1].max()) for piece in order]
+    assert [n for n in numbers if n] == list(range(1, int(kept.max()) + 1))
+    assert all(
+        n or costs[p] > limit - (kept > 0).sum() for n, p in zip(numbers, order, strict=True)
+    )
+
+
+def test_owners_take_turns_each_with_its_own_best():
+    owner = np.array([7, 7, 9, 9, 7, 7])
+    assert q.in_turns(np.array([4, 2, 0, 1, 3, 5]), owner).tolist() == [4, 2, 0, 3, 1, 5]
+
+
+def test_windows_are_cut_at_the_border_and_stop_at_the_limit():
+    centres = np.array([[0, 0], [3, 4], [7, 7]])
+    found = q.windows(centres, 1, (8, 8), 13, in_pixels=True)
+    assert [(found == n).sum() for n in (1, 2, 3)] == [4, 9, 0]
+    assert (found[2:5, 3:6] == 2).all()
+    assert q.windows(centres, 1, (8, 8), 3, in_pixels=False).max() == 3
+    assert (q.windows(centres, 0, (8, 8), 2, in_pixels=True) > 0).sum() == 2
+
+
+def test_a_query_costs_points_clicks_or_pixels():
+    points = q.point_query("a", 1, (4, 5), [(0, 1), (2, 3)])
+    assert [q.cost(points, unit) for unit in ("points", "pixels", "clicks")] == [2, 2, 2]
+    whole = q.segment_query("a", 1, (2, 3), np.array([[1, 1, 0], [2, 1, 0]], np.int32), whole=True)
+    assert whole["whole"] and [q.cost(whole, unit) for unit in ("pixels", "clicks")] == [4, 2]
 
 
 # ---------------------------------------------------------------------------------------- files
@@ -234,6 +259,28 @@ def test_queries_survive_the_file(tmp_path):
     q.write_queries(tmp_path, 1, queries)
     assert q.read_queries(tmp_path, 1) == queries
     assert q.read_queries(tmp_path, 2) == []
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_parts_of_several_processes_become_one_file_in_the_images_order(tmp_path, processes):
+    queries = [q.point_query(f"{i}", 1, SIZE, [(i, 2)]) for i in range(4)]
+    for part in range(processes):
+        q.write_queries(tmp_path, 1, queries[part::processes], part)
+    q.write_queries(tmp_path, 1, queries, 7)  # of a run of more processes that was killed
+    assert q.read_queries(tmp_path, 1) == []
+    q.join_parts(tmp_path, 1, processes)
+    assert q.read_queries(tmp_path, 1) == queries
+    assert [path.name for path in (tmp_path / "queries").iterdir()] == ["stage_1.jsonl"]
+
+
+def test_an_error_while_queries_are_made_leaves_none(tmp_path):
+    def made():
+        yield q.point_query("a", 1, SIZE, [(1, 2)])
+        raise UserError("an image cannot be read")
+
+    with pytest.raises(UserError, match="an image"):
+        q.write_queries(tmp_path, 1, made(), 0)
+    assert list((tmp_path / "queries").iterdir()) == []
 
 
 def test_a_damaged_query_file_is_named(tmp_path):

@@ -1,11 +1,13 @@
 """Every method's queries over several stages: hard budgets, and no pixel twice."""
 
+import cv2
 import numpy as np
 import pytest
 
 from labor_jax import config as config_lib
 from labor_jax import metrics, querying
 from labor_jax.annotation import query as q
+from labor_jax.annotation.superpixels import superpixels
 from labor_jax.data.domain import Domain
 from labor_jax.errors import UserError
 
@@ -35,27 +37,31 @@ def says(index, stage, size, share=0.6):
     return {"mask": mask, "selected": selected, "predicted": selected}
 
 
-def most_free(mask, selected, taken, number=4):
-    """Points [C, N, 2] of each class, and which there are: the first of the mask not taken."""
-    points = np.zeros((CLASSES, number, 2), np.int32)
-    found = np.zeros((CLASSES, number), bool)
-    for k in range(CLASSES):
-        places = np.argwhere(mask & (selected == k) & ~taken)[:number]
-        points[k, : len(places)], found[k, : len(places)] = places, True
-    return points, found
+def infer_at(stage, seen=None, share=0.6, regions=False):
+    """Points in the mask's order of reading, each with a score of its own; or middles of 3x3
+    regions that touch nothing asked."""
 
-
-def infer_at(stage, seen=None, share=0.6):
-    def infer(images, taken, size):
+    def infer(images, taken, key, size):
         assert images.shape[1:] == (32, 32, 3) and taken.shape == (len(images), *size)
+        assert key.shape == (len(images), 2)
         rows = []
-        for image, near in zip(images, taken, strict=True):
+        for image, asked in zip(images, taken, strict=True):
             index = int(image[0, 0, 0])
             row = says(index, stage, size, share)
-            row["points"], row["found"] = most_free(row["mask"], row["selected"], near)
+            places = np.argwhere(row["mask"] & ~asked)
+            if regions:
+                near = cv2.dilate(asked.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+                places = np.argwhere(~near)
+                places = places[(places % 3 == 1).all(1)]
+            places = places[:60]
+            row["points"], row["found"] = np.zeros((60, 2), np.int32), np.arange(60) < len(places)
+            row["points"][: len(places)] = places
+            row["scores"] = -np.arange(60) - 1000.0 * index
+            row["chosen"] = row["mask"]
+            row["score"] = np.random.default_rng([index, stage]).random(size)
             rows.append(row)
             if seen is not None:
-                seen[IDS[index]] = near
+                seen[IDS[index]] = asked
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     return infer
@@ -65,7 +71,7 @@ def make_config(method, **values):
     c = config_lib.default_config()
     c.method, c.stages = method, STAGES
     c.input.size, c.eval_batch_size = (32, 32), 2
-    c.ppl.radius, c.spl.cell = 1, 4
+    c.spl.cell = c.superpixels.cell = 4
     c.update_from_flattened_dict(values)
     return c
 
@@ -76,7 +82,11 @@ def ask_all(config, workdir, domain=None, share=0.6):
     for stage in range(1, config.stages + 1):
         asked = list(
             querying.ask(
-                stage, domain or make_domain(), infer_at(stage, share=share), config, workdir
+                stage,
+                domain or make_domain(),
+                infer_at(stage, share=share, regions=config.method == "ripu_regions"),
+                config,
+                workdir,
             )
         )
         q.write_queries(workdir, stage, [a.query for a in asked])
@@ -148,20 +158,19 @@ def test_within_the_budget_each_stage_asks_all_of_its_mask_that_is_new(tmp_path)
             before |= mask
 
 
-def test_the_kernel_is_told_which_pixels_are_too_near_to_an_earlier_one(tmp_path):
-    config = make_config("labor_ppl", **{"ppl.radius": 2})
+def test_the_kernel_is_told_which_pixels_were_asked_before(tmp_path):
+    config = make_config("labor_ppl")
     ask_all(config, tmp_path)
     seen = {}
     list(querying.ask(3, make_domain(), infer_at(3, seen), config, tmp_path))
-    for image, near in seen.items():
-        rows, columns = np.indices(SIZES[image])
+    for image, asked in seen.items():
         expected = np.zeros(SIZES[image], bool)
         for stage in (1, 2):
             query = next(x for x in q.read_queries(tmp_path, stage) if x["image"] == image)
             for x, y in query["points"]:
-                expected |= np.maximum(abs(rows - y), abs(columns - x)) <= 2
+                expected[y, x] = True
         assert expected.any()
-        np.testing.assert_array_equal(near, expected)
+        np.testing.assert_array_equal(asked, expected)
 
 
 def test_a_class_without_pixels_and_an_empty_mask_still_give_a_query(tmp_path):
@@ -227,7 +236,7 @@ def test_queries_depend_on_the_seed_and_not_on_the_batch_size(tmp_path, method):
 
     first = queries("first")
     assert queries("again", eval_batch_size=5) == first
-    if method != "labor_ppl":  # whose points the kernel decides
+    if method == "labor_spl":  # the kernel decides about points
         assert queries("other", seed=1) != first
 
 
@@ -239,5 +248,85 @@ def test_the_masks_counts_need_labels_and_queries_do_not(tmp_path):
             a.counts, metrics.mask_counts(said["mask"], said["predicted"], truth)
         )
     unlabelled = ask_all(make_config("labor_spl"), tmp_path / "not", make_domain(labelled=False))
-    assert all(a.counts is None for stage in unlabelled for a in stage)
+    for a in unlabelled[0]:
+        shares = metrics.mask_score(a.counts)
+        assert set(shares) == {"share"} and shares["share"] > 0
     assert q.read_queries(tmp_path / "not", 3) == q.read_queries(tmp_path / "labelled", 3)
+
+
+# ------------------------------------------------------------------- units, the pool, superpixels
+
+EVERY = ("random", "labor_ppl", "labor_spl", "ripu_regions", "superpixels_margin")
+
+
+@pytest.mark.parametrize("scope", ["image", "pool"])
+@pytest.mark.parametrize("unit", ["points", "pixels", "clicks"])
+@pytest.mark.parametrize("method", EVERY)
+def test_every_way_to_ask_keeps_every_budget(tmp_path, method, unit, scope):
+    values = {"budget.unit": unit, "budget.scope": scope}
+    values |= {"budget.points_per_image": 7, "budget.clicks_per_image": 7}
+    config = make_config(method, **values, **{"budget.max_fraction": 0.2})
+    if unit == "points" and method not in ("random", "labor_ppl"):
+        with pytest.raises(UserError, match=r"config\.budget\.unit: .* give pixels or clicks"):
+            config_lib.check(config)
+        return
+    stages = ask_all(config, tmp_path)
+    shares = {i: querying.total(config, SIZES[i]) for i in IDS}
+    spent = {
+        image: [
+            q.cost(a.query, unit) for stage in stages for a in stage if a.query["image"] == image
+        ]
+        for image in IDS
+    }
+    limit = config.budget.pool_limit if scope == "pool" else 1
+    for image, costs in spent.items():
+        assert sum(costs) <= limit * shares[image]
+        assert scope == "pool" or costs[0] <= shares[image] // STAGES
+    total = sum(map(sum, spent.values()))
+    assert 0.6 * sum(shares.values()) < total <= sum(shares.values())
+    for parts in pixels_by_image(stages).values():
+        pixels = np.concatenate(parts)
+        assert len(set(pixels.tolist())) == len(pixels)
+
+
+def test_the_pool_gives_most_to_the_images_of_the_highest_scores(tmp_path):
+    config = make_config("random", **{"budget.scope": "pool", "budget.points_per_image": 6})
+    counts = [len(a.query["points"]) for a in ask_all(config, tmp_path)[0]]
+    assert counts == [6, 4, 0, 0, 0]  # thrice a share of two; the stub's scores fall by image
+
+
+def test_with_clicks_segments_are_asked_whole_and_with_pixels_part_by_part(tmp_path):
+    for unit, method, whole in (
+        ("clicks", "labor_spl", True),
+        ("pixels", "labor_spl", None),
+        ("pixels", "superpixels_margin", True),
+        ("clicks", "ripu_regions", True),
+    ):
+        config = make_config(method, **{"budget.unit": unit, "budget.max_fraction": 0.3})
+        for a in ask_all(config, tmp_path / f"{unit}-{method}")[0]:
+            assert a.query.get("whole") is whole
+
+
+def test_regions_are_squares_that_do_not_overlap(tmp_path):
+    config = make_config("ripu_regions", **{"budget.max_fraction": 1.0})
+    for asked in querying.ask(1, make_domain(), infer_at(1, regions=True), config, tmp_path):
+        _, width = SIZES[asked.query["image"]]
+        for runs in asked.query["segments"]:
+            rows, columns = np.divmod(q.run_pixels(runs), width)
+            box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+            assert len(rows) == box <= 9
+
+
+def test_superpixels_are_asked_whole_and_never_where_something_was_asked(tmp_path):
+    config = make_config("superpixels_margin", **{"budget.unit": "clicks"})
+    config.budget.clicks_per_image = 6
+    stages = ask_all(config, tmp_path)
+    domain = make_domain()
+    for index, image in enumerate(IDS):
+        pieces = superpixels(domain.read_image(index), config.superpixels.cell)
+        for stage in stages:
+            query = next(a.query for a in stage if a.query["image"] == image)
+            for runs in query["segments"]:
+                inside = q.run_pixels(runs)
+                number = pieces.flat[inside[0]]
+                assert set(inside.tolist()) == set(np.flatnonzero(pieces == number).tolist())

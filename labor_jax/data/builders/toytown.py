@@ -34,6 +34,7 @@ class Toytown(base.Builder):
         ToytownConfig(name="160x120", width=160, height=120),
         ToytownConfig(name="240x180", width=240, height=180),
         ToytownConfig(name="480x360", width=480, height=360),
+        ToytownConfig(name="80x60", width=80, height=60, counts=(300, 8, 100, 100)),
         ToytownConfig(name="tiny", width=64, height=48, counts=(24, 8, 12, 8)),
     ]
 

@@ -1,0 +1,62 @@
+"""RIPU's scores: impure regions of which the network is unsure (Xie et al., CVPR 2022)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from labor_jax.selection.spacing import window_sums
+
+_EPSILON = 1e-6
+
+
+def entropy(probs: jax.Array) -> jax.Array:
+    """`sum_c -p log(p + 1e-6)` [cited: RIPU]: [..., C] float32 to [...] float32."""
+    return -(probs * jnp.log(probs + _EPSILON)).sum(-1)
+
+
+def impurity(predicted: jax.Array, classes: int, radius: int) -> jax.Array:
+    """Entropy of the predicted classes in each pixel's window [cited: RIPU].
+
+    Args:
+      predicted: [B, H, W] int.
+      radius: the window is (2 radius + 1) pixels wide; outside the image is no pixel.
+    Returns:
+      [B, H, W] float32.
+    """
+    counts = window_sums(jax.nn.one_hot(predicted, classes), radius)
+    return entropy(counts / _window_pixels(predicted.shape[1:], radius)[..., None])
+
+
+def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Impurity times mean uncertainty of each pixel's window, for regions [cited: RIPU].
+
+    Both entropies are in units of that of 19 equal classes, as published: a constant.
+
+    Args:
+      probs: [B, H, W, C] float32.
+      radius: the window is (2 radius + 1) pixels wide.
+    Returns:
+      score, impurity and uncertainty, [B, H, W] float32 each.
+    """
+    unit = jnp.log(19.0)
+    impure = impurity(jnp.argmax(probs, -1), probs.shape[-1], radius) / unit
+    unsure = entropy(probs) / unit
+    uncertainty = window_sums(unsure, radius) / _window_pixels(probs.shape[1:3], radius)
+    return impure * uncertainty, impure, uncertainty
+
+
+def point_score(probs: jax.Array, radius: int) -> jax.Array:
+    """A pixel's own entropy times its window's impurity, for points [cited: RIPU].
+
+    Args and result as of `region_score`; natural logarithms.
+    """
+    return entropy(probs) * impurity(jnp.argmax(probs, -1), probs.shape[-1], radius)
+
+
+def _window_pixels(size: tuple[int, int], radius: int) -> np.ndarray:
+    """How many pixels each window has, fewer at the border: [H, W] float32."""
+    sides = []
+    for length in size:
+        at = np.arange(length)
+        sides.append(np.minimum(at + radius, length - 1) - np.maximum(at - radius, 0) + 1)
+    return np.outer(*sides).astype(np.float32)

@@ -1,0 +1,201 @@
+"""Every strategy keeps the contract, and each prefers what it says it prefers."""
+
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from labor_jax import config as config_lib
+from labor_jax import steps
+from labor_jax.errors import UserError
+from labor_jax.selection import strategies
+
+B, H, W, C = 2, 12, 16, 4
+NAMES = strategies.names()
+
+
+def make_config(method, **values):
+    c = config_lib.default_config()
+    c.method = method
+    c.ppl.radius = c.points.radius = 1
+    c.update_from_flattened_dict(values)
+    return c
+
+
+def maps(seed=0, sharpness=2.0):
+    """What the networks could say of two images, none of whose pixels was asked."""
+    draw = np.random.default_rng(seed)
+    coarse = {n: sharpness * draw.normal(size=(B, 5, 6, C)) for n in ("main", "c1", "c2")}
+    found = {name: x.astype(np.float32) for name, x in coarse.items()}
+    found["features"] = draw.random((B, 5, 6, 3)).astype(np.float32)
+    found["taken"] = np.zeros((B, H, W), bool)
+    found["key"] = np.arange(2 * B, dtype=np.uint32).reshape(B, 2)
+    return found
+
+
+def select(method, given, number=9, **values):
+    config = make_config(method, **values)
+    return jax.device_get(steps.select(given, size=(H, W), number=number, config=config))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_asked_is_not_asked_again(name):
+    given = maps()
+    given["taken"][:, :6] = True
+    out = select(name, given)
+    if "chosen" in out:
+        assert out["chosen"].any() and not out["chosen"][:, :6].any()
+    elif "score" in out:
+        assert np.isneginf(out["score"][:, :6]).all() and np.isfinite(out["score"][:, 6:]).all()
+    else:
+        assert out["found"].any(1).all()
+        assert (out["points"][out["found"]][:, 0] >= 6).all()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if strategies.find(n).asks != "segments"])
+def test_scores_fall_and_points_are_distinct(name):
+    out = select(name, maps())
+    if "points" not in out:
+        return
+    for points, found, scores in zip(out["points"], out["found"], out["scores"], strict=True):
+        kept = points[found].tolist()
+        assert len({tuple(point) for point in kept}) == len(kept) > 0
+        assert (np.diff(scores[found]) <= 0).all()
+        assert (np.array(kept) >= 0).all() and (np.array(kept) < (H, W)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_asked_the_same_alone_as_in_a_batch(name):
+    whole, second = maps(), {n: x[1:] for n, x in maps().items()}
+    alone, together = select(name, second), select(name, whole)
+    for key in alone.keys() & {"points", "found", "chosen"}:
+        np.testing.assert_array_equal(alone[key][0], together[key][1])
+    if "score" in alone:
+        np.testing.assert_allclose(alone["score"][0], together["score"][1], rtol=1e-4, atol=1e-6)
+
+
+UNSURE = ("entropy", "margin", "least_confidence", "ripu_points", "ripu_regions", "pixelpick")
+
+
+@pytest.mark.parametrize("name", UNSURE)
+def test_uncertainty_is_met_where_the_segmenter_is_unsure(name):
+    given = maps(sharpness=0.0)
+    given["main"][..., 0] = 20.0
+    given["main"][:, 1, 4, :3] = 20.0, 19.9, 19.8
+    if name.startswith("ripu"):  # and its surroundings have several classes
+        given["main"][:, 2, 4, :2] = 0.0, 20.0
+    points = select(name, given, number=1)["points"].reshape(-1, 2)
+    assert (np.abs(points / (H - 1, W - 1) - (1 / 4, 4 / 5)) <= 0.45).all()
+
+
+def test_margins_are_the_two_largest_probabilities_apart():
+    probs = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.1, 0.1, 0.8]], np.float32)
+    np.testing.assert_allclose(strategies.margin_of(jnp.asarray(probs)), [-0.2, 0, -0.7], atol=1e-6)
+
+
+def test_random_points_differ_by_image_and_by_key():
+    given = maps()
+    points = select("random", given)["points"]
+    assert (points[0] != points[1]).any()
+    given["key"] += 1
+    assert (select("random", given)["points"] != points).any()
+
+
+def test_random_points_by_class_give_each_predicted_class_its_turn():
+    out = select("random_by_class", maps(), number=8)
+    for points, predicted in zip(out["points"], out["predicted"], strict=True):
+        there = np.unique(predicted)
+        met = predicted[tuple(points.T)]
+        counts = np.bincount(met, minlength=C)[there]
+        sizes = np.bincount(predicted.ravel(), minlength=C)[there]
+        fair = 8 // len(there)
+        assert (counts >= np.minimum(sizes, fair)).all()
+
+
+def test_pixelpick_draws_from_the_twentieth_of_the_smallest_margins():
+    given = maps()
+    out = select("pixelpick", given, number=5)
+    again = select("margin", given, number=H * W // 20, **{"points.radius": 0})
+    for drawn, smallest in zip(out["points"], again["points"], strict=True):
+        assert {tuple(x) for x in drawn.tolist()} <= {tuple(x) for x in smallest.tolist()}
+    assert (out["points"] != again["points"][:, :5]).any()
+
+
+def test_ppl_serves_every_class_before_any_class_a_second_time():
+    given = maps()
+    out = select("labor_ppl", given, number=12, **{"ppl.points_per_class": 3})
+    for points, found, mask, selected in zip(
+        out["points"], out["found"], out["mask"], out["selected"], strict=True
+    ):
+        classes = selected[tuple(points[found].T)]
+        assert mask[tuple(points[found].T)].all()
+        served = np.zeros(C, int)
+        available = np.bincount(classes, minlength=C)
+        for k in classes:
+            waiting = [c for c in range(C) if served[c] < available[c]]
+            assert served[k] == min(served[c] for c in waiting)
+            served[k] += 1
+
+
+def test_spl_asks_the_whole_mask():
+    out = select("labor_spl", maps())
+    np.testing.assert_array_equal(out["chosen"], out["mask"])
+    assert out["mask"].any()
+
+
+def test_diverse_points_are_middles_of_different_cells():
+    given = maps()
+    given["taken"][:, 0, 0] = True
+    points = select("diversity", given, number=30)
+    cells = points["points"] * (5, 6) // (H, W)
+    for own, found in zip(cells, points["found"], strict=True):
+        kept = {tuple(cell) for cell in own[found].tolist()}
+        assert len(kept) == found.sum() == 29 and (0, 0) not in kept
+
+
+# ------------------------------------------------------------------------------------ registering
+
+
+def test_an_unknown_way_to_ask_and_a_name_that_is_taken_are_refused():
+    with pytest.raises(ValueError, match="polygons"):
+        strategies.strategy("mine", asks="polygons")
+    with pytest.raises(ValueError, match="full"):
+        strategies.strategy("full", asks="points")
+
+
+def test_a_module_that_is_not_there_is_told():
+    config = make_config("random", strategies=("no_such_module",))
+    with pytest.raises(UserError, match=r"config\.strategies: 'no_such_module' cannot be imported"):
+        config_lib.check(config)
+
+
+MINE = """
+import jax.numpy as jnp
+from labor_jax.selection.strategies import Seen, strategy
+
+@strategy("darkest_corner", asks="points")
+def darkest_corner(seen: Seen, config):
+    rows, columns = jnp.indices(seen.taken.shape[1:])
+    return jnp.broadcast_to(-(rows + columns), seen.taken.shape).astype(jnp.float32)
+"""
+
+
+@pytest.mark.slow
+def test_a_strategy_from_outside_the_package_takes_part_in_a_run(tmp_path):
+    (tmp_path / "my_strategies.py").write_text(MINE)
+    root = pathlib.Path(__file__).parents[2]
+    flags = [f"--config={root}/configs/toytown.py:quick", "--workdir=run"]
+    flags += ["--config.strategies=('my_strategies',)", "--config.method=darkest_corner"]
+    done = subprocess.run(
+        [sys.executable, "-m", "labor_jax.main", *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "run" / "queries" / "stage_1.jsonl").read_text().splitlines()
+    assert len(lines) == 12 and '"points": [[0, 0], ' in lines[0]
