@@ -142,7 +142,7 @@ def test_pictures_curves_and_report_are_html_of_their_own(finished):
 
 
 @annotating.needs_chromium
-def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine_and_nowhere_else(workdir):
+def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine(workdir):
     import http.server
     import threading
 
