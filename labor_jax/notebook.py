@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 SIDE = 480
 """Longest side, about, at which a small image is shown."""
 STYLE = """<style>
-.labor-jax { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 400px); gap: 12px; }
+.labor-jax { display: grid; grid-auto-flow: column;
+  grid-auto-columns: minmax(0, 400px); gap: 12px; }
 .labor-jax figure { margin: 0; } .labor-jax figcaption { font-size: 13px; opacity: .75; }
 .labor-jax img { width: 100%; border-radius: 4px; }
 .labor-jax .chart { width: 420px; max-width: 100%; color: #1f6f78; overflow: visible; }
