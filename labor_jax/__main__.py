@@ -18,9 +18,9 @@ MODULES = {
     "evaluate": "evaluate",
     "predict": "predict",
     "export": "export",
+    "compare": "compare.__main__",
     "prepare-data": "prepare_data",
     "convert-weights": "convert_weights",
-    "compare": "compare.__main__",
     "benchmark": "benchmark.__main__",
 }
 DEMO = "Runs LabOR on two drawn towns: nothing to download; --quick takes seconds."

@@ -155,9 +155,10 @@ def take_in() -> None:
 
 
 def _given(name: str) -> str:
-    if not flags.FLAGS[name].value:
+    value = flags.FLAGS[name].value
+    if not value:
         raise errors.UserError(f"--{name} is needed")
-    return flags.FLAGS[name].value
+    return value
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import jax
 
 def enable() -> None:
     """Turns JAX's persistent compilation cache on, unless the user has chosen a folder already."""
-    if jax.config.jax_compilation_cache_dir:
+    if jax.config.read("jax_compilation_cache_dir"):
         return
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(home, "labor_jax", "xla")))

@@ -131,7 +131,7 @@ def checksum(state: Any) -> int:
     """CRC-32 of all arrays of a pytree: Orbax does not notice a byte that changed on the disk."""
     crc = 0
     for leaf in jax.tree.leaves(state):
-        crc = zlib.crc32(np.ascontiguousarray(leaf), crc)
+        crc = zlib.crc32(np.ascontiguousarray(leaf).data, crc)
     return crc
 
 

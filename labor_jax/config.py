@@ -247,6 +247,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     styles = ("tensorflow" if backbone == "mobilenet_v2" else "caffe", "pytorch")
     if style not in styles:
         raise UserError(f"config.model.style: {style!r}, but {backbone} has {' or '.join(styles)}")
+    tuples: tuple[tuple[str, int | None, type], ...]
     tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
     if config.input.source_size:
         tuples += (("input.source_size", 2, int),)
@@ -258,6 +259,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         if not (right and all(type(v) in (int, kind) for v in value)):
             numbers = f"{length or 'one or more'} {'whole ' if kind is int else ''}numbers"
             raise UserError(f"config.{key}: {value!r} is not {numbers}")
+    at_least_one: tuple[str, ...]
     at_least_one = ("batch_size", "accumulate", "eval_batch_size", "input.threads")
     at_least_one += ("warmup_steps", "adapt_steps", "selector.steps", "checkpoint_every")
     at_least_one += ("log_every", "ppl.points_per_class", "spl.cell", "spl.crumb")
@@ -319,7 +321,7 @@ def lookup(config: ml_collections.ConfigDict, key: str) -> Any:
 
 def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
     """Dotted keys to values, as JSON has them (tuples as lists)."""
-    items = {}
+    items: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict | ml_collections.ConfigDict):
             items |= flat(value, f"{prefix}{key}.")

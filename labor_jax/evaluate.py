@@ -54,11 +54,13 @@ def confusions(
     predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
 ) -> Iterator[np.ndarray]:
     """The confusion [C, C] int64 of each image of a labelled domain, in order; as `evaluate`."""
+    read_label = domain.read_label
+    assert read_label is not None
     for indices, size, images in pipeline.inference_batches(
         domain, restore.views(config)[-1], config.eval_batch_size
     ):
         for index, predicted in zip(indices, predict(images, size), strict=True):
-            yield metrics.confusion(predicted, domain.read_label(index), len(table))
+            yield metrics.confusion(predicted, read_label(index), len(table))
 
 
 def _rounded(value: float) -> float | None:

@@ -33,7 +33,7 @@ def start(asked: bool | None) -> None:
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         if os.environ.get(MANUAL[1]):
-            address, number, index = (os.environ.get(name) for name in MANUAL)
+            address, number, index = (os.environ.get(name, "") for name in MANUAL)
             jax.distributed.initialize(address, int(number), int(index or 0))
         else:
             jax.distributed.initialize()  # it knows Cloud TPU, Slurm, Open MPI and Kubernetes

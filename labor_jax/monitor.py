@@ -141,7 +141,7 @@ class Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._metrics is not None:
+        if self._metrics is not None and self._tensorboard is not None:
             self._metrics.close()
             self._tensorboard.close()
 
@@ -154,7 +154,7 @@ class Monitor:
 
     def record(self, step: int, phase: str, stage: int, metrics: Metrics) -> None:
         """Appends scalars to `metrics.jsonl` and TensorBoard; what is not finite becomes null."""
-        if self._metrics is None:
+        if self._metrics is None or self._tensorboard is None:
             return
         values = {name: _number(value) for name, value in metrics.items()}
         record = {"step": step, "phase": phase, "stage": stage, **values}

@@ -35,7 +35,9 @@ class Split(NamedTuple):
 
 def class_counts(domain: Domain, num_classes: int) -> np.ndarray:
     """Pixels of each class over a labelled split, void last: [num_classes + 1] int64."""
-    every = (labels.count(domain.read_label(k), num_classes) for k in range(len(domain.ids)))
+    read = domain.read_label
+    assert read is not None  # a labelled one
+    every = (labels.count(read(k), num_classes) for k in range(len(domain.ids)))
     return sum(every, np.zeros(num_classes + 1, np.int64))
 
 

@@ -34,8 +34,7 @@ class Optimizers(NamedTuple):
     selector: optax.GradientTransformation
 
 
-@flax.struct.dataclass
-class Trained:
+class Trained(flax.struct.PyTreeNode):
     """A network's variables and its optimiser's.
 
     Attributes:
@@ -54,8 +53,7 @@ class Trained:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-@flax.struct.dataclass
-class State:
+class State(flax.struct.PyTreeNode):
     """Everything that a checkpoint holds.
 
     Attributes:
@@ -264,7 +262,8 @@ def start_selector(
 def _perturbed(params: Any, key: jax.Array, noise: float) -> Any:
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
-    return structure.unflatten(
+    noisy = [
         leaf + noise * jnp.std(leaf) * jax.random.normal(k, leaf.shape)
         for leaf, k in zip(leaves, keys, strict=True)
-    )
+    ]
+    return jax.tree.unflatten(structure, noisy)

@@ -190,7 +190,9 @@ def segmenter_gradients(
             return {head: out[head] for head in ("main", "aux")}
 
         out = _for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
-        metrics, maps, total = {}, {}, 0.0
+        metrics: Metrics = {}
+        maps: dict[str, dict[str, jax.Array]] = {}
+        total = jnp.float32(0)
         for head, weight, fool in (
             ("main", 1.0, config.adversarial.main),
             ("aux", config.loss.aux, config.adversarial.aux),
@@ -201,22 +203,23 @@ def segmenter_gradients(
             }
             for name, part in batch.items():
                 factor = {"source": 1.0, "target": config.loss.target}[name]
-                loss, _ = losses.cross_entropy(logits[name], part["label"])
-                metrics[f"loss/{name}_{head}"] = losses.share(loss, counts[name])
+                local, _ = losses.cross_entropy(logits[name], part["label"])
+                metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
                 total += weight * factor * metrics[f"loss/{name}_{head}"]
             if head == "main":
-                for name, loss, weight in _ripu_losses(logits, batch, config):
-                    metrics[name] = losses.normalise(loss, axis_name) / config.accumulate
-                    total += weight * metrics[name]
+                for name, more, its_weight in _ripu_losses(logits, batch, config):
+                    metrics[name] = losses.normalise(more, axis_name) / config.accumulate
+                    total += its_weight * metrics[name]
             if "target" in batch and fool:
                 maps[head] = jax.tree.map(jax.nn.softmax, logits)
                 answer = networks.discriminator.apply(
                     {"params": discriminators.params[head]}, maps[head]["target"]
                 )
-                loss = losses.adversarial(answer, losses.SOURCE, config.adversarial.kind)
-                loss = losses.normalise(loss, axis_name) / config.accumulate
-                metrics[f"loss/fool_{head}"] = loss
-                total += fool * loss
+                fooled = losses.adversarial(answer, losses.SOURCE, config.adversarial.kind)
+                metrics[f"loss/fool_{head}"] = (
+                    losses.normalise(fooled, axis_name) / config.accumulate
+                )
+                total += fool * metrics[f"loss/fool_{head}"]
         return total, (batch_stats, maps, metrics)
 
     gradients, (batch_stats, maps, metrics) = jax.grad(loss_fn, has_aux=True)(segmenter.params)
@@ -261,9 +264,9 @@ def discriminator_gradients(
     def loss_fn(params: Any) -> tuple[jax.Array, Metrics]:
         metrics = {}
         for head in maps:
+            its_params = {"params": params[head]}
             answers = _for_each(
-                lambda x, head=head: networks.discriminator.apply({"params": params[head]}, x),
-                maps[head],
+                functools.partial(networks.discriminator.apply, its_params), maps[head]
             )
             total = sum(
                 losses.normalise(
@@ -454,7 +457,7 @@ def probabilities(
 ) -> jax.Array:
     """How likely the segmenter holds each class to be: [B, H, W, C] float32; see `predict`."""
     maps = _logits(segmenter, images, networks, size, views, flip)
-    return sum(jax.nn.softmax(x) for x in maps) / len(maps)
+    return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
 
 
 def _logits(
@@ -535,7 +538,7 @@ def select(
       "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
       superpixels: "score" [B, H, W] float32.
     """
-    strategy = strategies.find(config.method)
+    strategy = strategies.named(config.method)
     main = upsample(maps["main"], size)
     heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
     answer = {"predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8)}

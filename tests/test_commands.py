@@ -100,6 +100,7 @@ def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
 @pytest.mark.slow
 def test_the_wheel_and_what_it_requires_run_the_demo_in_an_empty_folder(tmp_path):
     wheels, empty = tmp_path / "wheels", tmp_path / "empty"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", f"--wheel-dir={wheels}", ROOT], check=True)
     (wheel,) = wheels.iterdir()
@@ -113,8 +114,8 @@ def test_the_wheel_and_what_it_requires_run_the_demo_in_an_empty_folder(tmp_path
     empty.mkdir()
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([*pip, "--python", python, "install", wheel], check=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    into = [*pip, "--python", python, "install"]
+    subprocess.run([*into, wheel], check=True, cwd=empty, env=environment)
 
     def run(*command):
         ended = subprocess.run(

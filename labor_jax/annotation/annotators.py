@@ -45,8 +45,11 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
         return _replay(config.replay, table)
     index = {image: i for i, image in enumerate(target.ids)}
 
+    read = target.read_label
+    assert read is not None
+
     def annotate(query: Query) -> list[Answer]:
-        truth = target.read_label(index[query["image"]])
+        truth = read(index[query["image"]])
         if config.annotator == "oracle":
             return oracle.annotate(query, truth)
         random = rng.generator(config.seed, f"noisy/{query['image']}", query["stage"])

@@ -137,9 +137,9 @@ class Desk:
             if not any(task.open for task in self._tasks.values()):
                 self._refresh()
             tasks = list(self._tasks.values())
-            for task in tasks:
-                if opened and task.holder and task.holder[1] == annotator:
-                    task.holder = None
+            for held in tasks:
+                if opened and held.holder and held.holder[1] == annotator:
+                    held.holder = None
             wanted = self._tasks.get(want or "")
             if wanted is None or not self._may(wanted, client, annotator, now):
                 wanted = None
@@ -189,7 +189,7 @@ class Desk:
     def image(self, task_id: str) -> str | None:
         """The id of a task's image; None: there is no such task."""
         task = self._tasks.get(task_id)
-        return task and task.query["image"]
+        return None if task is None else task.query["image"]
 
     def release(self, client: str) -> None:
         """A page was closed: what it held is free."""
@@ -243,7 +243,11 @@ class Desk:
         if not self._may(task, client, annotator, self._clock()):
             raise Refused("somebody else is at work on this image")
         seconds = one.get("seconds")
-        if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST:
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 <= seconds <= LONGEST
+        ):
             raise Refused(f"seconds are a number from 0 to {LONGEST:.0f}")
         more = {"id": one["id"], "seconds": round(float(seconds), 3)}
         if "undo" in one:
@@ -337,9 +341,9 @@ class Desk:
                 self._tasks[task.id] = task
                 task.holder = holders.get(task.id)
         for line in journal.lines(self._workdir, self._table):
-            task = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
-            if task:
-                task.add(line)
+            asked = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
+            if asked:
+                asked.add(line)
             if "id" in line:
                 self._by_id[line["id"]] = line
             self._count(line)

@@ -243,9 +243,9 @@ class _Intake:
         if not asked.all() or not pixels.size:
             count = 1 if points else int((~asked).sum())
             width = queries[0]["size"][1]
-            where = [f"({p % width}, {p // width})" for p in pixels[~asked][:1]]
+            first = [f"({p % width}, {p // width})" for p in pixels[~asked][:1]]
             what = "points" if points else "pixels"
-            self._refuse(f"{what} outside of what is asked", " ".join([image, *where]), count)
+            self._refuse(f"{what} outside of what is asked", " ".join([image, *first]), count)
             pixels = pixels[asked]
         other = (given[pixels] >= 0) & (given[pixels] != label)
         if other.any():

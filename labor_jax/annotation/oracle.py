@@ -42,7 +42,7 @@ def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
     answers = []
     for piece, runs in enumerate(query["segments"]):
         if query.get("whole"):
-            dominant = np.bincount(truth.flat[run_pixels(runs)]).argmax()
+            dominant = int(np.bincount(truth.flat[run_pixels(runs)]).argmax())
             answers.append(answer(query, piece, dominant, NAME, runs=runs))
             continue
         inside = np.zeros(truth.size, bool)

@@ -95,7 +95,7 @@ class Guard:
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = message | {"headers": [*message["headers"], *self._headers]}
+                message = {**message, "headers": [*message["headers"], *self._headers]}
             await send(message)
 
         request = Request(scope)
@@ -233,10 +233,10 @@ def make_app(
 
     async def post(request: Request) -> Response:
         said = await _read_json(request)
-        who = [said.get(key) for key in ("client", "annotator")]
-        if not all(isinstance(x, str) and 0 < len(x) <= 64 and x.isprintable() for x in who):
+        client, annotator = (_name(said.get(key)) for key in ("client", "annotator"))
+        if client is None or annotator is None:
             return _say(400, "client and annotator are names of 1 to 64 characters")
-        return await run_in_threadpool(POSTS[request.url.path], *who, said)
+        return await run_in_threadpool(POSTS[request.url.path], client, annotator, said)
 
     def take(client: str, annotator: str, said: dict[str, Any]) -> Response:
         want, opened = said.get("want"), said.get("opened") is True
@@ -266,6 +266,12 @@ def make_app(
             *[Route(path, post, methods=["POST"]) for path in POSTS],
         ]
     )
+
+
+def _name(value: Any) -> str | None:
+    """The value if it is a name."""
+    fits = isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()
+    return value if fits else None
 
 
 async def _read_json(request: Request) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def program(
     if each is not None:
         cost, times = jax.jit(function).lower(*each).compile().cost_analysis(), images
     memory = compiled.memory_analysis()
+    assert cost is not None and memory is not None  # CPU, GPU and TPU give them
     arguments = w.put(arguments)
     taken = statistics.median(seconds(lambda: compiled(*arguments), repeat))
     flops, moved = (times * cost.get(key, 0.0) for key in ("flops", "bytes accessed"))
@@ -157,10 +158,10 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     table = labels.table_from_config(config.classes)
     config = config.copy_and_resolve_references()
     config.parallel = "jit"
-    infer = make_inference(steps.predict, config, work.classes, views(config))
-    predict = functools.partial(infer, work.start.segmenter)
+    mapped = make_inference(steps.predict, config, work.classes, views(config))
+    whole_batch = functools.partial(mapped, work.start.segmenter)
     domain = w.drawn("target", size, work.classes, 2 * images)
-    whole = seconds(lambda: evaluation.evaluate(predict, domain, table, config)["mIoU"], repeat)
+    whole = seconds(lambda: evaluation.evaluate(whole_batch, domain, table, config)["mIoU"], repeat)
     return {
         "predict": found,
         "evaluate": {"images_per_second": 2 * images / statistics.median(whole)},

@@ -11,7 +11,7 @@ import numpy as np
 
 from labor_jax import parallel, state
 from labor_jax.data import labels, toytown
-from labor_jax.data.builders.base import png
+from labor_jax.data.builders.base import decoded, png
 from labor_jax.data.domain import Domain
 
 NATIVE = {
@@ -58,7 +58,7 @@ def native_size(spec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
     if "x" in name:
         width, height = map(int, name.split("x"))
         return height, width
-    return NATIVE.get(name, (48, 64) if name == "tiny" else tuple(otherwise))
+    return NATIVE.get(name, (48, 64) if name == "tiny" else (otherwise[0], otherwise[1]))
 
 
 def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Domain:
@@ -69,13 +69,11 @@ def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Do
     truths = [png(np.where(label < classes, label, labels.IGNORE)) for _, label in scenes]
 
     def read_image(index: int) -> np.ndarray:
-        data = np.frombuffer(images[index % different], np.uint8)
-        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        bgr = decoded(images[index % different], cv2.IMREAD_COLOR)
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def read_label(index: int) -> np.ndarray:
-        return cv2.imdecode(
-            np.frombuffer(truths[index % different], np.uint8), cv2.IMREAD_UNCHANGED
-        )
+        return decoded(truths[index % different], cv2.IMREAD_UNCHANGED)
 
     digits = math.ceil(math.log10(max(count, 10)))
     return Domain(

@@ -26,9 +26,9 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
 def over_seeds(differences: Sequence[float]) -> Interval | None:
     """Student's 95 % interval of the mean of paired differences; None for fewer than two."""
     n = len(differences)
-    if n < 2:
+    mean, spread = mean_and_spread(differences) if n else (0.0, None)
+    if spread is None:
         return None
-    mean, spread = mean_and_spread(differences)
     half = _T[min(n - 1, len(_T)) - 1] * spread / math.sqrt(n)
     return mean - half, mean + half
 

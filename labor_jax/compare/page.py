@@ -113,7 +113,7 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
     """One row a method and budget: scores and costs, means over seeds."""
     closed = results.gap_closed(done)
     first = about.errors[0] == error
-    keys = [("source_only", None, 0.0), ("uda", None, 0.0)] if first else []
+    keys: list[Key] = [("source_only", None, 0.0), ("uda", None, 0.0)] if first else []
     keys += [(method, budget, error) for budget in about.budgets for method in about.methods]
     keys += [("full", None, 0.0)] if first else []
     head = ["method", "budget", "mIoU", "runs", "gap closed, %", "points", "clicks", "pixels, %"]
@@ -178,7 +178,7 @@ def errors_tables(about: About, groups: Groups) -> list[Table]:
         for error in more:
             pair = _paired(groups, (method, budget, base), (method, budget, error))
             changes = [b.miou - a.miou for a, b in zip(*pair, strict=True)] if pair else []
-            row += [signed(np.mean(changes)) if changes else ABSENT]
+            row += [signed(float(np.mean(changes))) if changes else ABSENT]
             row += [between(intervals.over_seeds(changes))]
         rows.append(row)
     return [Table("", head, rows)]
@@ -188,7 +188,7 @@ def class_tables(about: About, groups: Groups, table: ClassTable) -> list[Table]
     """At each budget, the IoU of each class by method, means over seeds."""
     tables = []
     for error, budget in itertools.product(about.errors, about.budgets):
-        keys = [(method, budget, error) for method in about.methods]
+        keys: list[Key] = [(method, budget, error) for method in about.methods]
         if not any(key in groups for key in keys):
             continue
         keys = [("source_only", None, 0.0), ("uda", None, 0.0), *keys, ("full", None, 0.0)]
@@ -344,10 +344,12 @@ def examples(
             by_cell[cell.method, cell.budget] = cell
     asked = {k: results.queries_of(workdir / c.name, shown.ids) for k, c in by_cell.items()}
     found = []
+    read_label = shown.read_label
+    assert read_label is not None  # comparing needs the truth
     for i, image in enumerate(shown.ids):
         pixels, name = shown.read_image(i), f"photo-{i}"
         size = pixels.shape[:2]
-        truth = [pictures.prediction_layer(shown.read_label(i), table)]
+        truth = [pictures.prediction_layer(read_label(i), table)]
         rows = []
         for budget in about.budgets:
             cells = []
@@ -511,7 +513,7 @@ def _difference(
         [samples[r.cell] for r in first], [samples[r.cell] for r in second]
     )
     return [
-        signed(np.mean(differences)),
+        signed(float(np.mean(differences))),
         str(len(differences)),
         between(intervals.over_seeds(differences)),
         between(over_images),

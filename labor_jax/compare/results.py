@@ -56,14 +56,16 @@ def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
     "wrong", those of them whose label is not the truth.
     """
     run = restore.restore(workdir)
-    found = {
+    found: dict[str, Any] = {
         "confusions": np.stack(list(evaluate.confusions(run.predict, val, run.table, run.config)))
     }
     found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
+    read = target.read_label
+    assert read is not None  # its answers came from them
     index = {image: i for i, image in enumerate(target.ids)}
     written = journal.on_disk(workdir, run.table)
     for image, queries in q.by_image(workdir, range(1, run.config.stages + 1)).items():
-        truth = target.read_label(index[image])
+        truth = read(index[image])
         pixels = np.concatenate([q.asked_pixels(query) for query in queries])
         answers = [entry for query in queries for entry in journal.answers_to(query, written)]
         label = journal.label_map(answers, truth.shape)
@@ -73,7 +75,7 @@ def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
         found["labelled"] += int(labelled.sum())
         found["wrong"] += int((labelled & (label != truth)).sum())
     data = io.BytesIO()
-    np.savez_compressed(data, **found)
+    np.savez_compressed(data, allow_pickle=False, **found)
     files.write_atomic(_path(workdir), data.getvalue())
 
 

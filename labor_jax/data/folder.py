@@ -33,7 +33,9 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
         return read_image_file(found[index][1])
 
     def read_label(index: int) -> np.ndarray:
-        return read_label_file(found[index][2], table, size(index))
+        path = found[index][2]
+        assert path is not None  # `labels` was given
+        return read_label_file(path, table, size(index))
 
     ids = tuple(name for name, _, _ in found)
     return Domain(f"folder {images}", ids, read_image, read_label if labels else None)
@@ -75,7 +77,7 @@ def by_id(root: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Pa
     kinds = ", ".join(suffixes)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give one with {kinds} files")
-    files = {}
+    files: dict[str, pathlib.Path] = {}
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() not in suffixes or path.name.startswith(".") or path.is_dir():
             continue

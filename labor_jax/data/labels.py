@@ -170,7 +170,7 @@ def table_from_config(classes: Any) -> ClassTable:
         return TABLES[classes.table]
     return ClassTable(
         names=tuple(classes.names),
-        palette=tuple(tuple(int(v) for v in color) for color in classes.palette),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in classes.palette),
         values=tuple(int(v) for v in classes.label_values),
         void_values=tuple(int(v) for v in classes.void_values),
     )

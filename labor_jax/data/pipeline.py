@@ -104,13 +104,13 @@ def inference_batches(
     """
     indices: list[int] = []
     images: list[np.ndarray] = []
-    native: tuple[int, int] | None = None
+    native = (0, 0)
     for index in range(len(domain.ids)):
         image = domain.read_image(index)
         if images and (image.shape[:2] != native or len(images) == batch_size):
             yield indices, native, np.stack(images)
             indices, images = [], []
-        native = image.shape[:2]
+        native = (image.shape[0], image.shape[1])
         indices.append(index)
         images.append(transforms.resize_image(image, size))
     if images:

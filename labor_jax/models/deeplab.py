@@ -62,10 +62,10 @@ class DeepLabHead(nn.Module):
         exact = jnp.promote_types(jnp.float32, self.dtype)
         kernel = jnp.concatenate([tap.astype(self.dtype) for tap, _, _ in taps], axis=1)
         maps = jnp.matmul(features.astype(self.dtype), kernel, preferred_element_type=exact)
-        maps = jnp.split(maps, len(taps), axis=-1)
+        by_tap = jnp.split(maps, len(taps), axis=-1)
         logits = sum(
             shifted(tap_map, down, right)
-            for tap_map, (_, down, right) in zip(maps, taps, strict=True)
+            for tap_map, (_, down, right) in zip(by_tap, taps, strict=True)
         )
         return logits + sum(branch["bias"] for branch in branches)
 

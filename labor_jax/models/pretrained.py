@@ -132,7 +132,8 @@ def fit(
         name: state_dict.value([tensors[key] for key in keys], layout)
         for name, keys in sources.items()
     }
-    return values, Account(tuple(wanted), weights.left_out | reasons, missing)
+    left_out = weights.left_out | {key: why for key, why in reasons.items() if why}
+    return values, Account(tuple(wanted), left_out, missing)
 
 
 def export(

@@ -48,12 +48,12 @@ class _Global(NamedTuple):
 
 
 class _Storage(NamedTuple):
-    """A typed row of numbers: `count` of them, from the `start`-th of what `key` holds."""
+    """A typed row of numbers: `length` of them, from the `start`-th of what `key` holds."""
 
     key: str
     dtype: np.dtype
     start: int
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -125,6 +125,7 @@ def _unpickle(stream: io.BytesIO) -> Any:
         items, stack = stack, marks.pop()
         return items
 
+    argument: Any
     for opcode, argument, _ in pickletools.genops(stream):
         match opcode.name:
             case "PROTO":
@@ -262,7 +263,7 @@ def _with_arrays(value: Any, read: Callable[[str], Any]) -> Any:
     def array(tensor: _Tensor) -> np.ndarray:
         storage = tensor.storage
         numbers = np.frombuffer(read(storage.key), storage.dtype)
-        numbers = numbers[storage.start : storage.start + storage.count][tensor.offset :]
+        numbers = numbers[storage.start : storage.start + storage.length][tensor.offset :]
         spans = zip(tensor.shape, tensor.strides, strict=True)
         last = sum((length - 1) * stride for length, stride in spans)
         elements = int(np.prod(tensor.shape, dtype=object))

@@ -21,7 +21,7 @@ def interpolation_matrix(size: int, length: int) -> np.ndarray:
     return matrix
 
 
-def upsample(logits: Array, size: tuple[int, int]) -> Array:
+def upsample(logits: Array, size: tuple[int, ...]) -> Array:
     """Bilinear resizing with aligned corners (PyTorch's `align_corners=True`), up or down.
 
     logits: [B, h, w, C] float; size: (H, W) pixels; returns [B, H, W, C] of the same dtype. Two

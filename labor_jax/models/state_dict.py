@@ -133,7 +133,7 @@ def sources(name: str, shape: Shape, layout: str) -> dict[str, Shape]:
         return {re.sub(r"^params/(backbone/)?", "", name): shape}
     if layout == "torchvision" and (match := re.search(r"(\d\d)_(?:conv|dw)/(\w+)$", name)):
         convolution, norm = _torchvision_prefixes(int(match[1]))
-        needed = ("weight", "running_var")
+        needed: tuple[str, ...] = ("weight", "running_var")
         if match[2] == "kernel":
             folded = {f"{convolution}.weight": _reordered(shape, (3, 2, 0, 1))}
         else:
@@ -195,7 +195,7 @@ def _torchvision_prefixes(number: int) -> tuple[str, str]:
         pair = (("0.0", "0.1"), ("1.conv.0.0", "1.conv.0.1"), ("1.conv.1", "1.conv.2"))[part]
     else:
         pair = (("0.0", "0.1"), ("1.0", "1.1"), ("2", "3"))[part]
-        pair = tuple(f"{block}.conv.{name}" for name in pair)
+        pair = (f"{block}.conv.{pair[0]}", f"{block}.conv.{pair[1]}")
     return f"features.{pair[0]}", f"features.{pair[1]}"
 
 

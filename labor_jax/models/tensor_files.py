@@ -77,7 +77,7 @@ def encode(
         texts = {"format": "pt", **(beside or {})}
         return _in_order(safetensors.numpy.save(contiguous, metadata=texts))
     buffer = io.BytesIO()
-    np.savez(buffer, **tensors)
+    np.savez(buffer, allow_pickle=False, **tensors)
     return buffer.getvalue()
 
 

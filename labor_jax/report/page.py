@@ -14,7 +14,7 @@ from labor_jax.annotation import ledger
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
-from labor_jax.report.run import Run, read_run
+from labor_jax.report.run import UNSURE, Run, read_run
 
 METHODS = {
     "source_only": "Source only",
@@ -180,7 +180,8 @@ def specimens(run: Run, target: Domain, table: ClassTable) -> list[dict[str, Any
 
 def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -> dict[str, Any]:
     size = pixels.shape[:2]
-    rows, so_far = [], []
+    rows: list[dict[str, Any]] = []
+    so_far: list[dict[str, Any]] = []
     for stage, paths in run.previews.items():
         if image not in paths:
             continue
@@ -202,7 +203,7 @@ def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -
             layers = pictures.answer_layers(so_far, size, table)
             cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
         elif answers:
-            unsure = sum(a["class"] == pictures.UNSURE for a in answers)
+            unsure = sum(a["class"] == UNSURE for a in answers)
             text = f"Answered: {_plural(len(answers), 'clicks')}"
             text += f", {unsure} unsure" if unsure else ""
             layers = pictures.answer_layers(answers, size, table)
@@ -244,7 +245,9 @@ def _total(rows: list[ledger.Row], run: Run) -> dict[str, Any]:
 
 def training_curves(run: Run) -> list[dict[str, Any]]:
     """One chart a metric: a line for each phase of each stage that logged it more than once."""
-    lines = collections.defaultdict(lambda: collections.defaultdict(list))
+    lines: dict[str, dict[Any, list]] = collections.defaultdict(
+        lambda: collections.defaultdict(list)
+    )
     for record in run.records:
         for name, value in record.items():
             if name not in _NOT_CURVES and isinstance(value, int | float):

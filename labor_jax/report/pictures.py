@@ -163,9 +163,9 @@ def css(color: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _image(data: bytes, kind: str, size: Sequence[int], **attributes: str) -> Markup:
+def _image(data: bytes, kind: str, size: Sequence[int], **more: str) -> Markup:
     uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    attributes |= {"width": size[1], "height": size[0], "href": uri}
+    attributes = {**more, "width": size[1], "height": size[0], "href": uri}
     pairs = (Markup('{}="{}"').format(name, value) for name, value in attributes.items())
     return Markup("<image {}/>").format(Markup(" ").join(pairs))
 

@@ -13,7 +13,7 @@ from labor_jax.monitor import read_metrics
 UNSURE = 255
 """The class of an answer that gives no label: void, or the annotator was unsure."""
 
-StageImage = tuple[int, str]
+StageImage = tuple[int | str, str]
 """A stage and an image's id: what one query is about."""
 
 

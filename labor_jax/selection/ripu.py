@@ -53,7 +53,7 @@ def point_score(probs: jax.Array, radius: int) -> jax.Array:
     return entropy(probs) * impurity(jnp.argmax(probs, -1), probs.shape[-1], radius)
 
 
-def _window_pixels(size: tuple[int, int], radius: int) -> np.ndarray:
+def _window_pixels(size: tuple[int, ...], radius: int) -> np.ndarray:
     """How many pixels each window has, fewer at the border: [H, W] float32."""
     sides = []
     for length in size:

@@ -28,7 +28,8 @@ def window_sums(x: jax.Array, radius: int) -> jax.Array:
         padding[axis] = (radius, radius)
         framed, length = jnp.pad(x, padding), x.shape[axis]
         shifts = range(2 * radius + 1)  # added up in one pass, unlike a reduce_window on a CPU
-        x = sum(jax.lax.slice_in_dim(framed, n, n + length, axis=axis) for n in shifts)
+        shifted = (jax.lax.slice_in_dim(framed, n, n + length, axis=axis) for n in shifts)
+        x = functools.reduce(jnp.add, shifted)
     return x
 
 

@@ -37,6 +37,13 @@ class Page(NamedTuple):
     shapes: list[Shape]
 
 
+def size_of(page: Page) -> tuple[int, int]:
+    """The size of a page that is to be written: those always have one."""
+    if page.size is None:
+        raise ValueError(f"{page.file}: no size")
+    return page.size
+
+
 class Label(NamedTuple):
     """A label that can be given, and its colour."""
 
@@ -76,7 +83,7 @@ def to_mask(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def counts_of(flat: np.ndarray) -> list[int]:
     """The lengths of runs of a flat mask, [n] bool, the first of zeros."""
-    change = np.flatnonzero(np.diff(np.concatenate([[False], flat]))) if flat.size else []
+    change = np.flatnonzero(np.diff(np.concatenate([[False], flat])))
     return np.diff(np.concatenate([[0], change, [flat.size]])).astype(int).tolist()
 
 

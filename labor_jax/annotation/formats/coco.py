@@ -20,23 +20,24 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
         for i, label in enumerate(labels, start=1)
     ]
     ids = {category["name"]: category["id"] for category in categories}
-    pictures, annotations = [], []
+    pictures: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, page in enumerate(pages, start=1):
-        height, width = page.size
+        height, width = formats.size_of(page)
         pictures.append({"id": number, "file_name": page.file, "height": height, "width": width})
         for shape in page.shapes:
             entry = {
                 "id": len(annotations) + 1,
                 "image_id": number,
                 "category_id": ids[shape.label],
-                "bbox": list(formats.box_of(shape.pixels, page.size)),
+                "bbox": list(formats.box_of(shape.pixels, formats.size_of(page))),
                 "area": len(shape.pixels),
             }
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], page.size)
+                x, y = formats.centre(shape.pixels[0], formats.size_of(page))
                 entry |= {"iscrowd": 0, "keypoints": [x, y, 2], "num_keypoints": 1}
             else:
-                mask = formats.to_mask(shape.pixels, page.size)
+                mask = formats.to_mask(shape.pixels, formats.size_of(page))
                 counts = formats.counts_of(mask.ravel(order="F"))
                 entry |= {"iscrowd": 1, "segmentation": {"size": [height, width], "counts": counts}}
             annotations.append(entry)

@@ -29,18 +29,18 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
         ElementTree.SubElement(entry, "color").text = "#{:02x}{:02x}{:02x}".format(*label.color)
         ElementTree.SubElement(entry, "attributes")
     for number, page in enumerate(pages):
-        height, width = page.size
+        height, width = formats.size_of(page)
         image = ElementTree.SubElement(
             root, "image", id=str(number), name=page.file, width=str(width), height=str(height)
         )
         for shape in page.shapes:
             common = {"label": shape.label, "source": "manual", "occluded": "0", "z_order": "0"}
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], page.size)
+                x, y = formats.centre(shape.pixels[0], formats.size_of(page))
                 ElementTree.SubElement(image, "points", common | {"points": f"{x:.2f},{y:.2f}"})
             else:
-                left, top, across, down = formats.box_of(shape.pixels, page.size)
-                mask = formats.to_mask(shape.pixels, page.size)
+                left, top, across, down = formats.box_of(shape.pixels, formats.size_of(page))
+                mask = formats.to_mask(shape.pixels, formats.size_of(page))
                 inside = mask[top : top + down, left : left + across]
                 box = {"left": left, "top": top, "width": across, "height": down}
                 rle = ", ".join(map(str, formats.counts_of(inside.ravel())))
@@ -85,4 +85,5 @@ def _shapes(image: ElementTree.Element, size: tuple[int, int]) -> Iterator[Shape
 
 
 def _pairs(text: str) -> list[tuple[float, float]]:
-    return [tuple(map(float, pair.split(","))) for pair in text.split(";")]
+    pairs = (pair.split(",") for pair in text.split(";"))
+    return [(float(x), float(y)) for x, y in pairs]

@@ -18,14 +18,14 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
     """Writes a JSON file beside each image, and `labels.txt` for LabelMe's --labels."""
     for page in pages:
         path = folder / pathlib.PurePath(page.file).with_suffix(".json")
-        value = {
+        value: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
-            "shapes": [_shape(shape, page.size) for shape in page.shapes],
+            "shapes": [_shape(shape, formats.size_of(page)) for shape in page.shapes],
             "imagePath": pathlib.PurePath(page.file).name,
             "imageData": None,
-            "imageHeight": page.size[0],
-            "imageWidth": page.size[1],
+            "imageHeight": formats.size_of(page)[0],
+            "imageWidth": formats.size_of(page)[1],
         }
         files.write_json(path, value)
     names = "".join(f"{label.name}\n" for label in labels)
@@ -33,7 +33,12 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
 
 
 def _shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
-    common = {"label": shape.label, "group_id": None, "description": "", "flags": {}}
+    common: dict[str, Any] = {
+        "label": shape.label,
+        "group_id": None,
+        "description": "",
+        "flags": {},
+    }
     if shape.kind == "points":
         points = [list(formats.centre(shape.pixels[0], size))]
         return common | {"points": points, "shape_type": "point", "mask": None}
@@ -64,7 +69,8 @@ def read(path: pathlib.Path) -> Iterator[Page]:
 def _read(shape: dict[str, Any], size: tuple[int, int]) -> Shape | None:
     kind, points, label = shape["shape_type"], shape["points"], shape["label"]
     if kind == "point":
-        return Shape(label, formats.pixel_of(*points[0], size), "points")
+        (x, y), *_ = points
+        return Shape(label, formats.pixel_of(x, y, size), "points")
     if kind == "polygon":
         return Shape(label, formats.inside_of(np.array(points), size), "segments")
     if kind != "mask":

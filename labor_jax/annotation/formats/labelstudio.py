@@ -26,7 +26,9 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
     tasks = [
         {
             "data": {"image": f"/data/local-files/?d={page.file}"},
-            "annotations": [{"result": [_result(shape, page.size) for shape in page.shapes]}],
+            "annotations": [
+                {"result": [_result(shape, formats.size_of(page)) for shape in page.shapes]}
+            ],
         }
         for page in pages
     ]
@@ -51,7 +53,7 @@ def _result(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     common |= {"original_width": width, "original_height": height}
     if shape.kind == "points":
         x, y = formats.centre(shape.pixels[0], size)
-        value = {"x": 100 * x / width, "y": 100 * y / height, "width": 100 / width}
+        value: dict[str, Any] = {"x": 100 * x / width, "y": 100 * y / height, "width": 100 / width}
         return common | {
             "type": "keypointlabels",
             "value": value | {"keypointlabels": [shape.label]},
@@ -91,7 +93,7 @@ def read(path: pathlib.Path) -> Iterator[Page]:
 def pack(values: np.ndarray) -> list[int]:
     """Values, [n] uint8, as Label Studio's packed runs, bytes."""
     bits = [f"{values.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
-    starts = np.flatnonzero(np.append(True, np.diff(values) != 0)) if values.size else []
+    starts = np.flatnonzero(np.append(True, np.diff(values) != 0)[: values.size])
     for start, length in zip(starts, np.diff(np.append(starts, values.size)), strict=True):
         value = int(values[start])
         while length > 0:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from labor_jax import files
-from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.annotation.formats import Label, Page, Shape, size_of
 from labor_jax.data.labels import IGNORE
 
 
@@ -22,7 +22,7 @@ def write(
     """Writes the maps; `values` are the files' value of each class."""
     codes = {label.name: value for label, value in zip(labels, values, strict=False)}
     for page in pages:
-        label, asked = np.full(page.size, IGNORE, np.uint8), np.zeros(page.size, np.uint16)
+        label, asked = np.full(size_of(page), IGNORE, np.uint8), np.zeros(size_of(page), np.uint16)
         for number, shape in enumerate(page.shapes, start=1):
             label.flat[shape.pixels] = codes.get(shape.label, IGNORE)
             asked.flat[shape.pixels] = number

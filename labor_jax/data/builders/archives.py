@@ -48,7 +48,7 @@ def open_zips(root: pathlib.Path) -> list[zipfile.ZipFile]:
 
 
 def in_zips(
-    zips: list[zipfile.ZipFile], pattern: str, to_id: Callable[[pathlib.PurePosixPath], str]
+    zips: list[zipfile.ZipFile], pattern: str, to_id: Callable[[pathlib.PurePath], str]
 ) -> Files:
     """The images inside archives whose paths end in `pattern`, such as "images/*.png"."""
     found = {}
@@ -60,9 +60,7 @@ def in_zips(
     return found
 
 
-def in_folders(
-    root: pathlib.Path, pattern: str, to_id: Callable[[pathlib.PurePosixPath], str]
-) -> Files:
+def in_folders(root: pathlib.Path, pattern: str, to_id: Callable[[pathlib.PurePath], str]) -> Files:
     """The images at `pattern` in a folder or in its subfolders, as archives unpack into them."""
 
     def paths() -> Iterator[pathlib.Path]:

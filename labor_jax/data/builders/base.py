@@ -30,7 +30,7 @@ class Sample(NamedTuple):
     pixels: np.ndarray
 
 
-class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A data set of images and train ids; `_generate_examples` yields its samples in order.
 
     `info.metadata` has what would else cost reading everything: "ids" and "pixels" by split.
@@ -76,7 +76,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Streams a split's samples to one file."""
         template = self._get_filename_template(split)
         path = template.sharded_filepath(shard_index=0, num_shards=1)
-        ids, pixels, num_bytes = [], 0, 0
+        ids, num_bytes = [], 0
+        pixels = np.zeros(len(labels.TABLES[self.table]) + 1, np.int64)
         # PNG and JPEG are compressed already.
         with contextlib.closing(ArrayRecordWriter(str(path), "group_size:1,uncompressed")) as file:
             for sample in samples:
@@ -98,6 +99,14 @@ def png(pixels: np.ndarray) -> bytes:
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def decoded(data: bytes, flags: int) -> np.ndarray:
+    """The pixels of what `png` made, or of another image; `flags` and channels are OpenCV's."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise ValueError("no whole image")
+    return pixels
 
 
 def track(items: Iterable, total: int, what: str) -> Iterator:

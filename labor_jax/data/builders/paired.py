@@ -19,7 +19,8 @@ from labor_jax.data.builders import archives, base
 from labor_jax.data.builders.archives import File
 from labor_jax.errors import UserError
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 KINDS = ("images", "labels")
 """In the order of each pair in `layout` and `shipped`."""
@@ -32,7 +33,7 @@ class Pairs(NamedTuple):
     lone: list[str]
 
 
-class PairedBuilder(base.Builder, skip_registration=True):
+class PairedBuilder(base.Builder, skip_registration=True):  # type: ignore[call-arg]
     """Reads a data set from the archives that its site ships, or from what they unpack into.
 
     Attributes:
@@ -171,7 +172,7 @@ def in_order(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
     """`map` by a few threads, that runs no further ahead than they need."""
     threads = min(8, os.cpu_count() or 1)
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        waiting = collections.deque()
+        waiting: collections.deque[concurrent.futures.Future[U]] = collections.deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * threads:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from labor_jax.data.builders.base import Builder
+from labor_jax.data.builders.base import Builder, decoded
 from labor_jax.data.builders.camvid import Camvid
 from labor_jax.data.builders.cityscapes import Cityscapes
 from labor_jax.data.builders.gta5 import Gta5
@@ -124,10 +124,10 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
     ids = tuple(made.info.metadata["ids"][split])
 
     def read_image(index: int) -> np.ndarray:
-        data = np.frombuffer(source[index]["image"], np.uint8)
-        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        bgr = decoded(source[index]["image"], cv2.IMREAD_COLOR)
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def read_label(index: int) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(source[index]["label"], np.uint8), cv2.IMREAD_UNCHANGED)
+        return decoded(source[index]["label"], cv2.IMREAD_UNCHANGED)
 
     return Domain(f"{domain} {split}", ids, read_image, read_label)

@@ -231,7 +231,7 @@ class Wall:
 
     def plaster(self, color: Color, brightness: np.ndarray) -> None:
         """Covers all of it with a colour, times `brightness` [h, w] float32."""
-        paint = np.float32(color)[:, None] * np.float32(self.shade)
+        paint = np.asarray(color, np.float32)[:, None] * np.float32(self.shade)
         self.texture = np.minimum(cv2.transform(brightness, paint), 255).astype(np.uint8)
 
 
@@ -271,9 +271,11 @@ def hang(canvas: Canvas, plane: Wall, cls: int, alpha: np.ndarray | None = None)
     h, w = plane.texture.shape[:2]
     z0, z1 = plane.corners[:2, 2].tolist()
     keep = np.exp(-canvas.light.haze * (z0 + (z1 - z0) / w * np.arange(w, dtype=np.float32)))
-    texture = plane.texture * keep[:, None] + (1 - keep[:, None]) * np.float32(canvas.light.horizon)
-    inside = np.float32(pixels - (x0, y0))
-    matrix = cv2.getPerspectiveTransform(np.float32([(0, 0), (w, 0), (w, h), (0, h)]), inside)
+    horizon = np.asarray(canvas.light.horizon, np.float32)
+    texture = plane.texture * keep[:, None] + (1 - keep[:, None]) * horizon
+    inside = np.asarray(pixels - (x0, y0), np.float32)
+    whole = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float32)
+    matrix = cv2.getPerspectiveTransform(whole, inside)
     warp = functools.partial(
         cv2.warpPerspective, M=matrix, dsize=(x1 - x0, y1 - y0), borderMode=cv2.BORDER_REPLICATE
     )

@@ -129,7 +129,7 @@ def car(rng: Rng, look: Look, kind: str, x: float, z: float, heading: float, sun
     if abs(np.cos(heading)) < 0.5:
         half, length = 0.5 * length, 2 * half
     low = np.array([(-half - 0.1, 0), (half + 0.1, 0), (half + 0.1, length), (-half - 0.1, length)])
-    shadow = cv2.convexHull(np.float32([*low, *np.add(low, (dx, dz))]))[:, 0]
+    shadow = cv2.convexHull(np.array([*low, *np.add(low, (dx, dz))], np.float32))[:, 0]
     return stand(cars.paint_car, rng, look, x, z, shadow, kind=kind, heading=heading)
 
 

@@ -94,4 +94,6 @@ def develop_camera(image: np.ndarray, rng: np.random.Generator, weather: str) ->
     quality = int(rng.integers(55, 82))
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)
     _, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    seen = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    assert seen is not None  # it was encoded here
+    return seen

@@ -66,7 +66,8 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
     rows = int(np.ceil(cy)) + 2
     y, x = np.arange(rows, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None]
     rise = np.clip((cy - y) / max(cy, 1), 0, 1) ** 0.7
-    zenith, horizon = np.float32(canvas.light.zenith), np.float32(canvas.light.horizon)
+    zenith = np.asarray(canvas.light.zenith, np.float32)
+    horizon = np.asarray(canvas.light.horizon, np.float32)
     sky = horizon + (zenith - horizon) * rise[..., None]
     sky = np.broadcast_to(sky, (rows, w, 3))
     if cloudiness:
@@ -77,7 +78,9 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
         cloud = cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         cover = np.clip((cloud - 1.1 + 2.0 * cloudiness) / 1.3, 0, 1) * np.clip(rise * 5, 0, 1)
         body = np.float32(255) if cloudiness < 0.5 else horizon.max() * 0.9
-        tint = body - np.clip(cloud, 0, 2)[..., None] * np.float32((13, 10, 6)) * (1 + cloudiness)
+        tint = body - np.clip(cloud, 0, 2)[..., None] * np.array((13, 10, 6), np.float32) * (
+            1 + cloudiness
+        )
         sky = sky + (tint - sky) * cover[..., None] * 0.9
     canvas.image[:rows] = np.clip(sky, 0, 255)
     canvas.label[:rows] = SKY
@@ -151,8 +154,9 @@ def paint_ground(
     brightness *= shaded(canvas, shadows)[top:]
     keep = np.exp(-light.haze * z)
     seen = colors[kind] * (brightness * keep)[..., None]
-    canvas.image[top:] = np.clip(seen + ((1 - keep) * np.float32(light.horizon))[:, None], 0, 255)
-    canvas.label[top:] = np.uint8((PAVEMENT, ROAD, TREE))[kind]
+    haze = (1 - keep) * np.asarray(light.horizon, np.float32)
+    canvas.image[top:] = np.clip(seen + haze[:, None], 0, 255)
+    canvas.label[top:] = np.array((PAVEMENT, ROAD, TREE), np.uint8)[kind]
 
 
 def sample(tile: np.ndarray, x: np.ndarray, z: np.ndarray, metres: float, rng) -> np.ndarray:
@@ -170,8 +174,8 @@ def shaded(canvas: Canvas, shadows: list[np.ndarray]) -> np.ndarray:
         fixed = np.rint(project(canvas, polygon) * 16).astype(np.int32)
         cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
     soft = canvas.unit * (0.003 if canvas.light.shadow < 0.7 else 0.012)
-    mask = cv2.GaussianBlur(mask, (0, 0), soft)
-    return 1 - (1 - canvas.light.shadow) * mask * np.float32(1 / 255)
+    blurred = cv2.GaussianBlur(mask, (0, 0), soft)
+    return 1 - (1 - canvas.light.shadow) * blurred * np.float32(1 / 255)
 
 
 def paint_markings(canvas: Canvas, rng: np.random.Generator, look: Look, plan: Plan) -> None:

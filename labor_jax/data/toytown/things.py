@@ -64,8 +64,8 @@ def paint_tree(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, height:
         for _ in range(12 if z < 25 else 5):
             p = np.array([0, rng.uniform(0.25, 0.55) * height])
             for width in (0.5, 0.28, 0.14)[: 3 if z < 25 else 2]:
-                turn = rng.uniform(-1.0, 1.0)
-                q = p + np.array([np.sin(turn), np.cos(turn)]) * height * rng.uniform(0.1, 0.2)
+                bend = rng.uniform(-1.0, 1.0)
+                q = p + np.array([np.sin(bend), np.cos(bend)]) * height * rng.uniform(0.1, 0.2)
                 outline = limb(p, q, thick * width, thick * width * 0.6)
                 card(canvas, outline, x, z, bark, TREE, 0.9)
                 p = q
@@ -316,5 +316,5 @@ def paint_cyclist(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, turn
             skin,
         )
     head = np.multiply((0.24, 1.66), squeeze)
-    draw(ellipse(*head, 0.12, 0.15), skin)
+    draw(ellipse(head[0], head[1], 0.12, 0.15), skin)
     draw(ellipse(head[0], head[1] + 0.06, 0.135, 0.11), helmet)

@@ -62,6 +62,7 @@ def receive(
     worker: subprocess.Popen, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The worker's next scene; None if it died."""
+    assert worker.stdout is not None  # a pipe
     data = worker.stdout.read(height * width * 4)
     if len(data) < height * width * 4:
         return None
