@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/.installed
 	$(BIN)/python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
@@ -14,6 +14,12 @@ lint: .venv/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The API reference, from the docstrings: build/api/index.html.
+docs: .venv/.installed-tests
+	rm -rf build/api
+	$(BIN)/python docs/make_api.py build/api
+	$(BIN)/python docs/check_links.py README.md docs build/api
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed; give one as make PYTHON=...")'

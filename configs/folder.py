@@ -7,7 +7,8 @@
 
 A label map is a single-channel PNG beside an image of the same name. Copy this file and put your
 classes in. Labels of `val` may be left out (no scores); labels of `target` are read by the
-simulated annotator alone, and not at all with `--config.method=uda`. `:quick` is for tests.
+simulated annotator alone: not with `--config.annotator=web`, when people answer, nor with
+`--config.method=uda`. docs/your_own_data.md goes through it step by step. `:quick` is for tests.
 """
 
 import ml_collections

@@ -27,13 +27,16 @@ from labor_jax import cli, errors
 from labor_jax.data.labels import ClassTable
 
 
-def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: int) -> None:
+def serve(
+    workdir: pathlib.Path, host: str, port: int, annotator: str, again: int, in_frame: bool = False
+) -> None:
     """Serves the annotator until it is interrupted; then says who answered what.
 
     Args:
       host: the address to listen at.
       annotator: the name that goes with answers; "" lets the page ask for it.
       again: of how many images a stage a second annotator's opinion is asked.
+      in_frame: a notebook of this machine may show the page in a frame.
     Raises:
       UserError: no run, damaged files, a port that is taken, or another annotator at work.
     """
@@ -41,7 +44,7 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
 
     from labor_jax.annotation import desk, journal, ledger, server
 
-    table, read_image = _open(workdir)
+    table, read_image = open_run(workdir)
     with _only_one(workdir), _listening(host, port) as listener:
         setup = {
             "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
@@ -54,7 +57,7 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
         token, port = server.read_token(workdir), listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         print(f"open http://{shown}:{port}/?token={token}", flush=True)
-        guard = server.Guard(app, token, host, port)
+        guard = server.Guard(app, token, host, port, in_frame)
         settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
         try:
             uvicorn.Server(settings).run(sockets=[listener])
@@ -64,7 +67,7 @@ def serve(workdir: pathlib.Path, host: str, port: int, annotator: str, again: in
             print(line)
 
 
-def _open(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
+def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
     """A run's classes, and its target images by id; labels cannot be read through it."""
     from labor_jax import restore
     from labor_jax.data import domain, labels
@@ -124,6 +127,7 @@ def main() -> None:
         flags.FLAGS.port,
         flags.FLAGS.annotator,
         flags.FLAGS.again,
+        flags.FLAGS.in_frame,
     )
 
 
@@ -132,7 +136,7 @@ def export() -> None:
     from labor_jax.annotation import exchange
 
     workdir, out = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("out"))
-    table, read_image = _open(workdir)
+    table, read_image = open_run(workdir)
     number = exchange.export(workdir, out, _given("format"), table, read_image, flags.FLAGS.ids)
     print(f"{number} images with what is asked of them: {out}")
 
@@ -142,7 +146,7 @@ def take_in() -> None:
     from labor_jax.annotation import exchange
 
     workdir, path = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("file"))
-    table, _ = _open(workdir)
+    table, _ = open_run(workdir)
     name = flags.FLAGS.annotator or "import"
     with _only_one(workdir):
         done = exchange.take_in(workdir, path, _given("format"), table, name, flags.FLAGS.ids)
@@ -163,6 +167,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("port", 8765, "where to listen; 0 = any that is free", 0, 65535)
     flags.DEFINE_string("host", "127.0.0.1", "the address to listen at")
     flags.DEFINE_bool("yes_expose", False, "yes, --host may let other machines in")
+    flags.DEFINE_bool("in_frame", False, "a notebook of this machine may show the page in a frame")
     flags.DEFINE_integer("again", 0, "images a stage of which a second opinion is asked", 0)
     formats = ("cvat", "labelstudio", "coco", "labelme", "png")
     flags.DEFINE_enum("format", None, formats, "export, import: the other tool's format")

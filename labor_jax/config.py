@@ -284,11 +284,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     ):
         if lookup(config, key) < 0:
             raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
-    strategy = strategies.find(config.method)
-    if config.budget.unit == "points" and strategy and strategy.asks != "points":
-        raise UserError(
-            f"config.budget.unit: {config.method} asks {strategy.asks}; give pixels or clicks"
-        )
+    if config.budget.unit == "points" and strategies.chooses(config.method):
+        asks = strategies.find(config.method).asks
+        if asks != "points":
+            raise UserError(
+                f"config.budget.unit: {config.method} asks {asks}; give pixels or clicks"
+            )
     if not 0 < config.stop.held < 1:
         raise UserError(f"config.stop.held: {config.stop.held} is no share; give one in (0, 1)")
     if not 0 <= config.noisy.error <= 1:

@@ -142,11 +142,15 @@ def _check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.D
     asks = config.annotator in annotators.FROM_TRUTH and any(
         querying.asks(config.method, stage) for stage in range(1, config.stages + 1)
     )
-    for name, why in (("source", "to train on"), ("target", "for the oracle to answer from")):
+    people = ", or let people answer: config.annotator=web"
+    for name, why, otherwise in (
+        ("source", "to train on", ""),
+        ("target", "for the oracle to answer from", people),
+    ):
         if domains[name].read_label is None and (name == "source" or asks):
             raise UserError(
                 f"config.{name}: {domains[name].name} has no labels {why}; "
-                f"give config.{name}.labels"
+                f"give config.{name}.labels{otherwise}"
             )
 
 
@@ -531,15 +535,10 @@ def _annotate(this: Run, phase: Phase) -> None:
 
 
 def _let_answer(this: Run, phase: Phase) -> None:
-    queries = q.each_query(this.workdir, phase.stage)
-    written = journal.on_disk(this.workdir, this.table)
     annotate = annotators.make(this.config, this.target, this.table)
     with this.monitor.phase("annotate", phase.stage, 0, len(this.target.ids)) as progress:
-        for number, query in enumerate(queries, start=1):
-            done = {journal.place(a) for a in journal.answers_to(query, written)}
-            new = [entry for entry in annotate(query) if journal.place(entry) not in done]
-            journal.append(this.workdir, new, this.table)
-            progress.advance(number)
+        for done in annotators.answer_open(this.workdir, phase.stage, annotate, this.table):
+            progress.advance(done)
 
 
 def _wait_for_people(this: Run, phase: Phase) -> None:

@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 
 def asks(method: str, stage: int) -> bool:
     """Whether a method asks anything at a stage; `full` asks everything at the first."""
-    return method not in strategies.WITHOUT or (method == "full" and stage == 1)
+    return strategies.chooses(method) or (method == "full" and stage == 1)
 
 
 def ask(
@@ -117,8 +117,8 @@ def _look(
 
 def unit(config: ml_collections.ConfigDict) -> str:
     """What the budget counts: "points", "pixels" or "clicks"."""
-    strategy = strategies.find(config.method)
-    return config.budget.unit or ("points" if strategy and strategy.asks == "points" else "pixels")
+    points = strategies.chooses(config.method) and strategies.find(config.method).asks == "points"
+    return config.budget.unit or ("points" if points else "pixels")
 
 
 def total(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
@@ -145,8 +145,9 @@ def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
 
 def scope(config: ml_collections.ConfigDict) -> str:
     """Whose the budget is: each "image"'s own, or the "pool"'s, which all images share."""
-    strategy = strategies.find(config.method)
-    return config.budget.scope or ("pool" if strategy and strategy.pooled else "image")
+    if not strategies.chooses(config.method):
+        return "image"
+    return config.budget.scope or ("pool" if strategies.find(config.method).pooled else "image")
 
 
 def _pool_limit(config: ml_collections.ConfigDict) -> float:

@@ -4,7 +4,8 @@ An annotator is `annotate(query) → answers`. People answer in their own time (
 they have no such function, and the run waits for them.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 
 import ml_collections
 import numpy as np
@@ -57,6 +58,23 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
         )
 
     return annotate
+
+
+def answer_open(
+    workdir: str | os.PathLike, stage: int, annotate: Annotate, table: ClassTable
+) -> Iterator[int]:
+    """Lets an annotator answer what is open of a stage; yields how many queries are done.
+
+    What stands in the journal stays: a killed run goes on where it ends, and an oracle may finish
+    what a person has begun.
+    """
+    written = journal.on_disk(workdir, table)
+    for number, asked in enumerate(query.each_query(workdir, stage), start=1):
+        stand = journal.answers_to(asked, written)
+        done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
+        new = [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
+        journal.append(workdir, new, table)
+        yield number
 
 
 def _replay(directory: str, table: ClassTable) -> Annotate:

@@ -46,6 +46,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+NOTEBOOKS = "http://localhost:* http://127.0.0.1:*"
+"""Whose pages may show the annotator in a frame, where that is asked for."""
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -71,8 +73,17 @@ class Guard:
       port: so that pages of other ports are strangers.
     """
 
-    def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str, host: str, port: int, in_frame: bool = False
+    ) -> None:
+        """in_frame: pages of this machine, such as a notebook, may show the annotator in a frame;
+        otherwise none may."""
         self._app, self._token, self.host, self.port = app, token, host, port
+        policy = HEADERS["Content-Security-Policy"]
+        if in_frame:
+            policy = policy.replace("frame-ancestors 'none'", f"frame-ancestors {NOTEBOOKS}")
+        headers = HEADERS | {"Content-Security-Policy": policy}
+        self._headers = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
         self._cookie = hmac.new(token.encode(), b"cookie", "sha256").hexdigest()
         self._wrong: collections.deque[float] = collections.deque(maxlen=WRONG_TOKENS)
 
@@ -84,8 +95,7 @@ class Guard:
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                extra = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *extra]}
+                message = {**message, "headers": [*message["headers"], *self._headers]}
             await send(message)
 
         request = Request(scope)

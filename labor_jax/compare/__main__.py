@@ -10,7 +10,6 @@ stopped; more methods, budgets, seeds or --errors add what they lack.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from labor_jax import cli
 
@@ -18,17 +17,18 @@ from labor_jax import cli
 def main() -> None:
     """Runs the cells and says where the page is."""
     # After the flags: a mistyped one is told at once.
+    from ml_collections import config_flags
+
     from labor_jax import cache
     from labor_jax.compare import run
 
     values = flags.FLAGS
-    path = config_flags.get_config_filename(values["config"])
     cache.enable()
     page = run.run(
         _CONFIG.value,
         values.workdir,
         run.Asked(
-            name=path,
+            name=config_flags.get_config_filename(values["config"]),
             methods=values.methods,
             budgets=values.budgets,
             seeds=values.seeds,

@@ -86,6 +86,7 @@ class Segmenter(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
+        """A head on each of the backbone's last two layers."""
         self.main = DeepLabHead(self.num_classes, self.dilations, self.dtype)
         self.aux = DeepLabHead(self.num_classes, self.dilations, self.dtype)
 

@@ -20,6 +20,7 @@ class Selector(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
+        """Two heads on the backbone's last layer."""
         self.c1 = DeepLabHead(self.num_classes, self.dilations, self.dtype)
         self.c2 = DeepLabHead(self.num_classes, self.dilations, self.dtype)
 

@@ -28,8 +28,8 @@ from labor_jax.selection.spacing import NEVER, dilated
 
 WITHOUT = ("source_only", "uda", "full")
 """The methods that choose nothing: two never ask, one asks everything."""
-UNSURE_SHARE = 0.2
-"""Of a class's pixels in an image, the share that `balanced_margin` draws from."""
+MARGIN_SCALE = 0.2
+"""Of the margins in `balanced_margin`: a pixel of such a margin is e times less likely drawn."""
 ASKS = ("points", "regions", "segments", "superpixels")
 
 
@@ -125,9 +125,14 @@ def methods() -> tuple[str, ...]:
     return (*WITHOUT, *_STRATEGIES)
 
 
-def find(method: str) -> Strategy | None:
-    """The strategy of a method; None for those that choose nothing."""
-    return None if method in WITHOUT else _STRATEGIES[method]
+def chooses(method: str) -> bool:
+    """Whether a method has a strategy."""
+    return method in _STRATEGIES
+
+
+def find(method: str) -> Strategy:
+    """The strategy of a method that `chooses`."""
+    return _STRATEGIES[method]
 
 
 def named(method: str) -> Strategy:
@@ -142,7 +147,7 @@ def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
 
 def needs_selector(method: str) -> bool:
     """Whether a method fits the pixel selector."""
-    return method not in WITHOUT and _STRATEGIES[method].selector
+    return chooses(method) and find(method).selector
 
 
 def load(modules: Iterable[str]) -> None:
@@ -173,38 +178,26 @@ def random(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
 @strategy("random_by_class", asks="points", balanced=True)
 def random_by_class(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Stratified: random pixels of the predicted classes in turn [ours]."""
-    return _in_turns(jnp.argmax(seen.logits, -1), ~seen.taken, seen.noise)
+    return _in_turns(seen, seen.noise)
 
 
-def _in_turns(predicted: jax.Array, there: jax.Array, order: jax.Array) -> jax.Array:
-    """A score by which the predicted classes take turns, each with its pixels in an order.
+def _in_turns(seen: Seen, value: jax.Array) -> jax.Array:
+    """A score by which the predicted classes take turns, each with its highest values.
 
     Args:
-      predicted: [B, H, W] int.
-      there: [B, H, W] bool, the pixels that can be asked.
-      order: [B, H, W] float32 in [0, 1), within a class and turn from low to high.
+      value: [B, H, W] float32; it also orders the pixels of one class and turn, over images.
     Returns:
-      [B, H, W] float32, -inf elsewhere.
+      [B, H, W] float32, -inf where no turn comes.
     """
-    turn, _ = _ranks(predicted, jnp.where(there, order, 2.0))
-    return jnp.where(there, -(turn + order / 2), NEVER)
-
-
-def _ranks(predicted: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where each pixel stands in its image's class, the lowest value at 0; how many this has.
-
-    predicted: [B, H, W] int; value: [B, H, W] float32. Both results [B, H, W] float32.
-    """
-
-    def of_image(predicted: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        order = jnp.lexsort((value.ravel(), predicted.ravel()))
-        classes = predicted.ravel()[order]
-        first = jnp.searchsorted(classes, classes)
-        last = jnp.searchsorted(classes, classes, side="right")
-        ranks = jnp.stack([jnp.arange(order.size) - first, last - first]).astype(jnp.float32)
-        return tuple(jnp.zeros_like(ranks).at[:, order].set(ranks).reshape(2, *value.shape))
-
-    return jax.vmap(of_image)(predicted, value)
+    batch, height, width, classes = seen.logits.shape
+    number = min(seen.number, height * width)
+    own = jnp.argmax(seen.logits, -1)[:, None] == jnp.arange(classes)[:, None, None]
+    open_ = jnp.where(own & ~seen.taken[:, None], value[:, None], NEVER)
+    best, flat = jax.lax.top_k(open_.reshape(batch, classes, height * width), number)
+    score = jnp.where(best > NEVER, jax.nn.sigmoid(best) / 2 - jnp.arange(number), NEVER)
+    image = jnp.arange(batch)[:, None, None]
+    empty = jnp.full((batch, height * width), NEVER, jnp.float32)
+    return empty.at[image, flat].max(score).reshape(batch, height, width)
 
 
 # ------------------------------------------------------------------------------------ uncertainty
@@ -250,14 +243,13 @@ def balanced_margin(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
 
     Three things cost the others' clicks. The smallest margins are one thin net along the borders
     of large things, next to each other and often on pixels that nobody can name: so pixels are
-    drawn from the fifth of the smallest margins, each class's own. Rare classes are in few images,
-    whose own budgets end where they could still teach: so the budget is the pool's. And what is
-    rare is seldom predicted: so the predicted classes take turns in it.
+    drawn, with chances that fall with the margin, exp(-margin / 0.2). Rare classes are in few
+    images, whose own budgets end where they could still teach: so the budget is the pool's. And
+    what is rare is seldom predicted: so the predicted classes take turns in it.
     """
-    predicted, unsure = jnp.argmax(seen.logits, -1), -margin_of(seen.probs)
-    rank, size = _ranks(predicted, jnp.where(seen.taken, 2.0, unsure))
-    smallest = (rank < jnp.maximum(1.0, UNSURE_SHARE * size)) & ~seen.taken
-    return _in_turns(predicted, smallest, seen.noise)
+    # The highest of these sums are a sample without replacement (Gumbel; Efraimidis, Spirakis).
+    gumbel = -jnp.log(-jnp.log(jnp.maximum(seen.noise, 1e-12)))
+    return _in_turns(seen, margin_of(seen.probs) / MARGIN_SCALE + gumbel)
 
 
 # ------------------------------------------------------------------------------------------ LabOR

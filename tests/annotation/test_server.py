@@ -33,10 +33,10 @@ def workdir(tmp_path):
     return tmp_path
 
 
-def guarded(workdir, host="127.0.0.1"):
+def guarded(workdir, host="127.0.0.1", in_frame=False):
     setup = {"run": "r", "annotator": "ana", "workdir": str(workdir)}
     app = server.make_app(Desk(workdir, CAMVID), CAMVID, lambda _: IMAGE, setup)
-    return server.Guard(app, TOKEN, host, 8765)
+    return server.Guard(app, TOKEN, host, 8765, in_frame)
 
 
 @pytest.fixture
@@ -68,6 +68,14 @@ def test_the_token_opens_the_page_and_leaves_the_address(stranger):
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie and TOKEN not in cookie
     assert "<title>" in stranger.get("/").text
+
+
+@pytest.mark.parametrize("in_frame", [False, True])
+def test_no_page_may_frame_it_but_a_notebook_of_this_machine_where_that_is_asked(workdir, in_frame):
+    client = TestClient(guarded(workdir, in_frame=in_frame), base_url=OWN)
+    policy = client.get(f"/?token={TOKEN}").headers["content-security-policy"]
+    framing = policy.partition("frame-ancestors ")[2]
+    assert framing == ("http://localhost:* http://127.0.0.1:*" if in_frame else "'none'")
 
 
 def test_pages_name_no_other_place_and_may_load_from_none(client):

@@ -286,6 +286,23 @@ def test_prepare_data_checks_a_folder(upstream):
     assert told.returncode == 2 and "b.png: unreadable image" in told.stderr
 
 
+def test_prepare_data_checks_what_a_config_would_read_with_its_own_classes(upstream):
+    flags = [f"--config={pathlib.Path(__file__).parents[2] / 'configs' / 'folder.py'}"]
+    flags += [f"--config.source.images={upstream}/train"]
+    flags += [f"--config.source.labels={upstream}/trainannot"]
+    flags += [f"--config.{name}.images={upstream}/train" for name in ("target", "val")]
+    flags += ["--config.classes.label_values=(0, 1, 2, 3, 4, 12)"]
+    flags += ["--config.classes.void_values=(5, 6, 7, 8, 9, 10, 11)"]
+    told = run(*flags)
+    assert told.returncode == 0, told.stderr
+    rows = [line.split() for line in told.stdout.splitlines()]
+    assert rows[:2] == [["source", "target", "val"], ["images", "2", "2", "2"]]
+    assert all(row[-2:] == ["-", "-"] for row in rows[2:-1]), "these have no labels"
+    assert "warning: source has no pixel of car" in told.stdout.splitlines()[-1]
+    both = run("--dataset=folder", *flags)
+    assert both.returncode == 2 and "--dataset, --config: give one of the two" in both.stderr
+
+
 def test_every_builder_can_be_made_by_its_configs(tmp_path):
     for name, cls in prepared.BUILDERS.items():
         for config in cls.builder_configs or [""]:

@@ -1,5 +1,6 @@
 """Every strategy keeps the contract, and each prefers what it says it prefers."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -173,29 +174,24 @@ def test_a_module_that_is_not_there_is_told():
         config_lib.check(config)
 
 
-MINE = """
-import jax.numpy as jnp
-from labor_jax.selection.strategies import Seen, strategy
-
-@strategy("darkest_corner", asks="points")
-def darkest_corner(seen: Seen, config):
-    rows, columns = jnp.indices(seen.taken.shape[1:])
-    return jnp.broadcast_to(-(rows + columns), seen.taken.shape).astype(jnp.float32)
-"""
-
-
 @pytest.mark.slow
-def test_a_strategy_from_outside_the_package_takes_part_in_a_run(tmp_path):
-    (tmp_path / "my_strategies.py").write_text(MINE)
+def test_the_strategy_that_the_readme_shows_takes_part_in_a_comparison(tmp_path):
     root = pathlib.Path(__file__).parents[2]
-    flags = [f"--config={root}/configs/toytown.py:quick", "--workdir=run"]
-    flags += ["--config.strategies=('my_strategies',)", "--config.method=darkest_corner"]
+    blocks = (root / "README.md").read_text().split("```")
+    (shown,) = [block for block in blocks if block.startswith("python\n# my_strategies.py")]
+    (tmp_path / "my_strategies.py").write_text(shown.removeprefix("python\n"))
+    assert len(shown.strip().splitlines()) <= 16
+    flags = [f"--config={root}/configs/toytown.py:quick", "--workdir=compare", "--seeds=1"]
+    flags += ["--config.strategies=('my_strategies',)", "--config.stages=1"]
+    flags += ["--methods=middle_margin", "--budgets=4clicks"]
     done = subprocess.run(
-        [sys.executable, "-m", "labor_jax.main", *flags],
+        [sys.executable, "-m", "labor_jax.compare", *flags],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    lines = (tmp_path / "run" / "queries" / "stage_1.jsonl").read_text().splitlines()
-    assert len(lines) == 12 and '"points": [[0, 0], ' in lines[0]
+    queries = tmp_path / "compare" / "middle_margin-4clicks-seed0" / "queries" / "stage_1.jsonl"
+    lines = [json.loads(line) for line in queries.read_text().splitlines()]
+    assert [len(query["points"]) for query in lines] == [4] * 12
+    assert "middle_margin" in (tmp_path / "compare" / "compare.md").read_text()

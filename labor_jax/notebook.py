@@ -1,0 +1,364 @@
+"""A run inside a notebook: its pictures, curves and report, and the annotator.
+
+The annotator's page is shown in a frame where the notebook's browser and its kernel are on one
+machine. Its server answers its own address only, to a page that keeps its cookie; behind a proxy,
+as Colab's, there is neither, and a widget asks instead. Both hand what is said to the same desk.
+"""
+
+import atexit
+import base64
+import html
+import os
+import pathlib
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from markupsafe import Markup, escape
+
+from labor_jax import images
+from labor_jax.annotation import journal
+from labor_jax.annotation import query as q
+from labor_jax.annotation.desk import Desk
+from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.errors import UserError
+from labor_jax.report import page, pictures
+from labor_jax.report.run import read_run
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+SIDE = 480
+"""Longest side, about, at which a small image is shown."""
+STYLE = """<style>
+.labor-jax { display: grid; grid-auto-flow: column;
+  grid-auto-columns: minmax(0, 400px); gap: 12px; }
+.labor-jax figure { margin: 0; } .labor-jax figcaption { font-size: 13px; opacity: .75; }
+.labor-jax img { width: 100%; border-radius: 4px; }
+.labor-jax .chart { width: 420px; max-width: 100%; color: #1f6f78; overflow: visible; }
+.labor-jax text { fill: #80868f; font: 11.5px system-ui, sans-serif; }
+.labor-jax .grid { stroke: #80868f55; fill: none; }
+.labor-jax .line { stroke: currentColor; stroke-width: 2; fill: none; }
+.labor-jax circle { fill: currentColor; } .labor-jax .label { font-weight: 600; }
+.labor-jax .label { paint-order: stroke; stroke-width: 4px; stroke-linejoin: round;
+  stroke: var(--jp-layout-color0, var(--colab-primary-surface-color, #fff)); }
+</style>"""
+
+
+class Shown:
+    """HTML that a notebook shows where it is the last value of a cell."""
+
+    def __init__(self, markup: Markup) -> None:
+        self._markup = markup
+
+    def _repr_html_(self) -> str:
+        return str(self._markup)
+
+
+# ------------------------------------------------------------------------------------ to look at
+
+
+def row(**shown: np.ndarray) -> Shown:
+    """Images beside each other, [H, W, 3] uint8 RGB each, by what is written beneath.
+
+    Small ones are enlarged pixel by pixel, large ones shrunk. An underscore in a name is shown as
+    a space.
+    """
+    figures = [
+        Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
+            _img(fit(image, SIDE * 2 // 3)), name.replace("_", " ")
+        )
+        for name, image in shown.items()
+    ]
+    return Shown(_box(figures))
+
+
+def fit(image: np.ndarray, side: int) -> np.ndarray:
+    """An image [H, W, 3] uint8 a whole number of times as large, or smaller, to have at most
+    `side` pixels along its longest side."""
+    factor = side // max(image.shape[:2])
+    if factor >= 1:
+        return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    scale = side / max(image.shape[:2])
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def draw_asked(image: np.ndarray, query: q.Query, side: int = SIDE) -> np.ndarray:
+    """A query over its image [H, W, 3] uint8: rings around points, segments in one bright colour.
+
+    Returns:
+      [h, w, 3] uint8, as large as is shown.
+    """
+    shown = fit(image, side)
+    for piece in range(len(query[query["kind"]])):
+        _mark(shown, query, piece, pictures.ASKED)
+    return shown
+
+
+def draw_answers(
+    image: np.ndarray, answers: Sequence[journal.Answer], table: ClassTable, side: int = SIDE
+) -> np.ndarray:
+    """Answers over their image [H, W, 3] uint8, in the colours of the classes, white = unsure.
+
+    Returns:
+      [h, w, 3] uint8, as large as is shown.
+    """
+    shown = fit(image, side)
+    for entry in answers:
+        color = table.palette[entry["class"]] if entry["class"] != IGNORE else (255, 255, 255)
+        if entry["kind"] == "points":
+            center = _center(entry["point"], shown.shape[1] / image.shape[1])
+            cv2.circle(shown, center, 6, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(shown, center, 5, color, -1, cv2.LINE_AA)
+        else:
+            _tint(shown, entry["runs"], image.shape[:2], color)
+    return shown
+
+
+def curves(workdir: str | os.PathLike) -> Shown:
+    """mIoU in percent against what was asked, as the run's report draws it; SVG."""
+    drawn = page.result_curves(read_run(workdir))
+    figure = Markup("<figure>{}<figcaption>{}</figcaption></figure>")
+    return Shown(_box([figure.format(curve["svg"], curve["title"]) for curve in drawn]))
+
+
+def report(workdir: str | os.PathLike, height: int = 640) -> Shown:
+    """The run's `report.html` in a frame of so many pixels."""
+    text = pathlib.Path(workdir, "report.html").read_text()
+    return Shown(
+        Markup('<iframe srcdoc="{}" width="100%" height="{}" style="border:0"></iframe>').format(
+            text, height
+        )
+    )
+
+
+def _box(figures: Sequence[Markup]) -> Markup:
+    return Markup('{}<div class="labor-jax">{}</div>').format(
+        Markup(STYLE), Markup("").join(figures)
+    )
+
+
+def _img(image: np.ndarray) -> Markup:
+    data = base64.b64encode(images.encode_png(image)).decode()
+    return Markup('<img src="data:image/png;base64,{}">').format(data)
+
+
+def _center(point: Sequence[int], scale: float) -> tuple[int, int]:
+    x, y = point
+    return int((x + 0.5) * scale), int((y + 0.5) * scale)
+
+
+def _ring(shown: np.ndarray, center: tuple[int, int], color: Sequence[int]) -> None:
+    cv2.circle(shown, center, 9, (0, 0, 0), 4, cv2.LINE_AA)
+    cv2.circle(shown, center, 9, color, 2, cv2.LINE_AA)
+
+
+def _tint(shown: np.ndarray, runs: list[int], size: Sequence[int], color: Sequence[int]) -> None:
+    inside = np.zeros(size[0] * size[1], np.uint8)
+    inside[q.run_pixels(runs)] = 1
+    mask = cv2.resize(
+        inside.reshape(size), shown.shape[1::-1], interpolation=cv2.INTER_NEAREST
+    ).astype(bool)
+    shown[mask] = (0.4 * shown[mask] + 0.6 * np.array(color)).astype(np.uint8)
+
+
+def _mark(shown: np.ndarray, query: q.Query, piece: int, color: Sequence[int]) -> None:
+    """Marks a piece of a query in an image of any size."""
+    if query["kind"] == "points":
+        _ring(shown, _center(query["points"][piece], shown.shape[1] / query["size"][1]), color)
+    else:
+        _tint(shown, query["segments"][piece], query["size"], color)
+
+
+# -------------------------------------------------------------------------------------- to answer
+
+
+def annotator(
+    workdir: str | os.PathLike, name: str, frame: bool | None = None
+) -> "Frame | ipywidgets.VBox":
+    """Asks what the run in DIR waits for; show it as a cell's last value, `close()` it after.
+
+    Args:
+      name: goes with the answers.
+      frame: the annotator's page in a frame, or the widget; None: the frame, except in Colab.
+    Raises:
+      UserError: there is no run, its files are damaged, or it is being annotated already.
+    """
+    use_frame = "google.colab" not in sys.modules if frame is None else frame
+    return Frame(workdir, name) if use_frame else widget(workdir, name)
+
+
+class Frame:
+    """The annotator's page in a cell: a server of its own, until `close()` or the kernel's end."""
+
+    def __init__(self, workdir: str | os.PathLike, name: str) -> None:
+        command = [sys.executable, "-m", "labor_jax.annotate", f"--workdir={workdir}"]
+        command += ["--port=0", "--in_frame", f"--annotator={name}"]
+        self._server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._server.stdout is not None
+        told = self._server.stdout.readline()
+        if not told.startswith("open "):
+            raise UserError(self._server.communicate()[1].strip().removeprefix("error: "))
+        self.address = told.split()[1]
+        atexit.register(self.close)
+
+    def _repr_html_(self) -> str:
+        # The cookie goes to the notebook's own site only: so the frame takes the notebook's name.
+        mark = f"labor-jax-{secrets.token_hex(4)}"
+        rest = self.address.removeprefix("http://127.0.0.1")
+        return (
+            f'<p>Empty? Open <a href="{self.address}" target="_blank">the page</a> itself, or give '
+            f'<code>frame=False</code>.</p><iframe id="{mark}" width="100%" height="640" '
+            f'style="border:0"></iframe><script>document.getElementById("{mark}").src = '
+            f'"http://" + location.hostname + "{html.escape(rest)}"</script>'
+        )
+
+    def close(self) -> None:
+        """Ends the server; every answer shown as saved is in the journal."""
+        self._server.terminate()
+        self._server.communicate()
+
+
+def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
+    """Asks point by point, or segment by segment, with a button for each class.
+
+    Args:
+      name: the annotator's, that goes with the answers.
+    Raises:
+      UserError: there is no run, or its files are damaged.
+    """
+    import ipywidgets
+
+    from labor_jax import annotate
+
+    table, read_image = annotate.open_run(pathlib.Path(workdir))
+    asking = Asking(Desk(workdir, table), name)
+    text, picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
+
+    def refresh() -> None:
+        text.value = asking.describe()
+        picture.layout.display = "" if asking.query else "none"
+        if asking.query:
+            shown = draw_piece(read_image(asking.query["image"]), asking.query, asking.piece)
+            picture.value = images.encode_png(shown)
+
+    def button(label: str, color: str | None, act: Any) -> ipywidgets.Button:
+        def clicked(_: Any) -> None:
+            act()
+            refresh()
+
+        made = ipywidgets.Button(description=label, layout={"width": "auto"})
+        made.style.button_color = color
+        if color:
+            made.style.text_color = _readable(color)
+        made.on_click(clicked)
+        return made
+
+    buttons = [
+        button(label, pictures.css(color), lambda k=k: asking.answer(k))
+        for k, (label, color) in enumerate(zip(table.names, table.palette, strict=True))
+    ]
+    buttons.append(button("unsure", None, lambda: asking.answer(IGNORE)))
+    buttons.append(button("take back", None, asking.undo))
+    wrap = ipywidgets.Layout(display="flex", flex_flow="row wrap")
+    refresh()
+    return ipywidgets.VBox([text, picture, ipywidgets.Box(buttons, layout=wrap)])
+
+
+class Asking:
+    """Which piece one is asked about now, and what one has said.
+
+    Attributes:
+      query: the query as the desk shows it; None when nothing is open.
+      piece: the number of its piece.
+    """
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        self._desk, self._name = desk, name
+        self._client = secrets.token_hex(8)
+        self._said: list[tuple[str, str]] = []  # answer, task
+        self._go_on(None)
+
+    def _go_on(self, want: str | None) -> None:
+        self._where = self._desk.take(self._client, self._name, want)
+        task = self._where["task"]
+        self.query = self._desk.view(task) if task else None
+        if self.query:
+            self.piece = journal.open_pieces(self.query, self.query["answers"])[0]
+        self._since = time.monotonic()
+
+    def answer(self, label: int) -> None:
+        """Saves the class, 255 = unsure, of the piece that is asked, and goes on."""
+        if self.query:
+            task = self.query["task"]
+            number = self._record(task, {"piece": self.piece, "class": label})
+            self._said.append((number, task))
+            view = self._desk.view(task)
+            self._go_on(task if view and journal.open_pieces(view, view["answers"]) else None)
+
+    def undo(self) -> None:
+        """Takes the last answer back, and asks once more."""
+        if self._said:
+            number, task = self._said.pop()
+            self._record(task, {"undo": number})
+            self._go_on(task)
+
+    def _record(self, task: str, what: dict[str, Any]) -> str:
+        number = secrets.token_hex(8)
+        seconds = min(time.monotonic() - self._since, 3600.0)
+        said = {"id": number, "task": task, "seconds": seconds, **what}
+        refused = self._desk.record(self._client, self._name, [said])["refused"]
+        if refused:
+            raise UserError(f"the answer was not taken: {refused[number]}")
+        return number
+
+    def describe(self) -> str:
+        """Which piece it is and how many images are open, in HTML."""
+        if not self.query:
+            return "<b>All is answered.</b> Run the next cell."
+        pieces, left = len(self.query[self.query["kind"]]), self._where["open"]
+        return (
+            f"<b>What is in the {'ring' if self.query['kind'] == 'points' else 'bright area'}?</b> "
+            f"{self.query['kind'].removesuffix('s')} {self.piece + 1} of {pieces} · image "
+            f"{escape(self.query['image'])} · {left} image{'s' * (left != 1)} open"
+        )
+
+
+def draw_piece(image: np.ndarray, query: q.Query, piece: int) -> np.ndarray:
+    """The image [H, W, 3] uint8 with one piece marked, and its surroundings enlarged beside it.
+
+    Returns:
+      [h, w, 3] uint8.
+    """
+    whole = fit(image, SIDE).copy()
+    _mark(whole, query, piece, pictures.ASKED)
+    side = whole.shape[0]
+    pixels = q.asked_pixels(query | {query["kind"]: [query[query["kind"]][piece]]})
+    rows, columns = np.divmod(pixels, query["size"][1])
+    window = max(min(query["size"]) // 4, 16)  # pixels of the image, around the piece
+    top, left = (
+        int(np.clip(at.mean() - window / 2, 0, max(0, length - window)))
+        for at, length in zip((rows, columns), query["size"], strict=True)
+    )
+    near = image.copy()
+    if query["kind"] == "segments":
+        _mark(near, query, piece, pictures.ASKED)
+    near = near[top : top + window, left : left + window]
+    near = cv2.resize(near, (side, side), interpolation=cv2.INTER_NEAREST)
+    if query["kind"] == "points":
+        x, y = query["points"][piece]
+        _ring(near, _center((x - left, y - top), side / window), pictures.ASKED)
+    return np.concatenate([whole, np.full((side, 8, 3), 255, np.uint8), near], axis=1)
+
+
+def _readable(color: str) -> str:
+    """Black or white, whichever can be read on a colour #rrggbb."""
+    red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 140 else "black"
