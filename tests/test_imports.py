@@ -14,7 +14,16 @@ import labor_jax
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(labor_jax.__path__, "labor_jax."))
-PROGRAMS = ("main", "evaluate", "predict", "prepare_data", "convert_weights", "annotate", "compare")
+PROGRAMS = (
+    "main",
+    "evaluate",
+    "predict",
+    "export",
+    "prepare_data",
+    "convert_weights",
+    "annotate",
+    "compare",
+)
 HEAVY = ("jax", "flax", "grain", "orbax", "tensorflow_datasets", "matplotlib", "cv2")
 
 
