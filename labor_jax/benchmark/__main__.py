@@ -5,7 +5,8 @@
         --config.model.weights= --config.model.dtype=bfloat16 --out=step.json
 
 NAME is step (both train steps), selection (queries), input (the pipeline, and how long the device
-waits for it), evaluate, all, or growth (selection by pixels and classes, memory by images).
+waits for it), evaluate, all, profile (the costliest lines of each program, as measured), or growth
+(selection by pixels and classes, memory by images).
 FLOP and bytes are XLA's own count; their shares are of the device's best.
 """
 
@@ -16,6 +17,8 @@ from ml_collections import config_flags
 
 from labor_jax import cli, config, files
 
+TOP = 5
+"""How many of a program's costliest lines are printed; JSON has more."""
 HEAD = f"{'':<26}{'images/s':>10}{'GFLOP':>10}{'of peak':>9}{'GB':>8}{'of bandw.':>11}"
 HEAD += f"{'at least':>10}{'compiled in':>13}{'memory':>11}"
 
@@ -50,6 +53,14 @@ def table(found: dict[str, Any]) -> str:
             f"{i['step_seconds']:.3f} s, from memory {i['step_seconds_in_memory']:.3f} s: "
             f"idle {i['idle_share']:.1%}"
         )
+    for name, values in found.get("profile", {}).items():
+        lines.append(f"{name}: the costliest lines")
+        for row in values["costliest"][:TOP]:
+            what = f"{row['kind']}{', backward' if row['backward'] else ''}"
+            lines.append(
+                f"{row['share']:>8.1%}{1e3 * row['seconds']:>9.2f} ms  {row['line']:<32}{what}"
+                f" ({row['operations']} operations)"
+            )
     for what, rows in found.get("growth", {}).items():
         for row in rows:
             more = ", ".join(
