@@ -68,6 +68,8 @@ def test_every_part_has_every_figure(everything):
             assert found["program_bytes"] >= found["least_bytes"]
     assert all(everything["input"][key] > 0 for key in ("images_per_second", "step_seconds"))
     assert 0 <= everything["input"]["idle_share"] < 1
+    assert 0 <= everything["input"]["starved_share"] <= 1
+    assert everything["input"]["transfers"] == 4 and everything["input"]["transfer_seconds"] > 0
     assert everything["peak_bytes"] > 2**20
     json.dumps(everything)
 

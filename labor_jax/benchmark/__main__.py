@@ -51,7 +51,8 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"input pipeline alone: {i['images_per_second']:.1f} images/s; a step takes "
             f"{i['step_seconds']:.3f} s, from memory {i['step_seconds_in_memory']:.3f} s: "
-            f"idle {i['idle_share']:.1%}"
+            f"idle {i['idle_share']:.1%}, starved at {i['starved_share']:.0%} of the steps; "
+            f"{i['transfers']} transfers a batch in {1e3 * i['transfer_seconds']:.2f} ms"
         )
     for name, values in found.get("profile", {}).items():
         lines.append(f"{name}: the costliest lines")

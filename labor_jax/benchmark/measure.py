@@ -105,7 +105,11 @@ def _query(work: w.Work, method: str) -> Callable:
 
 
 def input_(work: w.Work, device: Device, repeat: int) -> Values:
-    """The pipeline alone, and training from it beside training from batches in memory."""
+    """The pipeline alone, and training from it beside training from batches in memory.
+
+    "starved_share" is of the steps before whose batch was there the device had done the last one;
+    "transfers" are the arrays of a batch, "transfer_seconds" what it takes to put them there.
+    """
     config, number = work.config, 8 * repeat
     filled = 2 * config.input.threads + 2  # from then on no batch was ready before the clock ran
 
@@ -121,24 +125,29 @@ def input_(work: w.Work, device: Device, repeat: int) -> Values:
         alone = (time.perf_counter() - start) / number
     adapt = jax.jit(w.bind(steps.adapt_step, work))
 
-    def train(stream: Any) -> float:
-        now = work.start
+    def train(stream: Any) -> tuple[float, float]:
+        now, starved = work.start, 0
         for counted in range(-filled, number):
             if counted == 0:
                 jax.block_until_ready(now)
                 start = time.perf_counter()
-            now, _ = adapt(now, next(stream))
+            batch = next(stream)
+            starved += counted > 0 and now.step.is_ready()
+            now, _ = adapt(now, batch)
         jax.block_until_ready(now)
-        return (time.perf_counter() - start) / number
+        return (time.perf_counter() - start) / number, starved / (number - 1)
 
-    in_memory = train(itertools.cycle(ready))
+    in_memory, _ = train(itertools.cycle(ready))
     with batches(0) as stream:
-        real = train(stream)
+        real, starved = train(stream)
     return {
+        "transfers": len(jax.tree.leaves(ready[0])),
+        "transfer_seconds": statistics.median(seconds(lambda: w.put(ready[0]), repeat)),
         "images_per_second": 2 * config.batch_size / alone,
         "step_seconds_in_memory": in_memory,
         "step_seconds": real,
         "idle_share": max(0.0, 1 - in_memory / real),
+        "starved_share": starved,
     }
 
 
