@@ -130,7 +130,8 @@ def input_(work: w.Work, device: Device, repeat: int) -> Values:
     adapt = jax.jit(w.bind(steps.adapt_step, work))
 
     def train(stream: Any) -> tuple[float, float]:
-        now, starved = work.start, 0
+        now: Any = work.start
+        starved = 0
         for counted in range(-filled, number):
             if counted == 0:
                 jax.block_until_ready(now)
@@ -260,7 +261,9 @@ def peak_bytes() -> int:
 def profile(work: w.Work, device: Device, repeat: int) -> Values:
     """The costliest lines of the train steps and the queries, by a trace of each."""
     batch, asked = w.batch(work), w.to_ask(work, work.config.eval_batch_size)
-    programs = {name: (w.bind(getattr(steps, name), work), batch) for name in STEPS}
+    programs: dict[str, tuple[Callable, Any]] = {
+        name: (w.bind(getattr(steps, name), work), batch) for name in STEPS
+    }
     programs |= {method: (_query(work, method), asked) for method in QUERIES}
     found = {}
     for name, (function, seen) in programs.items():

@@ -47,8 +47,9 @@ def costliest(
     Returns:
       {"line", "kind", "backward", "operations": how many, "seconds", "share"}, the costliest first.
     """
-    text = compiled.as_text()
-    calls = _traced(lambda: compiled(*arguments), re.match(r"HloModule ([^,\s]+)", text)[1], repeat)
+    text = compiled.as_text() or ""
+    name = text.removeprefix("HloModule ").split(",", 1)[0]
+    calls = _traced(lambda: compiled(*arguments), name, repeat)
     least = {op: min(call.get(op, 0.0) for call in calls) for op in calls[0]}
     found, total = sources(text), sum(least.values())
     by_source: dict[Source, list[float]] = collections.defaultdict(list)
