@@ -137,7 +137,7 @@ def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
         counts = (_clicks_beside(config.beside, s + 1).values() for s in range(config.stages))
         return max((number for stage in counts for number in stage), default=0)
     number = int(total(config, size) * _pool_limit(config))
-    strategy = strategies.named(config.method)
+    strategy = strategies.find(config.method)
     if strategy.asks == "regions" and unit(config) == "pixels":
         number //= (strategies.radius(strategy, config) + 1) ** 2  # as small as in a corner
     return number
@@ -179,7 +179,7 @@ def _chosen_of_pool(
     number = np.concatenate([np.arange(len(row[3])) for row in rows])
     urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
     order = np.argsort(-urgency, kind="stable")
-    if strategies.named(config.method).balanced:
+    if strategies.find(config.method).balanced:
         order = q.in_turns(order, owner)
     within = order[np.cumsum(costs[order]) <= left]
     return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
@@ -195,7 +195,7 @@ class _Candidates(NamedTuple):
 
 
 def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) -> _Candidates:
-    strategy, answer = strategies.named(config.method), looked.answer
+    strategy, answer = strategies.find(config.method), looked.answer
     if strategy.asks in ("points", "regions"):
         scores, points = answer["scores"][answer["found"]], answer["points"][answer["found"]]
         pixels = (2 * strategies.radius(strategy, config) + 1) ** 2
@@ -230,7 +230,7 @@ def _query(
     image, size, answer = looked.image, looked.size, looked.answer
     if config.method == "full":
         return q.segment_query(image, stage, size, np.ones(size, np.int32))
-    strategy = strategies.named(config.method)
+    strategy = strategies.find(config.method)
     whole = strategy.asks == "superpixels" or unit(config) == "clicks"
     if limit is None:
         limit = q.stage_allowance(total(config, size), looked.used, stage, config.stages)
@@ -260,7 +260,7 @@ def _query(
 
 def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
     """[H, W] int32: what can be asked of an image as a piece, from 1; 0 = nothing."""
-    if strategies.named(config.method).asks == "superpixels":
+    if strategies.find(config.method).asks == "superpixels":
         found = superpixels(looked.read_image(), config.superpixels.cell)
         touched = np.unique(found[looked.asked])
         return q.renumbered(np.where(np.isin(found, touched), 0, found))
@@ -289,7 +289,7 @@ def _ordered(
     means = np.bincount(pieces.ravel(), weights=score.ravel(), minlength=number + 1)[1:] / sizes
     draw = rng.generator(config.seed, f"query/{looked.image}", stage).random(number)
     order = np.lexsort((draw, -means))
-    if strategies.named(config.method).balanced:
+    if strategies.find(config.method).balanced:
         owner = q.majority(pieces, looked.answer["predicted"])
         order = q.in_turns(order, owner)
     return order, means

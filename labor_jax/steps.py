@@ -538,7 +538,7 @@ def select(
       "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
       superpixels: "score" [B, H, W] float32.
     """
-    strategy = strategies.named(config.method)
+    strategy = strategies.find(config.method)
     main = upsample(maps["main"], size)
     heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
     answer = {"predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8)}

@@ -100,7 +100,7 @@ def plan(
     left_out = {
         method: in_points
         for method in methods
-        if in_points and strategies.named(method).asks != "points"
+        if in_points and strategies.find(method).asks != "points"
     }
     cells = []
     for seed in range(seeds):
@@ -114,7 +114,7 @@ def plan(
         ]
     return cells, [
         f"{method} is not run with {', '.join(b.title for b in without)}: "
-        f"it asks {strategies.named(method).asks}"
+        f"it asks {strategies.find(method).asks}"
         for method, without in left_out.items()
     ]
 

@@ -135,11 +135,6 @@ def find(method: str) -> Strategy:
     return _STRATEGIES[method]
 
 
-def named(method: str) -> Strategy:
-    """The strategy of a method that chooses what to ask."""
-    return _STRATEGIES[method]
-
-
 def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
     """A strategy's radius, in pixels of the label."""
     return operator.attrgetter(strategy.radius)(config) if strategy.radius else 0
