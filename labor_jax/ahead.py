@@ -5,6 +5,13 @@ import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+__all__ = [
+    "In",
+    "Out",
+    "ahead",
+]
+
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 

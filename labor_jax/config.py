@@ -9,6 +9,20 @@ import ml_collections
 
 from labor_jax.errors import UserError
 
+__all__ = [
+    "NOT_THE_RUN",
+    "OWN",
+    "check",
+    "check_variant",
+    "default_config",
+    "differences",
+    "find",
+    "flat",
+    "from_dict",
+    "load",
+    "lookup",
+]
+
 
 def default_config() -> ml_collections.ConfigDict:
     """The defaults; a file in `configs/` changes what it needs."""

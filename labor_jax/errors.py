@@ -6,6 +6,16 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+__all__ = [
+    "UNUSABLE",
+    "Stopped",
+    "Terminated",
+    "UserError",
+    "Waiting",
+    "exit_on_user_error",
+]
+
+
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """What the system says of a path that a user gave and that cannot be read or written."""
 

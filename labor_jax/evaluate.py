@@ -16,6 +16,13 @@ from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 
+__all__ = [
+    "Predict",
+    "confusions",
+    "evaluate",
+]
+
+
 Predict = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 

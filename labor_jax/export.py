@@ -33,7 +33,16 @@ from labor_jax import cli, errors, files, restore, state, steps
 from labor_jax.models import pretrained, tensor_files
 from labor_jax.models.resize import shrink
 
-__all__ = ["metadata", "safetensors", "stablehlo"]
+__all__ = [
+    "PLATFORMS",
+    "README",
+    "SUFFIXES",
+    "TERMS",
+    "metadata",
+    "safetensors",
+    "stablehlo",
+]
+
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SUFFIXES = {"stablehlo": ".stablehlo.zip", "safetensors": ".safetensors"}

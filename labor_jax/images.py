@@ -12,6 +12,16 @@ from labor_jax import files
 from labor_jax.data.labels import IGNORE, ClassTable, colorize
 from labor_jax.errors import UserError
 
+__all__ = [
+    "encode_jpeg",
+    "encode_palette_png",
+    "encode_png",
+    "label_palette",
+    "overlay",
+    "read_label_png",
+    "write_label_png",
+]
+
 
 def encode_png(image: np.ndarray) -> bytes:
     """PNG bytes of an image: [H, W] uint8 grey, [H, W, 3] uint8 RGB or [H, W, 4] uint8 RGBA."""
@@ -82,8 +92,7 @@ def overlay(
       [H, W, 3] uint8 RGB.
     """
     shown = cv2.addWeighted(image, 1 - alpha, colorize(label, table), alpha, 0)
-    bare = label == IGNORE
-    shown[bare] = image[bare]
+    np.copyto(shown, image, where=(label == IGNORE)[..., None])
     return shown
 
 

@@ -12,6 +12,24 @@ import jax.numpy as jnp
 
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "SOURCE",
+    "TARGET",
+    "SumCount",
+    "adversarial",
+    "count",
+    "cross_entropy",
+    "discrepancy",
+    "entropy",
+    "local_consistency",
+    "negative_learning",
+    "normalise",
+    "share",
+    "uniformity",
+    "weight_similarity",
+]
+
+
 SumCount = tuple[jax.Array, jax.Array]
 
 SOURCE, TARGET = 0.0, 1.0

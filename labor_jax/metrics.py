@@ -4,6 +4,14 @@ import numpy as np
 
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "confusion",
+    "mask_counts",
+    "mask_score",
+    "mean_of",
+    "per_class_iou",
+]
+
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
     """How often each class (row) was predicted as each class (column).

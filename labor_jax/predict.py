@@ -33,7 +33,24 @@ from labor_jax.data.transforms import resize_image
 from labor_jax.monitor import show_progress
 from labor_jax.predictor import Predictor
 
-__all__ = ["Options", "predict_folder", "predict_video"]
+__all__ = [
+    "DEFAULT",
+    "OVERLAY",
+    "THREADS",
+    "Options",
+    "Seen",
+    "by_size",
+    "check",
+    "frames",
+    "opened_video",
+    "predict_folder",
+    "predict_video",
+    "seen",
+    "segmented",
+    "video_writer",
+    "writer",
+]
+
 
 THREADS = max(2, min(16, len(os.sched_getaffinity(0)) // 2))
 """That read, and as many that write, beside the one that waits for the device."""

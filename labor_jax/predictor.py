@@ -8,7 +8,10 @@ from labor_jax import models, restore, steps, tiles
 from labor_jax.data import transforms
 from labor_jax.errors import UserError
 
-__all__ = ["Predictor", "load"]
+__all__ = [
+    "Predictor",
+    "load",
+]
 
 
 class Predictor:

@@ -20,6 +20,20 @@ from labor_jax.errors import UserError
 from labor_jax.models import tensor_files
 from labor_jax.state import Trained, make_networks, state_shapes
 
+__all__ = [
+    "BESIDE",
+    "Infer",
+    "Run",
+    "define_flags",
+    "from_flags",
+    "make_inference",
+    "make_run",
+    "read_config",
+    "restore",
+    "views",
+]
+
+
 BESIDE = "labor_jax"
 """The name under which an exported file tells its step, config and classes."""
 

@@ -16,7 +16,14 @@ import numpy as np
 
 from labor_jax.errors import UserError
 
-__all__ = ["Span", "by_tiles", "padded", "spans"]
+__all__ = [
+    "Infer",
+    "Span",
+    "by_tiles",
+    "padded",
+    "spans",
+]
+
 
 Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 

@@ -1,5 +1,6 @@
 """What the programs import: never TensorFlow or torch, and nothing heavy before it is needed."""
 
+import ast
 import json
 import os
 import pathlib
@@ -113,3 +114,33 @@ def test_models_losses_and_selection_know_nothing_of_files_runs_or_devices():
             text = path.read_text()
             assert f"from labor_jax.{module} " not in text, (path, module)
             assert f"labor_jax import {module}\n" not in text, (path, module)
+
+
+def test_importing_labor_jax_imports_nothing_heavy():
+    found = imported_by("import labor_jax; assert 'load' in dir(labor_jax)")
+    assert "labor_jax" in found and not found & {*HEAVY, "numpy", "absl", "ml_collections"}
+
+
+def test_every_public_name_is_there_when_it_is_asked_for():
+    for name in labor_jax.__all__:
+        assert getattr(labor_jax, name) is not None
+    with pytest.raises(AttributeError, match="module 'labor_jax' has no attribute 'nonsense'"):
+        _ = labor_jax.nonsense
+
+
+def test_a_module_that_lists_its_public_names_lists_all_that_it_defines():
+    listing = 0
+    for path in (ROOT / "labor_jax").rglob("*.py"):
+        if path.is_relative_to(ROOT / "labor_jax" / "configs"):
+            continue
+        tree = ast.parse(path.read_text())
+        defined = {
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        }
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                listing += 1
+                assert defined - {"main"} <= set(ast.literal_eval(node.value)), path
+    assert listing > 30

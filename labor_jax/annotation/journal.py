@@ -25,6 +25,25 @@ from labor_jax.annotation.query import Query, run_pixels
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.errors import UserError
 
+__all__ = [
+    "Answer",
+    "answer",
+    "answers_to",
+    "append",
+    "by_query",
+    "label_map",
+    "labels_path",
+    "lines",
+    "on_disk",
+    "open_pieces",
+    "path",
+    "place",
+    "read",
+    "standing",
+    "write_labels",
+]
+
+
 Answer = dict[str, Any]
 
 

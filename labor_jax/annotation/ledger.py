@@ -12,6 +12,21 @@ from labor_jax.annotation.journal import Answer
 from labor_jax.annotation.query import Query, asked_pixels, run_pixels
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "COUNTS",
+    "IDLE",
+    "Row",
+    "agreement",
+    "agreement_by_query",
+    "annotators",
+    "budget",
+    "describe",
+    "is_click",
+    "row",
+    "rows",
+]
+
+
 IDLE = 60.0
 """Seconds after which a person who has not answered is taken to be doing something else."""
 COUNTS = ("pixels", "points", "segments", "clicks", "void")

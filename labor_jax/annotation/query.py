@@ -19,6 +19,38 @@ import numpy as np
 from labor_jax import files
 from labor_jax.errors import UserError
 
+__all__ = [
+    "Query",
+    "asked_pixels",
+    "by_image",
+    "cap_segments",
+    "check_complete",
+    "components",
+    "cost",
+    "cut_segments",
+    "damaged",
+    "each_query",
+    "in_turns",
+    "join_parts",
+    "keep_first",
+    "label_runs",
+    "majority",
+    "missing",
+    "pixel_runs",
+    "point_query",
+    "queries_path",
+    "read_queries",
+    "read_score",
+    "renumbered",
+    "run_pixels",
+    "score_path",
+    "segment_query",
+    "stage_allowance",
+    "windows",
+    "write_queries",
+]
+
+
 Query = dict[str, Any]
 
 

@@ -8,6 +8,11 @@ import numpy as np
 
 from labor_jax.data.labels import ClassTable
 
+__all__ = [
+    "Domain",
+    "load",
+]
+
 
 @dataclasses.dataclass(frozen=True)
 class Domain:

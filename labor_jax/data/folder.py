@@ -13,6 +13,23 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable, encode
 from labor_jax.errors import UserError
 
+__all__ = [
+    "SUFFIXES",
+    "Pair",
+    "by_id",
+    "check",
+    "image_size",
+    "load",
+    "one",
+    "opened",
+    "pairs",
+    "read_image_file",
+    "read_label_file",
+    "read_raw_label",
+    "report_missing",
+]
+
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 

@@ -9,6 +9,24 @@ import numpy as np
 
 from labor_jax.errors import UserError
 
+__all__ = [
+    "CAMVID",
+    "CITYSCAPES",
+    "CITYSCAPES_IDS",
+    "CITYSCAPES_RAW",
+    "IGNORE",
+    "SYNTHIA_IDS",
+    "SYNTHIA_RAW",
+    "TABLES",
+    "ClassTable",
+    "cityscapes_ids",
+    "colorize",
+    "count",
+    "encode",
+    "table_from_config",
+]
+
+
 IGNORE = 255
 """The train id of void pixels and of pixels that nobody labelled."""
 

@@ -16,6 +16,13 @@ from labor_jax.data import transforms
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "ReadLabel",
+    "batches",
+    "inference_batches",
+]
+
+
 ReadLabel = Callable[[int], np.ndarray | None]
 """The label map [H, W] uint8 of an image by index; None where it has no label."""
 

@@ -8,6 +8,16 @@ import numpy as np
 
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "Window",
+    "augment",
+    "cut",
+    "jitter",
+    "random_window",
+    "resize_image",
+    "resize_label",
+]
+
 
 class Window(NamedTuple):
     """A box of an image, in its pixels; it may reach outside."""

@@ -8,6 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+__all__ = [
+    "EPSILON",
+    "KINDS",
+    "MOMENTUM",
+    "BatchNorm",
+    "batch_statistics",
+    "gather_in_order",
+]
+
+
 EPSILON = 1e-5
 MOMENTUM = 0.9  # PyTorch calls this momentum 0.1
 

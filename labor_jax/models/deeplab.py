@@ -7,6 +7,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+__all__ = [
+    "CAFFE_MEAN_BGR",
+    "IMAGENET_DEVIATION",
+    "IMAGENET_MEAN",
+    "DeepLabHead",
+    "Segmenter",
+    "normalise",
+    "shifted",
+]
+
+
 CAFFE_MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)  # [cited: AdaptSegNet]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

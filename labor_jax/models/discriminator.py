@@ -7,6 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+__all__ = [
+    "SMALLEST",
+    "Discriminator",
+    "uniform_by_fan_in",
+]
+
+
 SMALLEST = 32  # five halvings
 
 

@@ -18,6 +18,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+__all__ = [
+    "AUX_STAGE",
+    "STAGES",
+    "STYLES",
+    "Depthwise",
+    "MobileNetV2",
+    "as_product",
+    "depthwise3x3",
+    "multiply_add",
+    "padding",
+    "scaled",
+    "shifted_views",
+]
+
+
 # expansion, channels, blocks, stride
 STAGES = (
     (1, 16, 1, 1),

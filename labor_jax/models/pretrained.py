@@ -13,6 +13,19 @@ from ml_collections import ConfigDict
 from labor_jax.errors import UserError
 from labor_jax.models import state_dict, tensor_files
 
+__all__ = [
+    "HEADS",
+    "PUBLISHED_DILATIONS",
+    "SHOWN",
+    "Account",
+    "Weights",
+    "export",
+    "fit",
+    "load_weights",
+    "open_weights",
+]
+
+
 PUBLISHED_DILATIONS = (6, 12, 18, 24)
 """Of the four branches that published programs have, used or not [cited: AdaptSegNet, ADVENT]."""
 

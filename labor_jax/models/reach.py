@@ -6,6 +6,10 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+__all__ = [
+    "reach",
+]
+
 
 def reach(segmenter: nn.Module, variables: Any, stride: int) -> int:
     """Pixels from one that is classified to the farthest that can matter for it, or a few more.

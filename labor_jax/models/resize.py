@@ -6,6 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+__all__ = [
+    "interpolation_matrix",
+    "shrink",
+    "upsample",
+]
+
 
 def interpolation_matrix(size: int, length: int) -> np.ndarray:
     """[size, length] float64: row i holds the two weights that make output i out of the inputs.

@@ -20,6 +20,18 @@ from jax import Array
 
 from labor_jax.models.batch_norm import BatchNorm
 
+__all__ = [
+    "LAYERS",
+    "STYLES",
+    "BasicBlock",
+    "Bottleneck",
+    "ResNet",
+    "convolution",
+    "layer_plan",
+    "max_pool",
+]
+
+
 LAYERS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 STYLES = ("pytorch", "caffe")
 

@@ -9,6 +9,11 @@ from jax import Array
 
 from labor_jax.models.deeplab import DeepLabHead, normalise
 
+__all__ = [
+    "Selector",
+    "selector_from_segmenter",
+]
+
 
 class Selector(nn.Module):
     """`backbone` maps normalised images to (earlier, last) features; both heads see the last."""

@@ -19,6 +19,16 @@ import safetensors.numpy
 from labor_jax.errors import UserError
 from labor_jax.models import pth
 
+__all__ = [
+    "LARGEST",
+    "SUFFIXES",
+    "TensorFile",
+    "encode",
+    "read",
+    "texts",
+]
+
+
 SUFFIXES = (".pth", ".safetensors", ".npz")
 LARGEST = 4 * 2**30
 """Bytes of a file, and of what a compressed one holds; a ResNet-101 has 180 MB."""

@@ -3,6 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "k_centre",
+]
+
 
 def k_centre(features: jax.Array, taken: jax.Array, *, number: int) -> tuple[jax.Array, jax.Array]:
     """Cells one after the other, each the farthest from those before and from the taken ones.

@@ -3,6 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "inconsistency_mask",
+    "mean_probability",
+]
+
 
 def inconsistency_mask(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
     """`M(x) = [argmax_c C1(x) != argmax_c C2(x)]` for each pixel [paper, eq. 4].

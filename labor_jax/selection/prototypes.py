@@ -3,6 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "representative_points",
+]
+
+
 _NEVER = -jnp.inf
 
 

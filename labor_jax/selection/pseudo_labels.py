@@ -5,6 +5,14 @@ import jax.numpy as jnp
 
 from labor_jax.data.labels import IGNORE
 
+__all__ = [
+    "CAP",
+    "START",
+    "pseudo_labels",
+    "update_thresholds",
+]
+
+
 START = 0.9
 """Every class's threshold before the first batch."""
 CAP = 0.999

@@ -6,6 +6,14 @@ import numpy as np
 
 from labor_jax.selection.spacing import window_sums
 
+__all__ = [
+    "entropy",
+    "impurity",
+    "point_score",
+    "region_score",
+]
+
+
 _EPSILON = 1e-6
 
 

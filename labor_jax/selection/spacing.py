@@ -5,6 +5,14 @@ import functools
 import jax
 import jax.numpy as jnp
 
+__all__ = [
+    "NEVER",
+    "dilated",
+    "spaced_maxima",
+    "window_sums",
+]
+
+
 NEVER = -jnp.inf
 """The score of a pixel that may not be asked."""
 

@@ -26,6 +26,39 @@ from labor_jax.selection.inconsistency import inconsistency_mask, mean_probabili
 from labor_jax.selection.prototypes import representative_points
 from labor_jax.selection.spacing import NEVER, dilated
 
+__all__ = [
+    "ASKS",
+    "MARGIN_SCALE",
+    "WITHOUT",
+    "Score",
+    "Seen",
+    "Strategy",
+    "balanced_margin",
+    "chooses",
+    "diverse",
+    "entropy",
+    "find",
+    "labor_ppl",
+    "labor_spl",
+    "least_confidence",
+    "load",
+    "margin",
+    "margin_of",
+    "methods",
+    "names",
+    "needs_selector",
+    "pixelpick",
+    "radius",
+    "random",
+    "random_by_class",
+    "ripu_points",
+    "ripu_regions",
+    "strategy",
+    "superpixels_margin",
+    "superpixels_random",
+]
+
+
 WITHOUT = ("source_only", "uda", "full")
 """The methods that choose nothing: two never ask, one asks everything."""
 MARGIN_SCALE = 0.2
