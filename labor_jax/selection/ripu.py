@@ -45,7 +45,9 @@ def impurity(predicted: jax.Array, radius: int) -> jax.Array:
     pixels = _window_pixels((height, width), radius)
     total = jnp.zeros(predicted.shape, jnp.float32)
     for own in window:
-        alike = sum((own == other).astype(jnp.int16) for other in window)
+        alike = jnp.zeros(predicted.shape, jnp.int16)
+        for other in window:
+            alike += own == other
         share = alike.astype(jnp.float32) / pixels
         total -= jnp.where(own >= 0, jnp.log(share + _EPSILON), 0.0)
     return total / pixels
