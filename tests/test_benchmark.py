@@ -1,10 +1,12 @@
 """What a benchmark says: every figure is there and makes sense; how fast it was is not tested."""
 
+import inspect
 import json
 import math
 import pathlib
 import subprocess
 import sys
+import zlib
 
 import jax
 import numpy as np
@@ -12,9 +14,10 @@ import pytest
 import tiny
 
 from labor_jax import steps
-from labor_jax.benchmark import device, measure, work
+from labor_jax.benchmark import device, measure, profile, work
 from labor_jax.benchmark.__main__ import table
 from labor_jax.errors import UserError
+from labor_jax.models import upsample
 
 ROOT = pathlib.Path(__file__).parent.parent
 PROGRAMS = {
@@ -66,6 +69,8 @@ def test_every_part_has_every_figure(everything):
             assert found["program_bytes"] >= found["least_bytes"]
     assert all(everything["input"][key] > 0 for key in ("images_per_second", "step_seconds"))
     assert 0 <= everything["input"]["idle_share"] < 1
+    assert 0 <= everything["input"]["starved_share"] <= 1
+    assert everything["input"]["transfers"] == 4 and everything["input"]["transfer_seconds"] > 0
     assert everything["peak_bytes"] > 2**20
     json.dumps(everything)
 
@@ -100,6 +105,47 @@ def test_growth_is_told_by_pixels_classes_and_images(config):
     assert [row["images"] for row in found["images"]] == [4, 8]
     few, many = (row["queries_bytes"] for row in found["images"])
     assert 0 < few < many
+
+
+@pytest.mark.slow
+def test_the_costliest_lines_of_every_program_are_told(config):
+    found = measure.run("profile", config, repeat=2)
+    assert found["profile"].keys() == {"adapt_step", "selector_step", "labor_spl", "labor_ppl"}
+    for values in found["profile"].values():
+        assert any(row["line"].startswith("models/resnet.py:") for row in values["costliest"])
+    assert any(row["backward"] for row in found["profile"]["adapt_step"]["costliest"])
+    assert not any(row["backward"] for row in found["profile"]["labor_ppl"]["costliest"])
+    assert table(found).count("the costliest lines") == 4
+    json.dumps(found)
+
+
+def test_a_programs_time_is_shared_out_among_the_lines_it_comes_from():
+    # Programs kept on disk tell the lines of the source that they were compiled from: this one is
+    # another whenever that source is.
+    version = 1 + zlib.crc32(inspect.getsource(inspect.getmodule(upsample)).encode()) / 2**33
+
+    def loss(x):
+        return jax.nn.softmax(version * upsample(x, (96, 128))).max()
+
+    compiled = jax.jit(jax.grad(loss)).lower(np.ones((2, 12, 16, 5), np.float32)).compile()
+    rows = profile.costliest(compiled, (np.ones((2, 12, 16, 5), np.float32),), repeat=3)
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    assert [row["seconds"] for row in rows] == sorted((r["seconds"] for r in rows), reverse=True)
+    (code, first) = inspect.getsourcelines(upsample)
+    lines = {f"models/resize.py:{first + i}" for i, x in enumerate(code) if "product(" in x}
+    found = {(row["line"], row["backward"]) for row in rows if row["line"] != "?"}
+    assert {line for line, _ in found} <= {
+        f"models/resize.py:{first + i}" for i in range(len(code))
+    }
+    assert any(line in lines and backward for line, backward in found)
+    assert any(line in lines and not backward for line, backward in found)
+
+
+def test_a_loop_is_not_counted_beside_what_is_in_it_and_threads_are_waited_for():
+    # A loop from 0 to 100 ns of two calls; a product that other threads work at until 150 ns.
+    events = [(0, 100, "while"), (10, 50, "a"), (50, 100, "a"), (100, 101, "dot"), (150, 160, "b")]
+    taken = profile.durations(events)
+    assert taken == pytest.approx({"while": 10e-9, "a": 90e-9, "dot": 50e-9, "b": 10e-9})
 
 
 def test_a_device_is_known_by_the_longest_name_that_fits(monkeypatch):

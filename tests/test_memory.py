@@ -31,7 +31,8 @@ def infer(state: None, seen: np.ndarray, *_: object) -> dict[str, np.ndarray]:
     """Heads that disagree on a comb: one segment of as many runs as there can be."""
     mask = np.zeros((len(seen), *SIZE), bool)
     mask[:, 0], mask[:, :, ::2] = True, True
-    return {"mask": mask, "selected": mask.astype(np.uint8), "predicted": mask.astype(np.uint8)}
+    classes = mask.astype(np.uint8)
+    return {"mask": mask, "chosen": mask, "selected": classes, "predicted": classes}
 
 
 def play(workdir: pathlib.Path, images: int) -> None:

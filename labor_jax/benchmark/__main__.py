@@ -5,7 +5,8 @@
         --config.model.weights= --config.model.dtype=bfloat16 --out=step.json
 
 NAME is step (both train steps), selection (queries), input (the pipeline, and how long the device
-waits for it), evaluate, all, or growth (selection by pixels and classes, memory by images).
+waits for it), evaluate, all, profile (the costliest lines of each program, as measured), or growth
+(selection by pixels and classes, memory by images).
 FLOP and bytes are XLA's own count; their shares are of the device's best.
 """
 
@@ -15,6 +16,8 @@ from absl import flags
 
 from labor_jax import cli, files
 
+TOP = 5
+"""How many of a program's costliest lines are printed; JSON has more."""
 HEAD = f"{'':<26}{'images/s':>10}{'GFLOP':>10}{'of peak':>9}{'GB':>8}{'of bandw.':>11}"
 HEAD += f"{'at least':>10}{'compiled in':>13}{'memory':>11}"
 
@@ -47,8 +50,17 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"input pipeline alone: {i['images_per_second']:.1f} images/s; a step takes "
             f"{i['step_seconds']:.3f} s, from memory {i['step_seconds_in_memory']:.3f} s: "
-            f"idle {i['idle_share']:.1%}"
+            f"idle {i['idle_share']:.1%}, starved at {i['starved_share']:.0%} of the steps; "
+            f"{i['transfers']} transfers a batch in {1e3 * i['transfer_seconds']:.2f} ms"
         )
+    for name, values in found.get("profile", {}).items():
+        lines.append(f"{name}: the costliest lines")
+        for row in values["costliest"][:TOP]:
+            what = f"{row['kind']}{', backward' if row['backward'] else ''}"
+            lines.append(
+                f"{row['share']:>8.1%}{1e3 * row['seconds']:>9.2f} ms  {row['line']:<32}{what}"
+                f" ({row['operations']} operations)"
+            )
     for what, rows in found.get("growth", {}).items():
         for row in rows:
             more = ", ".join(

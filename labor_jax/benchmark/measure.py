@@ -2,13 +2,12 @@
 
 import functools
 import itertools
-import json
 import pathlib
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,14 +16,19 @@ import numpy as np
 
 from labor_jax import evaluate as evaluation
 from labor_jax import parallel, querying, steps
+from labor_jax.annotation import query as q
 from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
+from labor_jax.benchmark.profile import costliest
 from labor_jax.config import check
 from labor_jax.data import labels, pipeline
 from labor_jax.errors import UserError
 from labor_jax.restore import make_inference, views
 
 Values = dict[str, Any]
+
+STEPS = ("adapt_step", "selector_step")
+QUERIES = ("labor_spl", "labor_ppl")
 
 
 def program(
@@ -77,7 +81,7 @@ def step(work: w.Work, device: Device, repeat: int) -> Values:
     """Both train steps; a step of adaptation sees source and target images."""
     batch, rows = w.batch(work), work.config.batch_size
     found = {}
-    for name, images in (("adapt_step", 2 * rows), ("selector_step", rows)):
+    for name, images in zip(STEPS, (2 * rows, rows), strict=True):
         function = w.bind(getattr(steps, name), work)
         found[name] = program(function, (work.start, batch), images, device, repeat)
     return found
@@ -87,7 +91,7 @@ def selection(work: w.Work, device: Device, repeat: int) -> Values:
     """Queries of both methods: two networks, both heads, the mask, and PPL's points."""
     images = work.config.eval_batch_size
     found = {}
-    for method in ("labor_spl", "labor_ppl"):
+    for method in QUERIES:
         function, batch = _query(work, method), w.to_ask(work, images)
         each = (work.start, jax.tree.map(lambda x: x[:1], batch))
         found[method] = program(function, (work.start, batch), images, device, repeat, each)
@@ -105,7 +109,11 @@ def _query(work: w.Work, method: str) -> Callable:
 
 
 def input_(work: w.Work, device: Device, repeat: int) -> Values:
-    """The pipeline alone, and training from it beside training from batches in memory."""
+    """The pipeline alone, and training from it beside training from batches in memory.
+
+    "starved_share" is of the steps before whose batch was there the device had done the last one;
+    "transfers" are the arrays of a batch, "transfer_seconds" what it takes to put them there.
+    """
     config, number = work.config, 8 * repeat
     filled = 2 * config.input.threads + 2  # from then on no batch was ready before the clock ran
 
@@ -121,24 +129,30 @@ def input_(work: w.Work, device: Device, repeat: int) -> Values:
         alone = (time.perf_counter() - start) / number
     adapt = jax.jit(w.bind(steps.adapt_step, work))
 
-    def train(stream: Any) -> float:
-        now = work.start
+    def train(stream: Any) -> tuple[float, float]:
+        now: Any = work.start
+        starved = 0
         for counted in range(-filled, number):
             if counted == 0:
                 jax.block_until_ready(now)
                 start = time.perf_counter()
-            now, _ = adapt(now, next(stream))
+            batch = next(stream)
+            starved += counted > 0 and now.step.is_ready()
+            now, _ = adapt(now, batch)
         jax.block_until_ready(now)
-        return (time.perf_counter() - start) / number
+        return (time.perf_counter() - start) / number, starved / (number - 1)
 
-    in_memory = train(itertools.cycle(ready))
+    in_memory, _ = train(itertools.cycle(ready))
     with batches(0) as stream:
-        real = train(stream)
+        real, starved = train(stream)
     return {
+        "transfers": len(jax.tree.leaves(ready[0])),
+        "transfer_seconds": statistics.median(seconds(lambda: w.put(ready[0]), repeat)),
         "images_per_second": 2 * config.batch_size / alone,
         "step_seconds_in_memory": in_memory,
         "step_seconds": real,
         "idle_share": max(0.0, 1 - in_memory / real),
+        "starved_share": starved,
     }
 
 
@@ -197,8 +211,8 @@ def growth(
 
 
 def _asking(work: w.Work, count: int) -> Values:
-    """The most that the process holds during a query phase over tiny images, and how large the
-    queries are, as JSON; the loop keeps them, `ask` does not.
+    """The most that the process holds while a stage's queries over tiny images are made, written
+    and joined as the loop does it, and how large their file is.
     """
     config = work.config.copy_and_resolve_references()
     config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
@@ -215,12 +229,18 @@ def _asking(work: w.Work, count: int) -> Values:
         return mapped(work.start, {"image": images, "taken": taken, "key": key})
 
     domain = w.drawn("target", (48, 64), work.classes, count)
-    written, held = 0, 0
-    with tempfile.TemporaryDirectory() as workdir:
+    held = [0]
+
+    def made() -> Iterator[q.Query]:
         for asked in querying.ask(1, domain, infer, config, workdir):
-            written += len(json.dumps(asked.query))
-            held = max(held, resident_bytes())
-    return {"queries_bytes": written, "process_bytes": held}
+            yield asked.query
+            held.append(max(held.pop(), resident_bytes()))
+
+    with tempfile.TemporaryDirectory() as workdir:
+        q.write_queries(workdir, 1, made(), part=0)
+        q.join_parts(workdir, 1, parts=1)
+        written = q.queries_path(workdir, 1).stat().st_size
+    return {"queries_bytes": written, "process_bytes": held[0]}
 
 
 def resident_bytes() -> int:
@@ -238,8 +258,23 @@ def peak_bytes() -> int:
     return stats.get("peak_bytes_in_use", held)
 
 
+def profile(work: w.Work, device: Device, repeat: int) -> Values:
+    """The costliest lines of the train steps and the queries, by a trace of each."""
+    batch, asked = w.batch(work), w.to_ask(work, work.config.eval_batch_size)
+    programs: dict[str, tuple[Callable, Any]] = {
+        name: (w.bind(getattr(steps, name), work), batch) for name in STEPS
+    }
+    programs |= {method: (_query(work, method), asked) for method in QUERIES}
+    found = {}
+    for name, (function, seen) in programs.items():
+        arguments = w.put((work.start, seen))
+        compiled = jax.jit(function).lower(*arguments).compile()
+        found[name] = {"costliest": costliest(compiled, arguments, repeat)}
+    return found
+
+
 ALL = {"step": step, "selection": selection, "input": input_, "evaluate": evaluate}
-PARTS = ALL | {"growth": growth}
+PARTS = ALL | {"profile": profile, "growth": growth}
 """By the name that a user gives; "all" is `ALL`."""
 
 

@@ -1,5 +1,7 @@
 """Bilinear resizing with aligned corners, as published recipes upsample logits; exact shrinking."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -38,7 +40,10 @@ def upsample(logits: Array, size: tuple[int, ...]) -> Array:
         for new, old in zip(size, logits.shape[1:3], strict=True)
     )
     # Accelerators multiply in lower precision unless told: weights of 8 bits would show.
-    return jnp.einsum("Hh,bhwc,Ww->bHWc", rows, logits, columns, precision=lax.Precision.HIGHEST)
+    product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    # Columns first, and a matrix of rows for each image: nothing of the larger size is transposed.
+    rows = jnp.broadcast_to(rows, (logits.shape[0], *rows.shape))
+    return product("bHh,bhWc->bHWc", rows, product("bhwc,Ww->bhWc", logits, columns))
 
 
 def shrink(images: Array, size: tuple[int, int]) -> Array:

@@ -44,23 +44,26 @@ def representative_points(
     count = member.sum(axis=(1, 2), dtype=jnp.float32)
     weights = member.astype(probs.dtype)
     mean = jnp.einsum("bhwk,bhwc->bkc", weights, probs) / jnp.maximum(count, 1.0)[..., None]
-    # A pixel is compared with its own class's prototype only: O(H W C), not O(H W C^2).
-    own = jnp.einsum("bhwk,bkc->bhwc", weights, mean)
+    # With every class's prototype, by one product; those of other classes do not count below.
+    product = jnp.einsum("bhwc,bkc->bhwk", probs, mean, precision=jax.lax.Precision.HIGHEST)
+    length, own = (jnp.square(x).sum(-1) for x in (probs, mean))
+    length, own = length[..., None], own[:, None, None]
     if distance == "l2":
-        similarity = -jnp.square(probs - own).sum(-1)
+        similarity = 2 * product - length - own
     else:
-        norms = jnp.linalg.norm(probs, axis=-1) * jnp.linalg.norm(own, axis=-1)
-        similarity = (probs * own).sum(-1) / jnp.maximum(norms, 1e-12)
+        similarity = product / jnp.maximum(jnp.sqrt(length * own), 1e-12)
 
     rows = jnp.arange(height)[:, None]
     columns = jnp.arange(width)[None, :]
     open_ = member & ~taken[..., None]
 
     def next_point(open_: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        score = jnp.where(open_, similarity[..., None], _NEVER)
+        score = jnp.where(open_, similarity, _NEVER)
         flat = score.reshape(score.shape[0], height * width, classes)
-        best = jnp.argmax(flat, axis=1)
-        found = jnp.take_along_axis(flat, best[:, None], axis=1)[:, 0] > _NEVER
+        top = flat.max(axis=1)  # with the first pixel of its height: quicker than an argmax on CPUs
+        pixels = jnp.arange(height * width)[:, None]
+        best = jnp.where(flat == top[:, None], pixels, height * width).min(axis=1)
+        found = top > _NEVER
         row, column = best // width, best % width
         near = (jnp.abs(rows[..., None] - row[:, None, None]) <= radius) & (
             jnp.abs(columns[..., None] - column[:, None, None]) <= radius

@@ -32,11 +32,11 @@ def update_thresholds(
     For class c, take the confidences of the pixels predicted c plus the threshold itself as one
     sample; local = percentile 100 (1 - alpha threshold^gamma), linearly interpolated; threshold
     <- beta threshold + (1 - beta) local, at most 0.999. A class absent from the batch keeps its
-    threshold. One sort of all pixels serves every class.
+    threshold.
 
     Args:
       thresholds: [C] float32.
-      confidence: [N] float32, the largest probability of each pixel of the whole batch.
+      confidence: [N] float32, >= 0, the largest probability of each pixel of the whole batch.
       predicted: [N] int32, its class.
       alpha, beta, gamma: IAST's three numbers.
     Returns:
@@ -45,16 +45,43 @@ def update_thresholds(
     classes = thresholds.shape[0]
     group = jnp.concatenate([predicted.astype(jnp.int32), jnp.arange(classes, dtype=jnp.int32)])
     sample = jnp.concatenate([confidence.astype(thresholds.dtype), thresholds])
-    group, sample = jax.lax.sort((group, sample), num_keys=2)
-    edges = jnp.searchsorted(group, jnp.arange(classes + 1))
-    first, size = edges[:-1], edges[1:] - edges[:-1]
+    size = jnp.zeros(classes, jnp.int32).at[group].add(1)
     position = (size - 1) * (1 - alpha * thresholds**gamma)
     below = jnp.floor(position).astype(jnp.int32)
     above = jnp.minimum(below + 1, size - 1)
-    low, high = sample[first + below], sample[first + above]
+    low, high = (_ranked(group, sample, rank) for rank in (below, above))
     local = low + (high - low) * (position - below)
     moved = beta * thresholds + (1 - beta) * local
     return jnp.where(moved >= 1, CAP, moved)
+
+
+def _ranked(group: jax.Array, sample: jax.Array, rank: jax.Array) -> jax.Array:
+    """Of each group the value that has `rank` others of the group before it when sorted.
+
+    The bits of floats that are not negative are ordered as they are: each histogram of eight of
+    them tells the next eight of the value wanted. On CPUs sorting takes several times as long.
+
+    Args:
+      group: [N] int32, from 0 to C - 1.
+      sample: [N] float32 or float64, >= 0.
+      rank: [C] int32, less than the group's size.
+    Returns:
+      [C] of the sample's type.
+    """
+    width = 8 * sample.dtype.itemsize
+    bits = jax.lax.bitcast_convert_type(sample, f"int{width}")
+    found = jnp.zeros(rank.shape, bits.dtype)
+    fits = jnp.ones(sample.shape, jnp.int32)
+    for shift in range(width - 8, -1, -8):
+        digit = ((bits >> shift) & 255).astype(jnp.int32)
+        counts = jnp.zeros(256 * len(rank), jnp.int32).at[256 * group + digit].add(fits)
+        counts = counts.reshape(len(rank), 256)
+        before = jnp.cumsum(counts, axis=1) <= rank[:, None]
+        own = before.sum(1, dtype=jnp.int32)
+        rank = rank - jnp.where(before, counts, 0).sum(1, dtype=jnp.int32)
+        fits = fits * (digit == own[group])
+        found = found | (own.astype(bits.dtype) << shift)
+    return jax.lax.bitcast_convert_type(found, sample.dtype)
 
 
 def pseudo_labels(confidence: jax.Array, predicted: jax.Array, thresholds: jax.Array) -> jax.Array:

@@ -19,11 +19,17 @@ _EPSILON = 1e-6
 
 def entropy(probs: jax.Array) -> jax.Array:
     """`sum_c -p log(p + 1e-6)` [cited: RIPU]: [..., C] float32 to [...] float32."""
-    return -(probs * jnp.log(probs + _EPSILON)).sum(-1)
+    # A product, since XLA's sums over a last axis of few classes are slow on CPUs.
+    ones = jnp.ones(probs.shape[-1], probs.dtype)
+    return -jnp.matmul(probs * jnp.log(probs + _EPSILON), ones, precision=jax.lax.Precision.HIGHEST)
 
 
-def impurity(predicted: jax.Array, classes: int, radius: int) -> jax.Array:
+def impurity(predicted: jax.Array, radius: int) -> jax.Array:
     """Entropy of the predicted classes in each pixel's window [cited: RIPU].
+
+    The sum over classes is taken over the window's pixels, each with an equal part of its class's
+    term: `sum_c -n_c/N log(n_c/N + 1e-6) = sum_i -1/N log(n_{c_i}/N + 1e-6)`. Small windows have
+    fewer pixels than there are classes, and no map of [B, H, W, C] is made.
 
     Args:
       predicted: [B, H, W] int.
@@ -31,8 +37,20 @@ def impurity(predicted: jax.Array, classes: int, radius: int) -> jax.Array:
     Returns:
       [B, H, W] float32.
     """
-    counts = window_sums(jax.nn.one_hot(predicted, classes), radius)
-    return entropy(counts / _window_pixels(predicted.shape[1:], radius)[..., None])
+    _, height, width = predicted.shape
+    margin = (radius, radius)
+    framed = jnp.pad(predicted.astype(jnp.int16), ((0, 0), margin, margin), constant_values=-1)
+    starts = range(2 * radius + 1)
+    window = [framed[:, i : i + height, j : j + width] for i in starts for j in starts]
+    pixels = _window_pixels((height, width), radius)
+    total = jnp.zeros(predicted.shape, jnp.float32)
+    for own in window:
+        alike = jnp.zeros(predicted.shape, jnp.int16)
+        for other in window:
+            alike += own == other
+        share = alike.astype(jnp.float32) / pixels
+        total -= jnp.where(own >= 0, jnp.log(share + _EPSILON), 0.0)
+    return total / pixels
 
 
 def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -47,7 +65,7 @@ def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, j
       score, impurity and uncertainty, [B, H, W] float32 each.
     """
     unit = jnp.log(19.0)
-    impure = impurity(jnp.argmax(probs, -1), probs.shape[-1], radius) / unit
+    impure = impurity(jnp.argmax(probs, -1), radius) / unit
     unsure = entropy(probs) / unit
     uncertainty = window_sums(unsure, radius) / _window_pixels(probs.shape[1:3], radius)
     return impure * uncertainty, impure, uncertainty
@@ -58,7 +76,7 @@ def point_score(probs: jax.Array, radius: int) -> jax.Array:
 
     Args and result as of `region_score`; natural logarithms.
     """
-    return entropy(probs) * impurity(jnp.argmax(probs, -1), probs.shape[-1], radius)
+    return entropy(probs) * impurity(jnp.argmax(probs, -1), radius)
 
 
 def _window_pixels(size: tuple[int, ...], radius: int) -> np.ndarray:

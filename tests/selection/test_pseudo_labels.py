@@ -17,6 +17,7 @@ PREDICTED = hnp.arrays(np.int32, N, elements=st.integers(0, C - 2))  # the last 
 THRESHOLDS = hnp.arrays(np.float32, C, elements=st.floats(0.25, 0.984375, width=32))
 
 update = jax.jit(pseudo_labels.update_thresholds)
+ranked = jax.jit(pseudo_labels._ranked)
 label = jax.jit(pseudo_labels.pseudo_labels)
 
 
@@ -38,6 +39,15 @@ def test_thresholds_move_as_numpys_percentiles_say(t, confidence, predicted, alp
     np.testing.assert_allclose(
         np.where(near_one, 0.999, moved), np.where(near_one, 0.999, expected), atol=2e-5
     )
+
+
+@given(CONFIDENCE, PREDICTED, st.integers(0, 2**16))
+def test_the_value_of_a_rank_is_found_to_the_bit(confidence, predicted, number):
+    sizes = np.bincount(predicted, minlength=C)
+    rank = np.array([number % max(1, size) for size in sizes], np.int32)
+    found = np.asarray(ranked(predicted, confidence, rank))
+    for c in np.flatnonzero(sizes):
+        assert found[c] == np.sort(confidence[predicted == c])[rank[c]]
 
 
 @given(THRESHOLDS, CONFIDENCE, PREDICTED)

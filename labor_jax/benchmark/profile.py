@@ -1,0 +1,137 @@
+"""Which parts of a compiled program take its time: a trace of its operations by lines of our code.
+
+XLA says in a program's text where each operation comes from, and its profiler when each begins.
+"""
+
+import collections
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+
+from labor_jax import __file__ as package
+
+Values = dict[str, Any]
+
+ROOT = pathlib.Path(package).parent
+SHOWN = 20
+"""How many of the costliest lines are kept."""
+
+
+class Source(NamedTuple):
+    """Where an operation comes from: a line of this package, and what was called there.
+
+    kind: such as "conv_general_dilated", of a fusion that of its last operation.
+    backward: whether it is part of a gradient.
+    """
+
+    line: str
+    kind: str
+    backward: bool
+
+
+def costliest(
+    compiled: jax.stages.Compiled, arguments: tuple[Any, ...], repeat: int
+) -> list[Values]:
+    """The lines that take the most time, with their shares.
+
+    Each operation counts with the least time that it took in some calls: what else goes on beside
+    only adds. Operations that come from one line are added up.
+
+    Args:
+      compiled: a compiled function.
+      arguments: of it, on the device.
+    Returns:
+      {"line", "kind", "backward", "operations": how many, "seconds", "share"}, the costliest first.
+    """
+    text = compiled.as_text() or ""
+    name = text.removeprefix("HloModule ").split(",", 1)[0]
+    calls = _traced(lambda: compiled(*arguments), name, repeat)
+    least = {op: min(call.get(op, 0.0) for call in calls) for op in calls[0]}
+    found, total = sources(text), sum(least.values())
+    by_source: dict[Source, list[float]] = collections.defaultdict(list)
+    for op, seconds in least.items():
+        by_source[found.get(op, Source("?", op.split(".")[0], False))].append(seconds)
+    rows = [
+        source._asdict() | {"operations": len(own), "seconds": sum(own), "share": sum(own) / total}
+        for source, own in by_source.items()
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])[:SHOWN]
+
+
+def _traced(call: Callable[[], Any], module: str, repeat: int) -> list[dict[str, float]]:
+    """The seconds of each operation of a module, by name, in each of some calls."""
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0
+    jax.block_until_ready(call())
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, profiler_options=options):
+            for _ in range(repeat):
+                jax.block_until_ready(call())
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")  # of this process
+        data = jax.profiler.ProfileData.from_file(str(path))
+    events: dict[Any, list[tuple[float, float, str]]] = collections.defaultdict(list)
+    for plane in data.planes:
+        for line in plane.lines:
+            for event in line.events:
+                stats = dict(event.stats)
+                if stats.get("hlo_module") == module:
+                    timed = (event.start_ns, event.end_ns, stats["hlo_op"])
+                    events[stats.get("run_id")].append(timed)
+    return [durations(call) for call in events.values()]
+
+
+def durations(events: Iterable[tuple[float, float, str]]) -> dict[str, float]:
+    """The seconds that each operation of a call took, by name.
+
+    An operation lasts until the next one begins: one that works in other threads has ended for the
+    profiler at once, and a loop is not to be counted beside what is in it.
+
+    Args:
+      events: (begin, end, name) in ns.
+    """
+    taken: dict[str, float] = collections.defaultdict(float)
+    ordered = sorted(events)
+    last = max(end for _, end, _ in ordered)
+    begins = [begin for begin, _, _ in ordered[1:]] + [last]
+    for (begin, _, name), following in zip(ordered, begins, strict=True):
+        taken[name] += (following - begin) / 1e9
+    return dict(taken)
+
+
+def sources(text: str) -> dict[str, Source]:
+    """Where the operations of a compiled program come from, by name, as its text says."""
+    tables = dict(re.findall(r"^(\w+)\n((?:\d+ .*\n)+)", text, re.M))
+    files = dict(re.findall(r'^(\d+) "(.*)"$', tables.get("FileNames", ""), re.M))
+    pattern = r"^(\d+) \{file_name_id=(\d+) .*?\bline=(\d+)"
+    locations = {
+        number: (files[file], line)
+        for number, file, line in re.findall(pattern, tables.get("FileLocations", ""), re.M)
+    }
+    pattern = r"^(\d+) \{file_location_id=(\d+)(?: parent_frame_id=(\d+))?"
+    frames = {
+        int(number): (locations[location], int(parent or 0))
+        for number, location, parent in re.findall(pattern, tables.get("StackFrames", ""), re.M)
+    }
+    # This text counts parents from one above: no frame is its own.
+    above = int(any(number == parent for number, (_, parent) in frames.items()))
+
+    def ours(frame: int) -> str:
+        while frame in frames:
+            (file, line), parent = frames[frame]
+            if ROOT in pathlib.Path(file).parents:
+                return f"{pathlib.Path(file).relative_to(ROOT).as_posix()}:{line}"
+            frame = parent - above
+        return "?"
+
+    pattern = (
+        r"^\s*(?:ROOT )?%?([\w.\-]+) = .*"
+        r'metadata=\{op_name="([^"]*)"(?:.*?stack_frame_id=(\d+))?'
+    )
+    return {
+        name: Source(ours(int(frame or 0)), path.rsplit("/", 1)[-1], "transpose(" in path)
+        for name, path, frame in re.findall(pattern, text, re.M)
+    }
