@@ -6,6 +6,7 @@ XLA says in a program's text where each operation comes from, and its profiler w
 import collections
 import pathlib
 import re
+import statistics
 import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -38,8 +39,8 @@ def costliest(
 ) -> list[Values]:
     """The lines that take the most time, with their shares.
 
-    Each operation counts with the least time that it took in some calls: what else goes on beside
-    only adds. Operations that come from one line are added up.
+    Each operation counts with the median of what it took in some calls. Operations that come from
+    one line are added up.
 
     Args:
       compiled: a compiled function.
@@ -50,10 +51,10 @@ def costliest(
     text = compiled.as_text() or ""
     name = text.removeprefix("HloModule ").split(",", 1)[0]
     calls = _traced(lambda: compiled(*arguments), name, repeat)
-    least = {op: min(call.get(op, 0.0) for call in calls) for op in calls[0]}
-    found, total = sources(text), sum(least.values())
+    typical = {op: statistics.median(call.get(op, 0.0) for call in calls) for op in calls[0]}
+    found, total = sources(text), sum(typical.values())
     by_source: dict[Source, list[float]] = collections.defaultdict(list)
-    for op, seconds in least.items():
+    for op, seconds in typical.items():
         by_source[found.get(op, Source("?", op.split(".")[0], False))].append(seconds)
     rows = [
         source._asdict() | {"operations": len(own), "seconds": sum(own), "share": sum(own) / total}
@@ -103,7 +104,11 @@ def durations(events: Iterable[tuple[float, float, str]]) -> dict[str, float]:
 
 
 def sources(text: str) -> dict[str, Source]:
-    """Where the operations of a compiled program come from, by name, as its text says."""
+    """Where the operations of a compiled program come from, by name, as its text says.
+
+    Those that XLA made of itself, such as copies into another layout, come from where what they
+    work on does.
+    """
     tables = dict(re.findall(r"^(\w+)\n((?:\d+ .*\n)+)", text, re.M))
     files = dict(re.findall(r'^(\d+) "(.*)"$', tables.get("FileNames", ""), re.M))
     pattern = r"^(\d+) \{file_name_id=(\d+) .*?\bline=(\d+)"
@@ -119,19 +124,22 @@ def sources(text: str) -> dict[str, Source]:
     # This text counts parents from one above: no frame is its own.
     above = int(any(number == parent for number, (_, parent) in frames.items()))
 
-    def ours(frame: int) -> str:
+    def ours(frame: int) -> str | None:
         while frame in frames:
             (file, line), parent = frames[frame]
             if ROOT in pathlib.Path(file).parents:
                 return f"{pathlib.Path(file).relative_to(ROOT).as_posix()}:{line}"
             frame = parent - above
-        return "?"
+        return None
 
-    pattern = (
-        r"^\s*(?:ROOT )?%?([\w.\-]+) = .*"
-        r'metadata=\{op_name="([^"]*)"(?:.*?stack_frame_id=(\d+))?'
-    )
-    return {
-        name: Source(ours(int(frame or 0)), path.rsplit("/", 1)[-1], "transpose(" in path)
-        for name, path, frame in re.findall(pattern, text, re.M)
-    }
+    found: dict[str, Source] = {}
+    operations = re.findall(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$", text, re.M)
+    for name, rest in operations:
+        path = re.search(r'op_name="([^"]*)"', rest)
+        frame = re.search(r"stack_frame_id=(\d+)", rest)
+        made_of = [found[used] for used in re.findall(r"%([\w.\-]+)", rest) if used in found]
+        if path and frame and (line := ours(int(frame[1]))):
+            found[name] = Source(line, path[1].rsplit("/", 1)[-1], "transpose(" in path[1])
+        elif made_of:
+            found[name] = made_of[0]._replace(kind=name.split(".")[0])
+    return found
