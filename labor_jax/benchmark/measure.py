@@ -19,7 +19,7 @@ from labor_jax import parallel, querying, steps
 from labor_jax.annotation import query as q
 from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
-from labor_jax.benchmark.profile import costliest
+from labor_jax.benchmark.profile import compiled_with_lines, costliest
 from labor_jax.config import check
 from labor_jax.data import labels, pipeline
 from labor_jax.errors import UserError
@@ -268,7 +268,7 @@ def profile(work: w.Work, device: Device, repeat: int) -> Values:
     found = {}
     for name, (function, seen) in programs.items():
         arguments = w.put((work.start, seen))
-        compiled = jax.jit(function).lower(*arguments).compile()
+        compiled = compiled_with_lines(function, arguments)
         found[name] = {"costliest": costliest(compiled, arguments, repeat)}
     return found
 

@@ -34,6 +34,21 @@ class Source(NamedTuple):
     backward: bool
 
 
+def compiled_with_lines(function: Callable, arguments: tuple[Any, ...]) -> jax.stages.Compiled:
+    """A compiled function whose text tells the lines of this source.
+
+    Programs kept on disk are found by what they compute, and tell the lines of the source that they
+    were once compiled from: here the lines are a part of the key.
+    """
+    key = "jax_compilation_cache_include_metadata_in_key"
+    before = getattr(jax.config, key)
+    jax.config.update(key, True)
+    try:
+        return jax.jit(function).lower(*arguments).compile()
+    finally:
+        jax.config.update(key, before)
+
+
 def costliest(
     compiled: jax.stages.Compiled, arguments: tuple[Any, ...], repeat: int
 ) -> list[Values]:
@@ -127,7 +142,8 @@ def sources(text: str) -> dict[str, Source]:
     def ours(frame: int) -> str | None:
         while frame in frames:
             (file, line), parent = frames[frame]
-            if ROOT in pathlib.Path(file).parents:
+            folders = pathlib.Path(file).parents
+            if ROOT in folders and ROOT / "benchmark" not in folders:
                 return f"{pathlib.Path(file).relative_to(ROOT).as_posix()}:{line}"
             frame = parent - above
         return None
