@@ -6,6 +6,7 @@ A command is a program's own module, run as `python -m` would: its flags and its
 import ast
 import difflib
 import importlib.util
+import os
 import pathlib
 import runpy
 import sys
@@ -80,6 +81,8 @@ def main() -> None:
         near = difflib.get_close_matches(name, ["demo", *MODULES], 1)
         hint = f"did you mean {near[0]}?" if near else "labor-jax --help lists those there are"
         raise errors.UserError(f"unknown command {command!r}; {hint}")
+    if os.getcwd() not in sys.path:  # as `python -m` has it: strategies of one's own lie there
+        sys.path.insert(0, os.getcwd())
     sys.argv[1:] = arguments
     runpy.run_module(f"labor_jax.{MODULES[name]}", run_name="__main__", alter_sys=True)
 

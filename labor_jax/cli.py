@@ -9,6 +9,8 @@ from ml_collections import config_flags
 
 from labor_jax import config, errors, stopping
 
+flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
+
 
 def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
     """Parses the flags, then runs `main`; users' errors and signals end in one line.

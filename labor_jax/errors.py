@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -62,6 +63,9 @@ def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt as signal:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             sys.exit(143 if isinstance(signal, Terminated) else 130)
+        except BrokenPipeError:  # what reads our output has seen enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told at exit
+            sys.exit(141)
         except OSError as error:
             where = f" while writing {error.filename}" if error.filename else ""
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -20,6 +20,8 @@ from labor_jax.errors import UserError
 from labor_jax.models import tensor_files
 from labor_jax.state import Trained, make_networks, state_shapes
 
+flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
+
 __all__ = [
     "BESIDE",
     "Infer",

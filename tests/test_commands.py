@@ -54,6 +54,22 @@ def test_a_command_has_its_programs_flags_and_errors():
     assert ended.returncode == 2 and "did you mean --workdir?" in ended.stderr
 
 
+def test_help_of_a_program_tells_the_flags_that_several_share():
+    assert "--config" in labor("run", "--help").stdout
+    assert "--workdir" in labor("predict", "--help").stdout
+
+
+def test_a_reader_that_has_seen_enough_is_not_told_of_it():
+    # More than a pipe holds, to a reader that reads nothing.
+    lines = "from labor_jax import errors; errors.exit_on_user_error(lambda: print('x' * 10**7))()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", lines], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
