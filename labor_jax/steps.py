@@ -16,6 +16,7 @@ import optax
 
 from labor_jax import losses
 from labor_jax.data.labels import IGNORE
+from labor_jax.likeliest import likeliest
 from labor_jax.models.resize import upsample
 from labor_jax.selection import pseudo_labels, strategies
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
@@ -303,7 +304,7 @@ def selector_step(
     def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
         out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
         probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
-        return probs.max(-1), probs.argmax(-1)
+        return probs.max(-1), likeliest(probs)
 
     confidence, predicted = _in_parts(guess, images, config.accumulate)
     everywhere = (confidence.ravel(), predicted.ravel())
@@ -417,7 +418,7 @@ def _selector_loss(
 def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:
     """Share of the labelled pixels on which a head says what the label says."""
     valid = labels != IGNORE
-    same = (jnp.argmax(logits, axis=-1) == labels) & valid
+    same = (likeliest(logits) == labels) & valid
     return same.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32)
 
 
@@ -443,7 +444,7 @@ def predict(
     """
     maps = _logits(segmenter, images, networks, size, views, flip)
     merged = maps[0] if len(maps) == 1 else sum(jax.nn.softmax(x) for x in maps)
-    return jnp.argmax(merged, axis=-1).astype(jnp.uint8)
+    return likeliest(merged).astype(jnp.uint8)
 
 
 def probabilities(
@@ -541,10 +542,10 @@ def select(
     strategy = strategies.find(config.method)
     main = upsample(maps["main"], size)
     heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
-    answer = {"predicted": jnp.argmax(main, axis=-1).astype(jnp.uint8)}
+    answer = {"predicted": likeliest(main).astype(jnp.uint8)}
     if heads:
         answer["mask"] = inconsistency_mask(*heads)
-        answer["selected"] = jnp.argmax(mean_probability(*heads), axis=-1).astype(jnp.uint8)
+        answer["selected"] = likeliest(mean_probability(*heads)).astype(jnp.uint8)
     keys = jax.random.wrap_key_data(maps["key"])
     seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
     radius = strategies.radius(strategy, config)

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from labor_jax.files import read_json
 from labor_jax.monitor import read_metrics
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -71,6 +72,12 @@ def saved_steps(workdir: pathlib.Path) -> list[int]:
 def recorded_step(workdir: pathlib.Path) -> int:
     """The last training step that is known to have been done."""
     return max((record["step"] for record in read_metrics(workdir)), default=0)
+
+
+def is_finished(workdir: pathlib.Path) -> bool:
+    """Whether all is done and written, and only the process's own end may still come."""
+    summary = workdir / "summary.json"
+    return summary.exists() and read_json(summary)["status"] == "finished"
 
 
 def half(data: bytes) -> bytes:

@@ -99,8 +99,8 @@ def test_a_batchs_query_costs_as_many_times_one_images(config, everything):
 def test_growth_is_told_by_pixels_classes_and_images(config):
     made = work.make(config)
     found = measure.growth(made, device.Device("", 1.0, 1.0, ""), repeat=1, counts=(4, 8))
-    assert [row["pixels"] for row in found["pixels"]] == [48 * 64 * n for n in (1, 2, 4)]
-    assert [row["classes"] for row in found["classes"]] == [made.classes * n for n in (1, 2, 4)]
+    assert [row["pixels"] for row in found["pixels"]] == [48 * 64 * n for n in (1, 2, 4, 8)]
+    assert [row["classes"] for row in found["classes"]] == [made.classes * n for n in (1, 2, 4, 8)]
     assert [row["images"] for row in found["images"]] == [4, 8]
     few, many = (row["queries_bytes"] for row in found["images"])
     assert 0 < few < many

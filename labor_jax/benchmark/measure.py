@@ -189,8 +189,12 @@ def growth(
     config = work.config.copy_and_resolve_references()
     config.method = "labor_ppl"
     height, width = w.native_size(config.target, config.input.size)
-    cases = [("pixels", n * height * width, (n * height, width), work.classes) for n in (1, 2, 4)]
-    cases += [("classes", n * work.classes, (height, width), n * work.classes) for n in (1, 2, 4)]
+    cases = [
+        ("pixels", n * height * width, (n * height, width), work.classes) for n in (1, 2, 4, 8)
+    ]
+    cases += [
+        ("classes", n * work.classes, (height, width), n * work.classes) for n in (1, 2, 4, 8)
+    ]
     found: Values = {"pixels": [], "classes": [], "images": []}
     for what, amount, size, classes in cases:
         random = np.random.default_rng(0)

@@ -29,21 +29,45 @@ def interpolation_matrix(size: int, length: int) -> np.ndarray:
     return matrix
 
 
-def upsample(logits: Array, size: tuple[int, ...]) -> Array:
+BLOCK = 64
+"""Rows or columns of an answer that one product makes."""
+
+
+def upsample(logits: Array, size: tuple[int, int]) -> Array:
     """Bilinear resizing with aligned corners (PyTorch's `align_corners=True`), up or down.
 
-    logits: [B, h, w, C] float; size: (H, W) pixels; returns [B, H, W, C] of the same dtype. Two
-    small matrix products, so it is differentiable and quick on every kind of device.
+    logits: [B, h, w, C] float; size: (H, W) pixels; returns [B, H, W, C] of the same dtype. Small
+    matrix products, so it is differentiable and quick on every kind of device; each reads only the
+    rows, or columns, that its block of the answer is made of, so time is linear in pixels.
     """
-    rows, columns = (
-        jnp.asarray(interpolation_matrix(new, old), logits.dtype)
-        for new, old in zip(size, logits.shape[1:3], strict=True)
-    )
+    batch, height, _, classes = logits.shape
     # Accelerators multiply in lower precision unless told: weights of 8 bits would show.
     product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-    # Columns first, and a matrix of rows for each image: nothing of the larger size is transposed.
-    rows = jnp.broadcast_to(rows, (logits.shape[0], *rows.shape))
-    return product("bHh,bhWc->bHWc", rows, product("bhwc,Ww->bhWc", logits, columns))
+    # Columns first, and matrices of rows for each image: nothing of the larger size is transposed.
+    weights, windows = _blocks(logits, 2, size[1])
+    wide = product("nWk,bnhkc->bhnWc", weights, windows)
+    wide = wide.reshape(batch, height, -1, classes)[:, :, : size[1]]
+    weights, windows = _blocks(wide, 1, size[0])
+    weights = jnp.broadcast_to(weights, (batch, *weights.shape))
+    large = product("bnHk,bnkWc->bnHWc", weights, windows)
+    return large.reshape(batch, -1, size[1], classes)[:, : size[0]]
+
+
+def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:
+    """What makes each block of an axis of `size`: weights [n, block, k]; and the window of k rows
+    or columns of x that they are of, [B, n, ...]. The last block may reach over the end."""
+    length = x.shape[axis]
+    number = -(-size // BLOCK)
+    block = -(-size // number)
+    matrix = np.zeros((number * block, length))
+    matrix[:size] = interpolation_matrix(size, length)
+    parts = matrix.reshape(number, block, length)
+    used = [np.flatnonzero(part.any(0)) for part in parts]
+    k = max(columns[-1] - columns[0] + 1 for columns in used)
+    starts = [min(columns[0], length - k) for columns in used]
+    weights = [part[:, start : start + k] for part, start in zip(parts, starts, strict=True)]
+    windows = [lax.slice_in_dim(x, start, start + k, axis=axis) for start in starts]
+    return jnp.asarray(np.stack(weights), x.dtype), jnp.stack(windows, 1)
 
 
 def shrink(images: Array, size: tuple[int, int]) -> Array:

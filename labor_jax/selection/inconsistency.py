@@ -1,7 +1,8 @@
 """Equation 4: the pixels on which the selector's two heads disagree [paper]."""
 
 import jax
-import jax.numpy as jnp
+
+from labor_jax.likeliest import likeliest
 
 __all__ = [
     "inconsistency_mask",
@@ -17,7 +18,7 @@ def inconsistency_mask(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
     Returns:
       [B, H, W] bool.
     """
-    return jnp.argmax(logits1, axis=-1) != jnp.argmax(logits2, axis=-1)
+    return likeliest(logits1) != likeliest(logits2)
 
 
 def mean_probability(logits1: jax.Array, logits2: jax.Array) -> jax.Array:

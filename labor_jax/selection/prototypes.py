@@ -1,7 +1,11 @@
 """PPL: the most representative inconsistent pixels of each class [paper]."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
+
+from labor_jax.likeliest import likeliest
 
 __all__ = [
     "representative_points",
@@ -39,15 +43,15 @@ def representative_points(
       found: [B, C, points_per_class] bool; the rest of `points` means nothing.
     """
     height, width, classes = probs.shape[1:]
-    predicted = jnp.argmax(probs, axis=-1)
+    predicted = likeliest(probs)
     member = (predicted[..., None] == jnp.arange(classes)) & mask[..., None]
     count = member.sum(axis=(1, 2), dtype=jnp.float32)
     weights = member.astype(probs.dtype)
     mean = jnp.einsum("bhwk,bhwc->bkc", weights, probs) / jnp.maximum(count, 1.0)[..., None]
-    # With every class's prototype, by one product; those of other classes do not count below.
-    product = jnp.einsum("bhwc,bkc->bhwk", probs, mean, precision=jax.lax.Precision.HIGHEST)
-    length, own = (jnp.square(x).sum(-1) for x in (probs, mean))
-    length, own = length[..., None], own[:, None, None]
+    prototype = jax.vmap(operator.getitem)(mean, predicted)
+    product, length, own = map(
+        _class_sum, (probs * prototype, jnp.square(probs), jnp.square(prototype))
+    )
     if distance == "l2":
         similarity = 2 * product - length - own
     else:
@@ -58,7 +62,7 @@ def representative_points(
     open_ = member & ~taken[..., None]
 
     def next_point(open_: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        score = jnp.where(open_, similarity, _NEVER)
+        score = jnp.where(open_, similarity[..., None], _NEVER)
         flat = score.reshape(score.shape[0], height * width, classes)
         top = flat.max(axis=1)  # with the first pixel of its height: quicker than an argmax on CPUs
         pixels = jnp.arange(height * width)[:, None]
@@ -72,3 +76,9 @@ def representative_points(
 
     _, (points, found) = jax.lax.scan(next_point, open_, length=points_per_class)
     return jnp.moveaxis(points, 0, 2).astype(jnp.int32), jnp.moveaxis(found, 0, 2)
+
+
+def _class_sum(values: jax.Array) -> jax.Array:
+    """[..., C] to [...], by a product: XLA's sums over a last axis are slow on CPUs."""
+    ones = jnp.ones(values.shape[-1], values.dtype)
+    return jnp.matmul(values, ones, precision=jax.lax.Precision.HIGHEST)

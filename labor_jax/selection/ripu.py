@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from labor_jax.likeliest import likeliest
 from labor_jax.selection.spacing import window_sums
 
 __all__ = [
@@ -65,7 +66,7 @@ def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, j
       score, impurity and uncertainty, [B, H, W] float32 each.
     """
     unit = jnp.log(19.0)
-    impure = impurity(jnp.argmax(probs, -1), radius) / unit
+    impure = impurity(likeliest(probs), radius) / unit
     unsure = entropy(probs) / unit
     uncertainty = window_sums(unsure, radius) / _window_pixels(probs.shape[1:3], radius)
     return impure * uncertainty, impure, uncertainty
@@ -76,7 +77,7 @@ def point_score(probs: jax.Array, radius: int) -> jax.Array:
 
     Args and result as of `region_score`; natural logarithms.
     """
-    return entropy(probs) * impurity(jnp.argmax(probs, -1), radius)
+    return entropy(probs) * impurity(likeliest(probs), radius)
 
 
 def _window_pixels(size: tuple[int, ...], radius: int) -> np.ndarray:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from labor_jax.errors import UserError
+from labor_jax.likeliest import likeliest
 from labor_jax.selection import diversity, ripu
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
 from labor_jax.selection.prototypes import representative_points
@@ -219,7 +220,7 @@ def _in_turns(seen: Seen, value: jax.Array) -> jax.Array:
     """
     batch, height, width, classes = seen.logits.shape
     number = min(seen.number, height * width)
-    own = jnp.argmax(seen.logits, -1)[:, None] == jnp.arange(classes)[:, None, None]
+    own = likeliest(seen.logits)[:, None] == jnp.arange(classes)[:, None, None]
     open_ = jnp.where(own & ~seen.taken[:, None], value[:, None], NEVER)
     best, flat = jax.lax.top_k(open_.reshape(batch, classes, height * width), number)
     score = jnp.where(best > NEVER, jax.nn.sigmoid(best) / 2 - jnp.arange(number), NEVER)
@@ -240,7 +241,7 @@ def entropy(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
 def margin_of(probs: jax.Array) -> jax.Array:
     """The second largest probability less the largest: [..., C] to [...], -1 to 0."""
     best = probs.max(-1)
-    rest = jnp.where(jnp.arange(probs.shape[-1]) == probs.argmax(-1)[..., None], -1.0, probs)
+    rest = jnp.where(jnp.arange(probs.shape[-1]) == likeliest(probs)[..., None], -1.0, probs)
     return rest.max(-1) - best
 
 

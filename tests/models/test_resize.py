@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,25 @@ def restated(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def test_resizing_agrees_with_its_restatement(old, new):
     x = np.random.default_rng(0).standard_normal((2, *old, 3)).astype(np.float32)
     np.testing.assert_allclose(upsample(jnp.asarray(x), new), restated(x, new), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "old, new", [((3, 2), (131, 66)), ((17, 9), (64, 129)), ((140, 7), (67, 8))]
+)
+def test_an_answer_of_several_blocks_agrees_with_its_restatement(old, new):
+    x = np.random.default_rng(0).standard_normal((1, *old, 2)).astype(np.float32)
+    np.testing.assert_allclose(upsample(jnp.asarray(x), new), restated(x, new), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_work_is_linear_in_rows_and_columns(axis):
+    def flops(times):
+        shape = [(times * 16, 16), (16, times * 16)][axis]
+        x = jax.ShapeDtypeStruct((1, *shape, 3), jnp.float32)
+        size = tuple(8 * n for n in shape)
+        return jax.jit(upsample, static_argnums=1).lower(x, size).compile().cost_analysis()["flops"]
+
+    assert flops(16) < 1.2 * 4 * flops(4)
 
 
 def test_corners_stay_what_they_are():
