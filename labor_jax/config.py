@@ -106,6 +106,8 @@ def default_config() -> ml_collections.ConfigDict:
     c.loss.target = 1.0  # the labelled target pixels' cross-entropy
     c.loss.negative = 0.0  # RIPU's negative learning on the target; it uses 1
     c.loss.negative_below = 0.05  # probabilities that it pushes to zero
+    c.loss.self_training = 0.0  # cross-entropy with sure predictions, where nobody has answered
+    c.loss.self_above = 0.9  # the probability from which a prediction is sure
     c.loss.consistency = 0.0  # RIPU's local consistency at the source's borders; it uses 0.1
 
     c.adversarial = ml_collections.ConfigDict()
@@ -290,6 +292,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "stop.disagreement",
         "loss.negative",
         "loss.consistency",
+        "loss.self_training",
         "previews",
         "ppl.radius",
         "points.radius",
@@ -306,6 +309,10 @@ def check(config: ml_collections.ConfigDict) -> None:
             )
     if not 0 < config.stop.held < 1:
         raise UserError(f"config.stop.held: {config.stop.held} is no share; give one in (0, 1)")
+    if not 0 <= config.loss.self_above < 1:
+        raise UserError(
+            f"config.loss.self_above: {config.loss.self_above} is not in [0, 1); give a probability"
+        )
     if not 0 <= config.noisy.error <= 1:
         raise UserError(f"config.noisy.error: {config.noisy.error} is no share; give 0 to 1")
     if config.noisy.border < 1:

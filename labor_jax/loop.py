@@ -199,6 +199,8 @@ def _load(
 AFTER_WARMUP = (
     "method",
     "strategies",
+    "loss.self_training",
+    "loss.self_above",
     "beside",
     "selector",
     "spl",
@@ -225,7 +227,7 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
     changed = [
         line
         for line in config_lib.differences(other, config)
-        if line.split(".")[0].split(" ")[0] not in AFTER_WARMUP
+        if not {line.split(".")[0].split(" ")[0], line.split(" ")[0]} & set(AFTER_WARMUP)
         or line.startswith("selector.optimizer ")  # its state is in every checkpoint
     ]
     if "source_only" in (config.method, other.method) and config.method != other.method:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from labor_jax.data.labels import IGNORE
+from labor_jax.likeliest import likeliest
 
 __all__ = [
     "SOURCE",
@@ -24,6 +25,7 @@ __all__ = [
     "local_consistency",
     "negative_learning",
     "normalise",
+    "self_training",
     "share",
     "uniformity",
     "weight_similarity",
@@ -141,6 +143,21 @@ def negative_learning(logits: jax.Array, below: float) -> SumCount:
     unlikely = jax.lax.stop_gradient(probs < below)
     loss = jnp.where(unlikely, -jnp.log(1 - probs + 1e-6), 0.0)
     return loss.sum(), unlikely.sum(dtype=jnp.float32)
+
+
+def self_training(logits: jax.Array, labels: jax.Array, above: float) -> SumCount:
+    """Cross-entropy with the network's own class, where it is sure and nobody has said.
+
+    Pseudo-labelling (Lee, 2013) of what is left after asking [ours].
+
+    Args:
+      logits: [B, H, W, C] float32.
+      labels: [B, H, W] uint8 train ids, 255 = nobody has said.
+      above: the probability from which the network is taken to be sure.
+    """
+    probs = jax.lax.stop_gradient(jax.nn.softmax(logits))
+    sure = (probs.max(-1) >= above) & (labels == IGNORE)
+    return cross_entropy(logits, jnp.where(sure, likeliest(probs), IGNORE).astype(jnp.uint8))
 
 
 def local_consistency(logits: jax.Array, labels: jax.Array) -> SumCount:

@@ -93,6 +93,23 @@ def test_a_label_on_the_target_makes_a_difference(start):
     assert not same(with_it.segmenter.params, without.segmenter.params)
 
 
+def test_self_training_waits_for_answers_and_leaves_the_answered_pixels_alone(start):
+    switched_on = {"loss.self_training": 1.0, "loss.self_above": 0.0}
+    trained = compiled("adapt_step", **switched_on)
+    batch = tiny.make_batch()
+    few = np.full_like(batch["target"]["label"], 255)
+    few[0, :4] = batch["target"]["label"][0, :4]
+    for label, differs in ((few, True), (np.full_like(few, 255), False)):
+        seen = batch | {"target": batch["target"] | {"label": label}}
+        one, metrics = trained(start, seen)
+        other, _ = compiled("adapt_step")(start, seen)
+        assert same(one.segmenter.params, other.segmenter.params) != differs
+        assert metrics["loss/self_training"] > 0
+    everywhere = np.zeros_like(few)
+    _, metrics = trained(start, batch | {"target": batch["target"] | {"label": everywhere}})
+    assert metrics["loss/self_training"] == 0
+
+
 def test_source_only_learns_nothing_from_the_target(start):
     step = compiled("adapt_step", method="source_only")
     batch, other = tiny.make_batch(0), tiny.make_batch(1)
