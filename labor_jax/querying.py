@@ -11,7 +11,7 @@ import numpy as np
 
 from labor_jax import hosts, metrics, rng
 from labor_jax.annotation import query as q
-from labor_jax.annotation.superpixels import cut_by_superpixels, superpixels
+from labor_jax.annotation.superpixels import cores, cut_by_superpixels, superpixels
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.errors import UserError
@@ -263,7 +263,9 @@ def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
     if strategies.find(config.method).asks == "superpixels":
         found = superpixels(looked.read_image(), config.superpixels.cell)
         touched = np.unique(found[looked.asked])
-        return q.renumbered(np.where(np.isin(found, touched), 0, found))
+        left = q.renumbered(np.where(np.isin(found, touched), 0, found))
+        core = strategies.find(config.method).core
+        return left if core == 1 else cores(left, looked.read_image(), core)
     mask = looked.answer["chosen"] & ~looked.asked
     if config.spl.cut == "superpixels":
         return cut_by_superpixels(mask, looked.read_image(), config.spl.cell, config.spl.crumb)
