@@ -256,7 +256,14 @@ def test_the_masks_counts_need_labels_and_queries_do_not(tmp_path):
 
 # ------------------------------------------------------------------- units, the pool, superpixels
 
-EVERY = ("random", "labor_ppl", "labor_spl", "ripu_regions", "superpixels_margin")
+EVERY = (
+    "random",
+    "labor_ppl",
+    "labor_spl",
+    "ripu_regions",
+    "superpixels_margin",
+    "superpixel_cores",
+)
 
 
 @pytest.mark.parametrize("scope", ["image", "pool"])
@@ -317,16 +324,22 @@ def test_regions_are_squares_that_do_not_overlap(tmp_path):
             assert len(rows) == box <= 9
 
 
-def test_superpixels_are_asked_whole_and_never_where_something_was_asked(tmp_path):
-    config = make_config("superpixels_margin", **{"budget.unit": "clicks"})
+@pytest.mark.parametrize("method, share", [("superpixels_margin", 1.0), ("superpixel_cores", 0.5)])
+def test_superpixels_are_asked_whole_or_their_cores_and_none_twice(tmp_path, method, share):
+    config = make_config(method, **{"budget.unit": "clicks"})
     config.budget.clicks_per_image = 6
     stages = ask_all(config, tmp_path)
     domain = make_domain()
     for index, image in enumerate(IDS):
         pieces = superpixels(domain.read_image(index), config.superpixels.cell)
+        asked = []
         for stage in stages:
             query = next(a.query for a in stage if a.query["image"] == image)
             for runs in query["segments"]:
                 inside = q.run_pixels(runs)
                 number = pieces.flat[inside[0]]
-                assert set(inside.tolist()) == set(np.flatnonzero(pieces == number).tolist())
+                whole = np.flatnonzero(pieces == number).tolist()
+                assert set(inside.tolist()) <= set(whole)
+                assert len(set(inside.tolist())) == np.ceil(share * len(whole))
+                asked.append(int(number))
+        assert len(set(asked)) == len(asked) > 0

@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,3 +95,16 @@ def test_a_thin_line_is_one_piece_and_a_crumb_alone_is_not_asked(length, pieces)
     found = superpixels.cut_by_superpixels(mask, np.zeros((9, 9, 3), np.uint8), 16, 4)
     assert found.max() == pieces
     np.testing.assert_array_equal(found > 0, mask if pieces else np.zeros_like(mask))
+
+
+@given(VALUES, hnp.arrays(np.uint8, (*SIZE, 3)), st.sampled_from([0.01, 0.3, 0.5, 1.0]))
+def test_a_core_is_the_share_of_a_piece_that_is_nearest_to_its_mean_colour(pieces, image, share):
+    found = superpixels.cores(pieces, image, share)
+    assert set(np.unique(found[found != pieces])) <= {0}
+    colour = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
+    for number in set(pieces[pieces > 0].tolist()):
+        own, core = pieces == number, found == number
+        assert core.sum() == np.ceil(share * own.sum())
+        distance = np.linalg.norm(colour - colour[own].mean(0), axis=-1)
+        left_out = distance[own & ~core]
+        assert not left_out.size or distance[core].max() <= left_out.min() + 1e-9
