@@ -451,7 +451,7 @@ def predict(
       [B, H, W] uint8 train ids.
     """
     maps = _logits(segmenter, images, networks, size, views, flip)
-    merged = maps[0] if len(maps) == 1 else sum(jax.nn.softmax(x) for x in maps)
+    merged = maps[0] if len(maps) == 1 else sum(map(jax.nn.softmax, maps), jnp.float32(0))
     return likeliest(merged).astype(jnp.uint8)
 
 

@@ -33,7 +33,7 @@ BLOCK = 64
 """Rows or columns of an answer that one product makes."""
 
 
-def upsample(logits: Array, size: tuple[int, int]) -> Array:
+def upsample(logits: Array, size: tuple[int, ...]) -> Array:
     """Bilinear resizing with aligned corners (PyTorch's `align_corners=True`), up or down.
 
     logits: [B, h, w, C] float; size: (H, W) pixels; returns [B, H, W, C] of the same dtype. Small
