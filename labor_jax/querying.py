@@ -260,12 +260,13 @@ def _query(
 
 def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
     """[H, W] int32: what can be asked of an image as a piece, from 1; 0 = nothing."""
-    if strategies.find(config.method).asks == "superpixels":
-        found = superpixels(looked.read_image(), config.superpixels.cell)
+    strategy = strategies.find(config.method)
+    if strategy.asks == "superpixels":
+        image = looked.read_image()
+        found = superpixels(image, config.superpixels.cell)
         touched = np.unique(found[looked.asked])
         left = q.renumbered(np.where(np.isin(found, touched), 0, found))
-        core = strategies.find(config.method).core
-        return left if core == 1 else cores(left, looked.read_image(), core)
+        return left if strategy.core == 1 else cores(left, image, strategy.core)
     mask = looked.answer["chosen"] & ~looked.asked
     if config.spl.cut == "superpixels":
         return cut_by_superpixels(mask, looked.read_image(), config.spl.cell, config.spl.crumb)
