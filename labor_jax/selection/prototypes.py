@@ -5,7 +5,7 @@ import operator
 import jax
 import jax.numpy as jnp
 
-from labor_jax.likeliest import likeliest
+from labor_jax.likeliest import class_sum, likeliest
 
 __all__ = [
     "representative_points",
@@ -50,7 +50,7 @@ def representative_points(
     mean = jnp.einsum("bhwk,bhwc->bkc", weights, probs) / jnp.maximum(count, 1.0)[..., None]
     prototype = jax.vmap(operator.getitem)(mean, predicted)
     product, length, own = map(
-        _class_sum, (probs * prototype, jnp.square(probs), jnp.square(prototype))
+        class_sum, (probs * prototype, jnp.square(probs), jnp.square(prototype))
     )
     if distance == "l2":
         similarity = 2 * product - length - own
@@ -76,9 +76,3 @@ def representative_points(
 
     _, (points, found) = jax.lax.scan(next_point, open_, length=points_per_class)
     return jnp.moveaxis(points, 0, 2).astype(jnp.int32), jnp.moveaxis(found, 0, 2)
-
-
-def _class_sum(values: jax.Array) -> jax.Array:
-    """[..., C] to [...], by a product: XLA's sums over a last axis are slow on CPUs."""
-    ones = jnp.ones(values.shape[-1], values.dtype)
-    return jnp.matmul(values, ones, precision=jax.lax.Precision.HIGHEST)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labor_jax.likeliest import likeliest
+from labor_jax.likeliest import class_sum, likeliest
 from labor_jax.selection.spacing import window_sums
 
 __all__ = [
@@ -20,9 +20,7 @@ _EPSILON = 1e-6
 
 def entropy(probs: jax.Array) -> jax.Array:
     """`sum_c -p log(p + 1e-6)` [cited: RIPU]: [..., C] float32 to [...] float32."""
-    # A product, since XLA's sums over a last axis of few classes are slow on CPUs.
-    ones = jnp.ones(probs.shape[-1], probs.dtype)
-    return -jnp.matmul(probs * jnp.log(probs + _EPSILON), ones, precision=jax.lax.Precision.HIGHEST)
+    return -class_sum(probs * jnp.log(probs + _EPSILON))
 
 
 def impurity(predicted: jax.Array, radius: int) -> jax.Array:
