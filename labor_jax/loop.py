@@ -198,7 +198,6 @@ def _load(
 
 AFTER_WARMUP = (
     "method",
-    "strategies",
     "loss.self_training",
     "loss.self_above",
     "beside",

@@ -64,6 +64,7 @@ def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
 def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     old, new = config_lib.default_config(), config_lib.default_config()
     new.data_dir, new.parallel, new.log_every = "elsewhere", "jit", 3
+    new.strategies = ("mine",)  # runs that are there stand beside those of one's own method
     assert config_lib.differences(old.to_dict(), new) == []
     new.optimizer.clip, new.model.dilations = 1.0, (6, 12)
     assert config_lib.differences(old.to_dict(), new) == [
