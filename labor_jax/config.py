@@ -185,7 +185,11 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 NOT_THE_RUN = (
-    *("data_dir", "parallel", "checkpoint_every", "log_every", "warmup_from"),
+    "data_dir",
+    "parallel",
+    "checkpoint_every",
+    "log_every",
+    "warmup_from",
     "strategies",  # where methods are looked for; `method` says which one asks
 )
 """Keys that say how a run is done and not what it computes: they may change on resume."""
