@@ -15,6 +15,7 @@ from labor_jax import cli, errors, hosts, metrics, restore
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
+from labor_jax.monitor import show_progress
 
 __all__ = [
     "Predict",
@@ -27,7 +28,11 @@ Predict = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 def evaluate(
-    predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
+    predict: Predict,
+    domain: Domain,
+    table: ClassTable,
+    config: ml_collections.ConfigDict,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """mIoU and IoU of each class, in percent, at the labels' own resolution.
 
@@ -36,6 +41,7 @@ def evaluate(
     Args:
       predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
       domain: without labels, every score is None.
+      advance: is told how many images of its share are done, after each.
     Returns:
       {"mIoU": float | None, "per_class_iou": {name: float | None}, "subsets": {name: float |
       None}}; a class that occurs in neither truth nor prediction is None. Subsets are the table's,
@@ -45,8 +51,11 @@ def evaluate(
         subsets = dict.fromkeys(name for name, _ in table.subsets)
         return {"mIoU": None, "per_class_iou": dict.fromkeys(table.names), "subsets": subsets}
     mine = domain.take(hosts.share(len(domain.ids)))
-    none = np.zeros((len(table), len(table)), np.int64)
-    confusion = hosts.total(sum(confusions(predict, mine, table, config), none))
+    counted = np.zeros((len(table), len(table)), np.int64)
+    for done, of_image in enumerate(confusions(predict, mine, table, config), start=1):
+        counted += of_image
+        advance(done)
+    confusion = hosts.total(counted)
     ious = metrics.per_class_iou(confusion)
     return {
         "mIoU": _rounded(metrics.mean_of(ious)),
@@ -81,7 +90,8 @@ def main() -> None:
     domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])
     if domain.read_label is None:
         raise errors.UserError(f"--split={split}: {domain.name} has no labels to score with")
-    scores = evaluate(run.predict, domain, run.table, run.config)
+    with show_progress("evaluate", 0, len(domain.ids), "image") as progress:
+        scores = evaluate(run.predict, domain, run.table, run.config, progress.advance)
     print(
         f"{flags.FLAGS.workdir} after {run.step} steps on {domain.name}, {len(domain.ids)} images"
     )

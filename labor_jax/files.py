@@ -38,8 +38,18 @@ def remove_partial(folder: str | os.PathLike) -> None:
     """Removes what processes that were killed have left half-written in a folder."""
     for path in pathlib.Path(folder).rglob(".*.partial"):
         process = path.name.split(".")[-2]
-        if not pathlib.Path("/proc", process).exists():
+        if process.isdigit() and not _is_running(int(process)):
             path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -490,7 +490,7 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
     def made() -> Iterator[q.Query]:
         """All of SPL's queries can be more than memory holds: each is written, then forgotten."""
         nonlocal counted, known
-        with this.monitor.phase("query", phase.stage, 0, len(mine.ids)) as progress:
+        with this.monitor.phase("query", phase.stage, 0, len(mine.ids), "image") as progress:
             everything = querying.ask(phase.stage, mine, infer, this.config, this.workdir)
             for number, asked in enumerate(everything, start=1):
                 if asked.counts is not None:
@@ -537,7 +537,7 @@ def _annotate(this: Run, phase: Phase) -> None:
 
 def _let_answer(this: Run, phase: Phase) -> None:
     annotate = annotators.make(this.config, this.target, this.table)
-    with this.monitor.phase("annotate", phase.stage, 0, len(this.target.ids)) as progress:
+    with this.monitor.phase("annotate", phase.stage, 0, len(this.target.ids), "image") as progress:
         for done in annotators.answer_open(this.workdir, phase.stage, annotate, this.table):
             progress.advance(done)
 
@@ -559,9 +559,10 @@ def _evaluate(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -
     if done := this.summary.stage(phase.stage):
         _record_miou(this, phase, done["mIoU"])
         return
-    scores = evaluate(
-        functools.partial(compiled.predict, now.segmenter), this.val, this.table, this.config
-    )
+    predict = functools.partial(compiled.predict, now.segmenter)
+    mine = len(hosts.share(len(this.val.ids))) if this.val.read_label else 0
+    with this.monitor.phase("evaluate", phase.stage, 0, mine, "image") as progress:
+        scores = evaluate(predict, this.val, this.table, this.config, progress.advance)
     budget = _budget(this, phase.stage)
     mask = q.read_score(this.workdir, phase.stage)
     held = _score_on_held_answers(this, now, compiled) if phase.stage else None

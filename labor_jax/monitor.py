@@ -66,8 +66,8 @@ def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]
 class Progress:
     """Where a phase stands. `advance` may be called at every step: it seldom shows anything."""
 
-    def __init__(self, title: str, first: int, last: int, every: float) -> None:
-        self.title, self.first, self.last = title, first, last
+    def __init__(self, title: str, first: int, last: int, every: float, unit: str) -> None:
+        self.title, self.first, self.last, self.unit = title, first, last, unit
         self.step = first
         self.metrics: Metrics = {}
         self.show: Callable[[Progress], None] = lambda _: None
@@ -76,7 +76,7 @@ class Progress:
         self._start: tuple[int, float] | None = None
 
     def advance(self, step: int, metrics: Metrics | None = None) -> None:
-        """Says that `step` global steps are done, and the latest metrics if there are new ones."""
+        """Says how many steps or images are done, and the latest metrics if there are new ones."""
         now = time.monotonic()
         self.step = step
         self.metrics = self.metrics if metrics is None else metrics
@@ -101,7 +101,7 @@ class Progress:
         """Speed, time left and the latest metrics, on one line."""
         parts = []
         if speed := self.steps_per_second:
-            parts.append(f"{speed:.3g} steps/s")
+            parts.append(f"{speed:.3g} {self.unit}s/s")
             if left := (self.last - self.step) / speed:
                 parts.append(f"{_clock(left)} left")
         parts += [f"{name} {_short(value)}" for name, value in self.metrics.items()]
@@ -146,10 +146,12 @@ class Monitor:
             self._tensorboard.close()
 
     @contextlib.contextmanager
-    def phase(self, name: str, stage: int, first: int, last: int) -> Iterator[Progress]:
-        """Shows the phase that leads from `first` to `last` steps done; yields its `Progress`."""
+    def phase(
+        self, name: str, stage: int, first: int, last: int, unit: str = "step"
+    ) -> Iterator[Progress]:
+        """Shows the phase that leads from `first` to `last` units done; yields its `Progress`."""
         title = f"stage {stage} · {name}" if stage else name
-        with show_progress(title, first, last, self._console) as progress:
+        with show_progress(title, first, last, unit, self._console) as progress:
             yield progress
 
     def record(self, step: int, phase: str, stage: int, metrics: Metrics) -> None:
@@ -174,14 +176,24 @@ class Monitor:
 
 @contextlib.contextmanager
 def show_progress(
-    title: str, first: int, last: int, console: rich.console.Console | None = None
+    title: str,
+    first: int,
+    last: int,
+    unit: str,
+    console: rich.console.Console | None = None,
 ) -> Iterator[Progress]:
-    """Shows what leads from `first` to `last`: a bar on a terminal, else a line now and then."""
+    """Shows what leads from `first` to `last`: a bar on a terminal, else a line now and then.
+
+    Args:
+      unit: what is counted, such as "step" or "image".
+    """
     console = console or rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
     on_terminal = console.is_terminal
-    progress = Progress(title, first, last, BAR_SECONDS if on_terminal else LINE_SECONDS)
+    every = BAR_SECONDS if on_terminal else LINE_SECONDS
+    progress = Progress(title, first, last, every, unit)
     with (_bar if on_terminal else _lines)(console, progress) as progress.show:
-        progress.show(progress)
+        if first < last:
+            progress.show(progress)
         try:
             yield progress
         finally:
@@ -207,7 +219,7 @@ def _lines(
 ) -> Iterator[Callable[[Progress], None]]:
     def show(p: Progress) -> None:
         total = p.last - p.first
-        count = f"step {p.step - p.first:>{len(str(total))}}/{total}"
+        count = f"{p.unit} {p.step - p.first:>{len(str(total))}}/{total}"
         line = " · ".join(filter(None, (f"{p.title:<20} {count}", p.describe())))
         console.print(line, markup=False)
 

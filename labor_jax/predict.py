@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 
-THREADS = max(2, min(16, len(os.sched_getaffinity(0)) // 2))
+THREADS = max(2, min(16, (os.cpu_count() or 1) // 2))
 """That read, and as many that write, beside the one that waits for the device."""
 
 OVERLAY = "overlay.mp4"
@@ -112,7 +112,7 @@ def predict_folder(
             else:
                 yield one
 
-    with show_progress("predict", 0, len(domain.ids)) as progress:
+    with show_progress("predict", 0, len(domain.ids), "image") as progress:
         found = ahead(read, range(len(domain.ids)), THREADS, 4 * THREADS)
         predicted = segmented(run, options, whole(found))
         write = writer(run, options, out)
@@ -125,11 +125,11 @@ def predict_folder(
 
 def predict_video(
     run: restore.Run, path: pathlib.Path, out: pathlib.Path, options: Options = DEFAULT
-) -> list[str]:
+) -> tuple[int, list[str]]:
     """Writes the label map of every frame of a video, and a video with the classes over it.
 
     Returns:
-      What was wrong: frames at the end that the file should have and has not.
+      How many there are, and what was wrong: frames at the end that the file lacks.
     Raises:
       UserError: no video; or it has no frame.
     """
@@ -137,7 +137,7 @@ def predict_video(
     with opened_video(path) as video:
         count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
         with (
-            show_progress("predict", 0, count) as progress,
+            show_progress("predict", 0, count, "frame") as progress,
             video_writer(out / OVERLAY, video.get(cv2.CAP_PROP_FPS)) as add,
         ):
             found = ahead(
@@ -152,7 +152,8 @@ def predict_video(
                 progress.advance(min(done, count))
     if not done:
         raise errors.UserError(f"{path}: no frame can be read; replace it")
-    return [f"{path}: {count - done} of {count} frames cannot be read"] if done < count else []
+    lacking = [f"{path}: {count - done} of {count} frames cannot be read"] if done < count else []
+    return done, lacking
 
 
 def check(run: restore.Run, options: Options) -> None:
@@ -301,14 +302,13 @@ def main() -> None:
     if out.resolve() == given.resolve():
         raise errors.UserError("--out: is --images itself; give another folder")
     if given.is_file() and given.suffix.lower() not in folder.SUFFIXES:
-        broken = predict_video(run, given, out, options)
+        done, broken = predict_video(run, given, out, options)
+        what = "frames"
     else:
         domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
         broken = predict_folder(run, domain, out, options)
-        print(
-            f"{len(domain.ids) - len(broken)} images segmented after {run.step} steps of "
-            f"training: {out}"
-        )
+        done, what = len(domain.ids) - len(broken), "images"
+    print(f"{done} {what} segmented after {run.step} steps of training: {out}")
     for line in broken:
         print(f"skipped: {line}", file=sys.stderr)
     if broken:

@@ -1,6 +1,7 @@
 """A trained segmenter to use in other programs: `labor_jax.load`."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -98,7 +99,14 @@ class Predictor:
         of_tiles = self._probabilities_of_tiles
         return self._infer(image, tile, overlap, self.run.probabilities, of_tiles)
 
-    def _infer(self, image, tile, overlap, whole, of_tiles) -> np.ndarray:
+    def _infer(
+        self,
+        image: np.ndarray,
+        tile: tuple[int, int] | None,
+        overlap: int,
+        whole: restore.Infer,
+        of_tiles: Callable[..., np.ndarray],
+    ) -> np.ndarray:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"an image is [H, W, 3] uint8, not {image.shape} {image.dtype}")
         if tile is None:

@@ -10,6 +10,7 @@ Data sets that are not drawn are made from what their sites ship: without --manu
 what that is. Interrupted, the same command starts again; a data set that is there is only shown.
 """
 
+import os
 from typing import NamedTuple
 
 import ml_collections
@@ -19,11 +20,16 @@ from ml_collections import config_flags
 
 from labor_jax import cli
 from labor_jax import config as config_lib
+from labor_jax.ahead import ahead
 from labor_jax.data import domain as domain_lib
 from labor_jax.data import folder, labels
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.errors import UserError
+from labor_jax.monitor import show_progress
+
+THREADS = os.cpu_count() or 1
+"""That read and check files."""
 
 
 class Split(NamedTuple):
@@ -31,14 +37,6 @@ class Split(NamedTuple):
 
     images: int
     pixels: np.ndarray | None
-
-
-def class_counts(domain: Domain, num_classes: int) -> np.ndarray:
-    """Pixels of each class over a labelled split, void last: [num_classes + 1] int64."""
-    read = domain.read_label
-    assert read is not None  # a labelled one
-    every = (labels.count(read(k), num_classes) for k in range(len(domain.ids)))
-    return sum(every, np.zeros(num_classes + 1, np.int64))
 
 
 def table_of_shares(splits: dict[str, Split], table: ClassTable) -> str:
@@ -57,13 +55,23 @@ def table_of_shares(splits: dict[str, Split], table: ClassTable) -> str:
 
 
 def checked(domain: Domain, table: ClassTable) -> Split:
-    """A split of which every file was read.
+    """A split of which every file was read once.
 
     Raises:
-      UserError: a file is broken or does not fit.
+      UserError: the first that is broken, of another size, or has values outside the table.
     """
-    folder.check(domain)
-    return Split(len(domain.ids), class_counts(domain, len(table)) if domain.read_label else None)
+
+    def count(index: int) -> np.ndarray:
+        domain.read_image(index)
+        label = domain.read_label(index) if domain.read_label else np.empty(0, np.uint8)
+        return labels.count(label, len(table))
+
+    number, pixels = len(domain.ids), np.zeros(len(table) + 1, np.int64)
+    with show_progress(f"read {domain.name}", 0, number, "image") as progress:
+        for done, counts in enumerate(ahead(count, range(number), THREADS, 4 * THREADS), start=1):
+            pixels += counts
+            progress.advance(done)
+    return Split(number, pixels if domain.read_label else None)
 
 
 def checked_domains(config: ml_collections.ConfigDict) -> tuple[dict[str, Split], ClassTable]:

@@ -107,6 +107,18 @@ def test_growth_is_told_by_pixels_classes_and_images(config):
 
 
 @pytest.mark.slow
+def test_predicting_files_is_told_as_a_share_of_predicting_from_memory(config):
+    made = work.make(config)
+    found = measure.predict(made, device.Device("", 1.0, 1.0, ""), repeat=1, count=5, batches=1)
+    alone, whole = (found[f"{name}_images_per_second"] for name in ("in_memory", "files"))
+    assert found["images"] == 5 and found["share"] == whole / alone > 0
+    said = table(
+        {"device": device.Device("", 1.0, 1.0, "")._asdict(), "peak_bytes": 1} | {"predict": found}
+    )
+    assert "predict, 5 files read and written: " in said
+
+
+@pytest.mark.slow
 def test_the_costliest_lines_of_every_program_are_told(config):
     found = measure.run("profile", config, repeat=2)
     assert found["profile"].keys() == {"adapt_step", "selector_step", "labor_spl", "labor_ppl"}

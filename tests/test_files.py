@@ -61,10 +61,12 @@ def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
     (tmp_path / "deep").mkdir()
     dead = tmp_path / "deep" / ".a.png.4194999.partial"  # above the largest number of a process
     alive = tmp_path / f".b.json.{os.getpid()}.partial"
-    for path in (dead, alive, tmp_path / "c.json"):
+    foreign = tmp_path / ".film.partial"
+    for path in (dead, alive, foreign, tmp_path / "c.json"):
         path.touch()
     files.remove_partial(tmp_path)
     assert not dead.exists() and alive.exists() and (tmp_path / "c.json").exists()
+    assert foreign.exists(), "it is not ours"
 
 
 def test_lines_are_found_again_by_their_key_without_being_held(tmp_path):

@@ -296,7 +296,9 @@ def test_source_only_runs_without_discriminators(base, initial, make_config):
 
 def test_a_restored_run_scores_what_its_summary_says(spl):
     run = restore.restore(spl)
-    scores = evaluate.evaluate(run.predict, run.load_domain("val"), run.table, run.config)
+    val, told = run.load_domain("val"), []
+    scores = evaluate.evaluate(run.predict, val, run.table, run.config, told.append)
+    assert told == list(range(1, len(val.ids) + 1))
     summary = summary_of(spl)
     assert scores == {name: summary[name] for name in ("mIoU", "per_class_iou", "subsets")}
 

@@ -143,6 +143,16 @@ def test_plain_lines_are_the_first_the_last_and_one_every_ten_seconds(tmp_path, 
     assert "1 steps/s · 0:30 left · loss 0.009091" in lines[1]
 
 
+def test_images_are_counted_as_such_and_nothing_is_shown_of_none(capfd):
+    with monitor.show_progress("predict", 0, 0, "image"):
+        pass
+    with monitor.show_progress("predict", 0, 2, "image") as progress:
+        progress.advance(1)
+        progress.advance(2)
+    first, last = capfd.readouterr().err.splitlines()
+    assert "image 0/2" in first and "image 2/2" in last and "images/s" in last
+
+
 def test_a_fast_phase_takes_two_lines(tmp_path, capfd, monkeypatch):
     assert len(phase_lines(tmp_path, capfd, monkeypatch, seconds_a_step=0.001)) == 2
 

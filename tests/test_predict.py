@@ -129,7 +129,7 @@ def film(path, frames):
 
 def test_a_video_becomes_label_maps_and_a_video(run, tmp_path):
     path = film(tmp_path / "drive.mp4", 6)
-    assert predict_video(run, path, tmp_path / "out") == []
+    assert predict_video(run, path, tmp_path / "out") == (6, [])
     video = cv2.VideoCapture(str(path))
     for number in range(6):
         frame = cv2.cvtColor(video.read()[1], cv2.COLOR_BGR2RGB)
@@ -157,8 +157,8 @@ def test_frames_that_are_missing_at_the_end_are_counted(run, tmp_path, monkeypat
         return itertools.islice(short(video), 4)
 
     monkeypatch.setattr(predict, "frames", first_four)
-    told = predict_video(run, path, tmp_path / "out", Options(overlay=False))
-    assert told == [f"{path}: 2 of 6 frames cannot be read"]
+    done, told = predict_video(run, path, tmp_path / "out", Options(overlay=False))
+    assert (done, told) == (4, [f"{path}: 2 of 6 frames cannot be read"])
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 

@@ -5,8 +5,9 @@
         --config.model.weights= --config.model.dtype=bfloat16 --out=step.json
 
 NAME is step (both train steps), selection (queries), input (the pipeline, and how long the device
-waits for it), evaluate, all, profile (the costliest lines of each program, as measured), or growth
-(selection by pixels and classes, memory by images).
+waits for it), evaluate, all, predict (a folder of files, beside the network alone), profile (the
+costliest lines of each program, as measured), or growth (selection by pixels and classes, memory by
+images).
 FLOP and bytes are XLA's own count; their shares are of the device's best.
 """
 
@@ -29,7 +30,7 @@ def table(found: dict[str, Any]) -> str:
     lines[0] += f" ({d['source']})"
     programs = {
         f"{part} {name}": values
-        for part in found.keys() - {"input", "growth", "device", "peak_bytes"}
+        for part in found.keys() - {"input", "predict", "growth", "device", "peak_bytes"}
         for name, values in found[part].items()
         if "flops" in values
     }
@@ -52,6 +53,13 @@ def table(found: dict[str, Any]) -> str:
             f"{i['step_seconds']:.3f} s, from memory {i['step_seconds_in_memory']:.3f} s: "
             f"idle {i['idle_share']:.1%}, starved at {i['starved_share']:.0%} of the steps; "
             f"{i['transfers']} transfers a batch in {1e3 * i['transfer_seconds']:.2f} ms"
+        )
+    if "predict" in found:
+        p = found["predict"]
+        lines.append(
+            f"predict, {p['images']} files read and written: {p['files_images_per_second']:.1f} "
+            f"images/s, {p['share']:.0%} of {p['in_memory_images_per_second']:.1f} images/s from "
+            f"memory"
         )
     for name, values in found.get("profile", {}).items():
         lines.append(f"{name}: the costliest lines")

@@ -15,15 +15,17 @@ import ml_collections
 import numpy as np
 
 from labor_jax import evaluate as evaluation
-from labor_jax import parallel, querying, steps
+from labor_jax import files, parallel, querying, steps
 from labor_jax.annotation import query as q
 from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.benchmark.profile import compiled_with_lines, costliest
 from labor_jax.config import check
-from labor_jax.data import labels, pipeline
+from labor_jax.data import folder, labels, pipeline
 from labor_jax.errors import UserError
-from labor_jax.restore import make_inference, views
+from labor_jax.images import encode_jpeg
+from labor_jax.predict import predict_folder
+from labor_jax.restore import make_inference, make_run, views
 
 Values = dict[str, Any]
 
@@ -182,6 +184,41 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     }
 
 
+def predict(
+    work: w.Work, device: Device, repeat: int, count: int = 500, batches: int = 8
+) -> Values:
+    """Files in a folder, read, segmented and written, beside the same network on images in memory.
+
+    They are drawn, as large as the target's; both are timed in turn, and the median is of pairs.
+    """
+    config = work.config.copy_and_resolve_references()
+    config.parallel = "jit"
+    table = labels.table_from_config(config.classes)
+    size = w.native_size(config.target, config.input.size)
+    run = make_run(config, table, 0, work.start.segmenter)
+    images = w.to_ask(work, config.eval_batch_size)["image"]
+    domain = w.drawn("target", size, work.classes, count)
+    found = []
+    with tempfile.TemporaryDirectory() as name:
+        photos, out = pathlib.Path(name, "photos"), pathlib.Path(name, "out")
+        for index, image in enumerate(domain.ids):
+            files.write_atomic(photos / f"{image}.jpg", encode_jpeg(domain.read_image(index)))
+        streamed = folder.load(str(photos), "", table)
+        for _ in range(repeat):
+            [alone] = seconds(lambda: [run.predict(images, size) for _ in range(batches)], 1)
+            start = time.perf_counter()
+            predict_folder(run, streamed, out)
+            whole = count / (time.perf_counter() - start)
+            found.append((batches * len(images) / alone, whole))
+    shares = [whole / alone for alone, whole in found]
+    return {
+        "images": count,
+        "in_memory_images_per_second": statistics.median(alone for alone, _ in found),
+        "files_images_per_second": statistics.median(whole for _, whole in found),
+        "share": statistics.median(shares),
+    }
+
+
 def growth(
     work: w.Work, device: Device, repeat: int, counts: tuple[int, ...] = (100, 1000, 10_000)
 ) -> Values:
@@ -278,7 +315,7 @@ def profile(work: w.Work, device: Device, repeat: int) -> Values:
 
 
 ALL = {"step": step, "selection": selection, "input": input_, "evaluate": evaluate}
-PARTS = ALL | {"profile": profile, "growth": growth}
+PARTS = ALL | {"predict": predict, "profile": profile, "growth": growth}
 """By the name that a user gives; "all" is `ALL`."""
 
 

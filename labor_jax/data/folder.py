@@ -17,7 +17,6 @@ __all__ = [
     "SUFFIXES",
     "Pair",
     "by_id",
-    "check",
     "image_size",
     "load",
     "one",
@@ -36,7 +35,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 def load(images: str, labels: str, table: ClassTable) -> Domain:
     """The images below a folder, with the label maps below another, or "" for none.
 
-    Names and pairs are checked here; what is in a file is checked when it is read, or by `check`.
+    Names and pairs are checked here; what is in a file is checked when it is read.
 
     Raises:
       UserError: a folder is missing or empty, or an image has no label, or the reverse.
@@ -61,18 +60,6 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
 def one(image: pathlib.Path) -> Domain:
     """One image alone; what is in it is checked when it is read."""
     return Domain(str(image), (image.stem,), lambda _: read_image_file(image), None)
-
-
-def check(domain: Domain) -> None:
-    """Reads every file once.
-
-    Raises:
-      UserError: the first that is unreadable, of another size, or has values outside the table.
-    """
-    for index in range(len(domain.ids)):
-        domain.read_image(index)
-        if domain.read_label:
-            domain.read_label(index)
 
 
 Pair = tuple[str, pathlib.Path, pathlib.Path | None]

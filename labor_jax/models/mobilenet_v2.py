@@ -89,11 +89,15 @@ def depthwise3x3(
     return multiply_add(x, kernel, stride, dilation, style)
 
 
-def _forward(x: Array, kernel: Array, stride: int, dilation: int, style: str):
+def _forward(
+    x: Array, kernel: Array, stride: int, dilation: int, style: str
+) -> tuple[Array, tuple[Array, Array]]:
     return multiply_add(x, kernel, stride, dilation, style), (x, kernel)
 
 
-def _backward(stride: int, dilation: int, style: str, saved: tuple[Array, Array], gradient: Array):
+def _backward(
+    stride: int, dilation: int, style: str, saved: tuple[Array, Array], gradient: Array
+) -> tuple[Array, Array]:
     x, kernel = saved
     to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation, style), x)[1]
 
@@ -158,7 +162,9 @@ class MobileNetV2(nn.Module):
         """
         number = count()
 
-        def convolution(x: Array, features: int, gain: float, size: int = 1, stride: int = 1):
+        def convolution(
+            x: Array, features: int, gain: float, size: int = 1, stride: int = 1
+        ) -> Array:
             return nn.Conv(
                 features,
                 (size, size),

@@ -246,7 +246,7 @@ def test_the_real_camvid_is_read(tmp_path):
 
 def test_shares_count_every_pixel_once(data_dir):
     opened = load("toytown/tiny", "target_train", data_dir)
-    counts = prepare_data.class_counts(opened, 11)
+    counts = prepare_data.checked(opened, CAMVID).pixels
     assert counts.sum() == 12 * 48 * 64
     stacked = np.stack([opened.read_label(i) for i in range(12)])
     assert counts[3] == (stacked == 3).sum() and counts[11] == (stacked == 255).sum()
@@ -268,8 +268,8 @@ def test_prepare_data_prints_counts_and_shares(data_dir):
 def test_shares_are_kept_with_a_prepared_set(data_dir):
     kept = prepared.builder("toytown/tiny", data_dir).info.metadata["pixels"]
     for split in TINY:
-        counted = prepare_data.class_counts(load("toytown/tiny", split, data_dir), 11)
-        np.testing.assert_array_equal(kept[split], counted)
+        counted = prepare_data.checked(load("toytown/tiny", split, data_dir), CAMVID)
+        np.testing.assert_array_equal(kept[split], counted.pixels)
 
 
 def test_prepare_data_ends_with_status_2_and_one_line(tmp_path):

@@ -7,6 +7,7 @@ from PIL import Image
 from labor_jax.data import folder
 from labor_jax.data.labels import CAMVID, CITYSCAPES, ClassTable
 from labor_jax.errors import UserError
+from labor_jax.prepare_data import checked
 
 Folders = tuple[pathlib.Path, pathlib.Path]
 
@@ -170,6 +171,6 @@ def test_a_label_in_colours_is_told_to_be_of_one_channel(folders):
 @pytest.mark.parametrize("kind", [0, 1])
 def test_check_finds_what_only_reading_shows(folders, kind):
     domain = load(folders, CITYSCAPES)
-    folder.check(domain)
+    assert checked(domain, CITYSCAPES).images == len(domain.ids)
     (folders[kind] / "sub/b.png").write_bytes(b"")
-    assert "sub/b.png" in told(lambda: folder.check(load(folders, CITYSCAPES)))
+    assert "sub/b.png" in told(lambda: checked(domain, CITYSCAPES))

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -67,7 +67,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
             metadata=tfds.core.MetadataDict(ids={}, pixels={}),
         )
 
-    def _generate_splits(self, dl_manager, download_config) -> list[tfds.core.SplitInfo]:
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
         """In place of TFDS's, which beyond 1 GB needs TensorFlow and a split's size in memory."""
         splits = self._split_generators(dl_manager)
         return [self._write(split, samples) for split, samples in splits.items()]

@@ -8,7 +8,7 @@ import pathlib
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import cv2
 import numpy as np
@@ -109,7 +109,7 @@ class PairedBuilder(base.Builder, skip_registration=True):  # type: ignore[call-
         """Raises UserError with what to get from where, and which folder to put it into."""
         raise UserError(f"{self.title}: {why}; put {self.MANUAL_DOWNLOAD_INSTRUCTIONS} {where}")
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator[base.Sample]]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[base.Sample]]:
         found = self.find(str(dl_manager.manual_dir))
         for split in self.layout:
             paired, lone = found.get(split, Pairs([], []))

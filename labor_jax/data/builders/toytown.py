@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -38,7 +39,7 @@ class Toytown(base.Builder):
         ToytownConfig(name="tiny", width=64, height=48, counts=(24, 8, 12, 8)),
     ]
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator[base.Sample]]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[base.Sample]]:
         counts = self.builder_config.counts
         return {
             split: self._generate_examples(split, count)

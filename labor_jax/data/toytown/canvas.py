@@ -7,11 +7,18 @@ metres, so that the number of pixels changes how finely a scene is drawn and not
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labor_jax.data.toytown.looks import Color
+
+Option = TypeVar("Option")
+Point = Sequence[float] | np.ndarray
+"""(X, Y) of a flat figure, in metres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +107,9 @@ def fill(canvas: Canvas, pixels: np.ndarray, color: Color, cls: int | None) -> N
         cv2.fillPoly(canvas.label, fixed, cls, cv2.LINE_8, 4)
 
 
-def shape(canvas: Canvas, points, color: Color, cls: int | None, shade: float = 1.0) -> None:
+def shape(
+    canvas: Canvas, points: ArrayLike, color: Color, cls: int | None, shade: float = 1.0
+) -> None:
     """Fills the polygon of world `points` [N, 3]."""
     points = np.asarray(points, np.float64)
     depth = float(points[0, 2] + points[len(points) // 2, 2]) / 2
@@ -108,7 +117,13 @@ def shape(canvas: Canvas, points, color: Color, cls: int | None, shade: float = 
 
 
 def card(
-    canvas: Canvas, points, x: float, z: float, color: Color, cls: int | None, shade: float = 1.0
+    canvas: Canvas,
+    points: ArrayLike,
+    x: float,
+    z: float,
+    color: Color,
+    cls: int | None,
+    shade: float = 1.0,
 ) -> None:
     """Fills a polygon of a flat figure that faces the camera; `points` [N, 2] are (X - x, Y)."""
     camera, scale, (cx, cy) = canvas.camera, canvas.scale(z), canvas.center
@@ -117,7 +132,7 @@ def card(
     fill(canvas, np.asarray(points) * scales + offset, hazed(canvas, color, z, shade), cls)
 
 
-def glow(canvas: Canvas, at, radius: float, color: Color, cls: int) -> None:
+def glow(canvas: Canvas, at: Sequence[float], radius: float, color: Color, cls: int) -> None:
     """Notes a lamp at world point `at` on a thing of class `cls`, to be lit in the photo."""
     x, y = project(canvas, np.array([at], np.float64))[0].tolist()
     canvas.glows.append((x, y, radius * canvas.scale(at[2]), color, cls))
@@ -143,7 +158,7 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
 
 
-def limb(p, q, wp: float, wq: float) -> np.ndarray:
+def limb(p: Point, q: Point, wp: float, wq: float) -> np.ndarray:
     """The outline [10, 2] of a stroke from `p` to `q` with round ends; widths are diameters."""
     dx, dy = q[0] - p[0], q[1] - p[1]
     norm = math.hypot(dx, dy) or 1.0
@@ -151,13 +166,13 @@ def limb(p, q, wp: float, wq: float) -> np.ndarray:
     return np.concatenate((arc * wp + p, arc * -wq + q))
 
 
-def on_ground(points, z: float = 0.0, x: float = 0.0) -> np.ndarray:
+def on_ground(points: ArrayLike, z: float = 0.0, x: float = 0.0) -> np.ndarray:
     """Plan coordinates [N, 2], (X - x, Z - z), as world points [N, 3] on the ground."""
     points = np.asarray(points, np.float64)
     return np.stack([points[:, 0] + x, np.zeros(len(points)), points[:, 1] + z], 1)
 
 
-def pick(rng: np.random.Generator, options: tuple):
+def pick(rng: np.random.Generator, options: tuple[Option, ...]) -> Option:
     """One of the options."""
     return options[int(rng.integers(len(options)))]
 
@@ -198,7 +213,13 @@ def brick_tile() -> np.ndarray:
     return tile
 
 
-def spread(tile: np.ndarray, metres: tuple[float, float], size, scale, shift=(0, 0)) -> np.ndarray:
+def spread(
+    tile: np.ndarray,
+    metres: tuple[float, float],
+    size: tuple[int, ...],
+    scale: tuple[float, float],
+    shift: tuple[float, float] | np.ndarray = (0, 0),
+) -> np.ndarray:
     """Tiles an array of `size` (h, w) with `tile`.
 
     The tile covers `metres` (width, height) at `scale` (x, y) pixels a metre, and starts `shift`
@@ -235,7 +256,13 @@ class Wall:
         self.texture = np.minimum(cv2.transform(brightness, paint), 255).astype(np.uint8)
 
 
-def wall(canvas: Canvas, start, end, height: float, shade: float = 1.0) -> Wall:
+def wall(
+    canvas: Canvas,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    height: float,
+    shade: float = 1.0,
+) -> Wall:
     """An upright rectangle over the plan points `start` and `end`, both (X, Z)."""
     (x0, z0), (x1, z1) = start, end
     corners = np.array([(x0, height, z0), (x1, height, z1), (x1, 0, z1), (x0, 0, z0)])

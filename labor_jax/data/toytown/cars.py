@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labor_jax.data.toytown.canvas import (
     Canvas,
@@ -62,7 +63,7 @@ class Pose:
     middle: np.ndarray  # [3]
     heading: float
 
-    def place(self, points) -> np.ndarray:
+    def place(self, points: ArrayLike) -> np.ndarray:
         """(along, across, height) from the middle, [N, 3], as world points."""
         along, across, height = np.asarray(points, np.float64).T
         sin, cos = np.sin(self.heading), np.cos(self.heading)

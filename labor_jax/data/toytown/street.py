@@ -159,7 +159,9 @@ def paint_ground(
     canvas.label[top:] = np.array((PAVEMENT, ROAD, TREE), np.uint8)[kind]
 
 
-def sample(tile: np.ndarray, x: np.ndarray, z: np.ndarray, metres: float, rng) -> np.ndarray:
+def sample(
+    tile: np.ndarray, x: np.ndarray, z: np.ndarray, metres: float, rng: np.random.Generator
+) -> np.ndarray:
     """The tile laid on the ground from a random corner, repeating after `metres`."""
     u = np.mod(x * np.float32(256 / metres) + np.float32(rng.uniform(0, 256)), np.float32(256))
     v = np.mod(z * np.float32(256 / metres) + np.float32(rng.uniform(0, 256)), np.float32(256))
@@ -304,7 +306,14 @@ def paint_building(canvas: Canvas, rng: np.random.Generator, look: Look, house: 
     hang(canvas, along, BUILDING)
 
 
-def paint_roof(canvas, rng, house: Building, back: float, color: Color, shade: float) -> None:
+def paint_roof(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    house: Building,
+    back: float,
+    color: Color,
+    shade: float,
+) -> None:
     """The slope over the street with its chimneys; `back` is X of the rear wall."""
     ridge_x, eaves, eye = 0.5 * (house.x + back), house.height, canvas.camera.eye
     ridge = eaves + 0.32 * abs(back - house.x)
@@ -382,7 +391,13 @@ def paint_facade(
 
 
 def paint_window(
-    canvas: Canvas, rng, plane: Wall, x: float, y: float, style: dict, near: bool
+    canvas: Canvas,
+    rng: np.random.Generator,
+    plane: Wall,
+    x: float,
+    y: float,
+    style: dict,
+    near: bool,
 ) -> None:
     """One window, centred at `x`, its sill at `y`; details only if `near`."""
     w, h = 0.5 * style["width"], style["height"]
@@ -422,7 +437,13 @@ def paint_shop(canvas: Canvas, rng: np.random.Generator, plane: Wall, storey: fl
 
 
 def paint_fence(
-    canvas: Canvas, rng: np.random.Generator, kind: str, color: Color, start, end, height: float
+    canvas: Canvas,
+    rng: np.random.Generator,
+    kind: str,
+    color: Color,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    height: float,
 ) -> None:
     """A fence over the plan points `start` and `end`, both (X, Z)."""
     plane = wall(canvas, start, end, height)

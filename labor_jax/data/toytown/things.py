@@ -2,9 +2,11 @@
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from labor_jax.data.toytown.canvas import (
     Canvas,
+    Point,
     card,
     ellipse,
     glow,
@@ -29,7 +31,15 @@ Rng = np.random.Generator
 # ---------------------------------------------------------------------------------------- trees
 
 
-def blobs(canvas: Canvas, rng: Rng, centers: np.ndarray, radii, x, z, color: Color) -> None:
+def blobs(
+    canvas: Canvas,
+    rng: Rng,
+    centers: np.ndarray,
+    radii: np.ndarray,
+    x: float,
+    z: float,
+    color: Color,
+) -> None:
     """Leaves: discs at `centers` [N, 2], dark below and behind, light above and in front."""
     camera, scale, (cx, cy) = canvas.camera, canvas.scale(z), canvas.center
     low, high = centers[:, 1].min(), np.ptp(centers[:, 1]) + 1e-6
@@ -98,7 +108,9 @@ def paint_hedge(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, size: 
 # ------------------------------------------------------------------------------ poles and signs
 
 
-def paint_pole(canvas, x, z, height, thick, color: Color) -> None:
+def paint_pole(
+    canvas: Canvas, x: float, z: float, height: float, thick: float, color: Color
+) -> None:
     """A post with a darker side."""
     card(canvas, rectangle(-thick / 2, 0, thick / 2, height), x, z, color, POLE)
     card(canvas, rectangle(-thick / 2, 0, -thick / 6, height), x, z, color, POLE, 0.75)
@@ -138,7 +150,7 @@ def paint_sign(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
     y = rng.uniform(2.3, 2.8)
     fade = look.sign_fade
 
-    def plate(points, paint) -> None:
+    def plate(points: ArrayLike, paint: Color) -> None:
         faded = tuple(np.add(np.multiply(paint, 1 - fade), 118 * fade))
         card(canvas, np.add(points, (0, y)), x, z, faded, SIGN)
 
@@ -205,7 +217,7 @@ def paint_person(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, heigh
     apart = 0.0 if sideways else 0.055
     skirt, bag = rng.random() < 0.2, rng.random() < 0.35
 
-    def part(p, q, wp, wq, color, shade=1.0) -> None:
+    def part(p: Point, q: Point, wp: float, wq: float, color: Color, shade: float = 1.0) -> None:
         card(canvas, limb(p, q, wp, wq) * height, x, z, color, PEDESTRIAN, shade)
 
     for side, shade in ((-1, 0.78), (1, 1.0)):
@@ -248,10 +260,10 @@ def paint_cyclist(canvas: Canvas, rng: Rng, look: Look, x: float, z: float, turn
     squeeze = np.array([np.sign(turn) * max(abs(turn), 0.1) if turn else 0.1, 1.0])
     pedal = rng.uniform(0, 2 * np.pi)
 
-    def draw(points, color, shade=1.0) -> None:
+    def draw(points: ArrayLike, color: Color, shade: float = 1.0) -> None:
         card(canvas, points, x, z, color, BICYCLIST, shade)
 
-    def part(p, q, wp, wq, color, shade=1.0) -> None:
+    def part(p: Point, q: Point, wp: float, wq: float, color: Color, shade: float = 1.0) -> None:
         draw(limb(np.multiply(p, squeeze), np.multiply(q, squeeze), wp, wq), color, shade)
 
     for axle in (-0.52, 0.54):
