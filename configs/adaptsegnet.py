@@ -4,9 +4,9 @@
 
 Output-space adversarial learning without a target label, LabOR's warm-up in its original form. Of
 each head two of four branches count; batch statistics of one image normalise, scale and bias stay;
-some tensors take a multiple of the learning rate. The README lists each of these switches beside
-its sane default. Expected mIoU, that paper's: 42.4. Hours, not timed: 279 by the TFLOP/s that a
-device sustains, as gta5_cityscapes_spl.py counts them.
+some tensors take a multiple of the learning rate. docs/method.md lists each of these switches
+beside its sane default. Expected mIoU, that paper's: 42.4. Hours, not timed: 279 by the TFLOP/s
+that a device sustains, as gta5_cityscapes_spl.py counts them.
 The weights are that code's, https://github.com/wasidennis/AdaptSegNet (DeepLab_resnet_pretrained_
 init-f81d91e8.pth), as weights/adaptsegnet_init.pth. `:quick` is for tests.
 

@@ -3,9 +3,9 @@
     python -m labor_jax.main --config=configs/toytown_camvid_cores.py --workdir=runs/camvid_cores
 
 As toytown_camvid.py, `:large` and `:quick` too, but for what is asked: of superpixels where the
-segmenter is unsure, classes in turn, the half whose colours are most alike, one click each. The
-README says what it gains and where it does not. `--config.warmup_from=runs/camvid` shares that
-run's warm-up.
+segmenter is unsure, classes in turn, the half whose colours are most alike, one click each.
+docs/ways_to_ask.md says what it gains and where it does not. `--config.warmup_from=runs/camvid`
+shares that run's warm-up.
 """
 
 import pathlib

@@ -58,7 +58,9 @@ def read(path: str | os.PathLike) -> TensorFile:
       UserError: no such file, or not a whole one of a known format, or one that wants code run.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path}: no such file of weights; the README says where to get them")
+        raise UserError(
+            f"{path}: no such file of weights; docs/data_and_weights.md says where to get them"
+        )
     if os.path.getsize(path) > LARGEST:
         raise UserError(f"{path}: larger than 4 GB; give a file of weights alone")
     try:

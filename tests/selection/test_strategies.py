@@ -175,9 +175,9 @@ def test_a_module_that_is_not_there_is_told():
 
 
 @pytest.mark.slow
-def test_the_strategy_that_the_readme_shows_takes_part_in_a_comparison(tmp_path):
+def test_the_strategy_that_the_guide_shows_takes_part_in_a_comparison(tmp_path):
     root = pathlib.Path(__file__).parents[2]
-    blocks = (root / "README.md").read_text().split("```")
+    blocks = (root / "docs" / "ways_to_ask.md").read_text().split("```")
     (shown,) = [block for block in blocks if block.startswith("python\n# my_strategies.py")]
     (tmp_path / "my_strategies.py").write_text(shown.removeprefix("python\n"))
     assert len(shown.strip().splitlines()) <= 16
