@@ -154,6 +154,19 @@ def take_in() -> None:
         print(line)
 
 
+@errors.exit_on_user_error
+def command(argv: list[str]) -> Callable[[], None]:
+    """What the first argument asks for, which is taken off; without one, to serve."""
+    commands = {"export": export, "import": take_in}
+    if not argv[1:2] or argv[1].startswith("-"):
+        return main
+    if argv[1] not in commands:
+        raise errors.UserError(
+            f"{argv[1]!r} is neither export nor import; to serve, give flags alone"
+        )
+    return commands[argv.pop(1)]
+
+
 def _given(name: str) -> str:
     value = flags.FLAGS[name].value
     if not value:
@@ -174,5 +187,4 @@ if __name__ == "__main__":
     flags.DEFINE_enum("ids", "train", ("train", "label"), "png: Cityscapes' train or label ids")
     flags.DEFINE_string("out", None, "export: the folder to write to")
     flags.DEFINE_string("file", None, "import: the tool's file, or a folder of them")
-    commands = {"export": export, "import": take_in}
-    cli.run(commands[sys.argv.pop(1)] if sys.argv[1:2] and sys.argv[1] in commands else main)
+    cli.run(command(sys.argv))

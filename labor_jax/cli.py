@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import re
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -37,15 +38,20 @@ def define_config(default: str | None = None) -> flags.FlagHolder:
 
 
 def _config_found(argv: list[str]) -> list[str]:
-    """The arguments with --config's file as `config.find` finds it."""
+    """The arguments with --config's file as `config.find` finds it.
+
+    It is loaded here, too: ml_collections tells of a mistake in it by a traceback.
+    """
     if "config" not in flags.FLAGS:
         return argv
     found = []
     for before, argument in zip(["", *argv], argv, strict=False):
         name, equals, value = argument.partition("=")
         if before in ("--config", "-config"):
+            config.load(argument)
             argument = config.find(argument)
         elif name in ("--config", "-config") and equals:
+            config.load(value)
             argument = f"{name}={config.find(value)}"
         found.append(argument)
     return found
@@ -66,7 +72,10 @@ def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
             detail = detail.args[0]
         text = str(detail).splitlines()
         line = "; ".join(line.strip() for line in text if line.strip())
+        if lacks := re.search(r"Flag --(\w+) must have a value other than None", line):
+            raise errors.UserError(f"--{lacks[1]} is missing; give --{lacks[1]}=…") from None
         unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
+        line = re.sub(r'Did you mean "(\w+)" instead of "\w+"\?', r"did you mean '\1'?", line)
         raise errors.UserError(f"{unknown}{line}") from None
     if lacking := positional[len(rest) - 1 :]:
         raise errors.UserError(f"{lacking[0]} is missing; give {' '.join(positional)}")

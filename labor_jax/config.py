@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import re
+import traceback
 from typing import Any
 
 import ml_collections
@@ -181,7 +184,7 @@ def default_config() -> ml_collections.ConfigDict:
     c.checkpoint_every = 100  # steps; a phase's end is saved besides
     c.log_every = 10  # steps
     c.previews = 6  # target images shown at each stage of the report
-    return c
+    return c.lock()  # a key that is not here is a mistake
 
 
 NOT_THE_RUN = (
@@ -207,15 +210,47 @@ def load(path: str) -> ml_collections.ConfigDict:
     """The config that `find` finds.
 
     Raises:
-      UserError: no such file or variant.
+      UserError: no such file or variant, or the file is wrong; tells the line.
     """
     file, _, variant = find(path).partition(":")
     spec = importlib.util.spec_from_file_location("labor_jax_config", file)
     if spec is None or spec.loader is None:
         raise UserError(f"--config: {file!r} is no Python file; give NAME.py[:VARIANT]")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(variant)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise UserError(f"{file}: there is no function get_config; name it so")
+        config = module.get_config(*[variant] * bool(variant))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's Python may raise
+        raise UserError(f"{file}{_line(error, file)}: {_said(error)}") from None
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f"{file}: get_config gives no config; end it with `return c`")
+    return config
+
+
+def _line(error: Exception, file: str) -> str:
+    """Where in a file an error came from."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(file)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _said(error: Exception) -> str:
+    """What an error says, on one line: of an unknown key, which one was meant."""
+    text = str(error)
+    if key := re.search(r'Key "(\w+)" does not exist', text):
+        near = re.search(r'Did you mean "(\w+)"', text)
+        meant = (
+            f"did you mean {near[1]!r}?" if near else "labor_jax/config.py lists those there are"
+        )
+        return f"unknown key {key[1]!r}; {meant}"
+    text = error.msg if isinstance(error, SyntaxError) else text
+    return f"{type(error).__name__}: {' '.join(text.split())}"
 
 
 OWN = pathlib.Path(__file__).parent / "configs"
@@ -382,5 +417,6 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
         return tuple(restore(v) for v in value) if isinstance(value, list) else value
 
     config = default_config()
-    config.update(restore(values))
+    with config.unlocked():  # a later version's keys
+        config.update(restore(values))
     return config

@@ -4,6 +4,7 @@ python -m labor_jax.evaluate --workdir=runs/toytown --split=val
 python -m labor_jax.evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,6 +86,8 @@ def _rounded(value: float) -> float | None:
 
 def main() -> None:
     """Prints the scores of a run."""
+    if os.path.isfile(flags.FLAGS.workdir):
+        raise errors.UserError("--workdir: a file names no images to score on; give the run's DIR")
     run = restore.from_flags()
     split = flags.FLAGS.split
     domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])

@@ -53,13 +53,14 @@ TERMS = {
     "gta5": "for research and education only",
     "synthia_rand_cityscapes": "CC BY-NC-SA 3.0, not for commercial use",
     "cityscapes": "its own licence, not for commercial use",
-    "folder": "as those who gave them allow",
+    "folder": "your own, as those who gave them allow",
 }
 """Under what terms each domain's images are had."""
 
 README = """A segmenter made by labor_jax. model.stablehlo is a computation as jax.export writes it:
 uint8 RGB images [batch, {height}, {width}, 3] to uint8 class numbers [batch, {height}, {width}],
-for any batch. metadata.json says what the numbers mean, and how to get images of that size.
+for any batch. metadata.json says what the numbers mean, and how to get images of that size; an
+export with --size=HEIGHTxWIDTH takes larger images as they are.
 
     pip install jax flatbuffers
 
@@ -191,12 +192,12 @@ def main() -> None:
     path = pathlib.Path(values.out or f"segmenter{suffix}")
     if path.is_dir():
         raise errors.UserError(f"--out: {path} is a folder; give a file")
+    if path.suffix != (ends := pathlib.Path(suffix).suffix):
+        raise errors.UserError(f"--out: give a name that ends in {ends}")
     size = cli.size("size", values.size)
     if values.format == "safetensors":
         if size:
             raise errors.UserError("--size: weights have none; leave it out")
-        if path.suffix != suffix:
-            raise errors.UserError(f"--out: give a name that ends in {suffix}")
         data = safetensors(run)
     else:
         data = stablehlo(run, path.name, size)

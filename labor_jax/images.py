@@ -25,7 +25,7 @@ __all__ = [
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """PNG bytes of an image: [H, W] uint8 grey, [H, W, 3] uint8 RGB or [H, W, 4] uint8 RGBA."""
+    """PNG bytes of an image: uint8 or uint16 grey [H, W], uint8 RGB [H, W, 3] or RGBA [H, W, 4]."""
     return _encode(Image.fromarray(image), "PNG", optimize=True)
 
 

@@ -549,7 +549,7 @@ def _wait_for_people(this: Run, phase: Phase) -> None:
         waiting = sum(_still_open(this, phase.stage, written))
     if waiting := hosts.largest(waiting):
         raise Waiting(
-            f"{waiting} queries wait for answers: "
+            f"{waiting} images wait for answers: "
             f"python -m labor_jax.annotate --workdir={this.workdir}\n"
             f"then run the same command again"
         )

@@ -8,7 +8,8 @@ the image, and NAME_overlay.jpg; of a video 000000.png and so on, and overlay.mp
 writes label maps alone. Files that cannot be read are named and counted at the end; it is an error
 if all are such. With --tile the network sees images as large as they are, part after part.
 
-With --label_ids it writes grey PNGs of Cityscapes' label ids alone, as its server takes them:
+With --label_ids it writes grey PNGs of the numbers in label files alone: of your own classes those
+of `config.classes.label_values`; of Cityscapes' its label ids, as its server takes them:
 
     python -m labor_jax.predict --workdir=runs/gta5 --label_ids \\
         --images=leftImg8bit/test --out=results && (cd results && zip -r ../results.zip .)
@@ -40,7 +41,6 @@ __all__ = [
     "Options",
     "Seen",
     "by_size",
-    "check",
     "frames",
     "opened_video",
     "predict_folder",
@@ -62,7 +62,7 @@ class Options(NamedTuple):
     """How to predict and what to write.
 
     Attributes:
-      label_ids: Cityscapes' label ids, and nothing else.
+      label_ids: the numbers that label files have, and nothing else.
       overlay: pictures of the classes over the images, too.
       tile, overlap: as `Predictor.predict` has them.
     """
@@ -94,9 +94,8 @@ def predict_folder(
     Returns:
       What was wrong with each image that could not be read.
     Raises:
-      UserError: there are no label ids of the run's classes, or none of the images can be read.
+      UserError: none of the images can be read.
     """
-    check(run, options)
     broken: list[str] = []
 
     def read(index: int) -> Seen | errors.UserError:
@@ -133,7 +132,6 @@ def predict_video(
     Raises:
       UserError: no video; or it has no frame.
     """
-    check(run, options)
     with opened_video(path) as video:
         count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
         with (
@@ -154,12 +152,6 @@ def predict_video(
         raise errors.UserError(f"{path}: no frame can be read; replace it")
     lacking = [f"{path}: {count - done} of {count} frames cannot be read"] if done < count else []
     return done, lacking
-
-
-def check(run: restore.Run, options: Options) -> None:
-    """Raises UserError if there are no label ids of the run's classes."""
-    if options.label_ids and run.table.names != labels.CITYSCAPES.names:
-        raise errors.UserError("--label_ids: only Cityscapes' 19 classes have them; leave it out")
 
 
 def seen(run: restore.Run, options: Options, name: str, image: np.ndarray) -> Seen:
@@ -215,7 +207,7 @@ def writer(
         (name, image, _), label = predicted
         path = out / f"{name}.png"
         if options.label_ids:
-            files.write_atomic(path, images.encode_png(labels.cityscapes_ids(label)))
+            files.write_atomic(path, images.encode_png(labels.label_ids(label, run.table)))
             return None
         images.write_label_png(path, label, run.table)
         if not options.overlay:
@@ -232,6 +224,7 @@ def writer(
 @contextlib.contextmanager
 def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
     """Raises UserError unless OpenCV can read it."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it tells by itself, in its own words
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
@@ -261,13 +254,14 @@ def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarr
     """Yields a function that adds a frame [H, W, 3] uint8 RGB; the file appears when it is whole.
 
     Raises:
-      UserError: OpenCV cannot write videos here.
+      UserError: OpenCV cannot write videos here, or not the whole of it.
     """
     partial = path.with_name(f".{os.getpid()}.partial.{path.name}")  # the suffix says what it is
     file: cv2.VideoWriter | None = None
+    added = 0
 
     def add(frame: np.ndarray) -> None:
-        nonlocal file
+        nonlocal file, added
         if file is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             code = cv2.VideoWriter.fourcc(*"mp4v")
@@ -276,14 +270,27 @@ def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarr
             if not file.isOpened():
                 raise errors.UserError(f"{path}: OpenCV cannot write it; add --nooverlay")
         file.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        added += 1
 
     try:
         yield add
         if file is not None:
             file.release()
+            if not _has_frames(partial, added):  # OpenCV does not tell of a full disk
+                raise errors.UserError(
+                    f"{path}: could not be written whole; free some space, or add --nooverlay"
+                )
             os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _has_frames(path: pathlib.Path, number: int) -> bool:
+    video = cv2.VideoCapture(str(path))
+    try:
+        return video.isOpened() and int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == number
+    finally:
+        video.release()
 
 
 def main() -> None:
@@ -303,15 +310,15 @@ def main() -> None:
         raise errors.UserError("--out: is --images itself; give another folder")
     if given.is_file() and given.suffix.lower() not in folder.SUFFIXES:
         done, broken = predict_video(run, given, out, options)
-        what = "frames"
+        what = "frame"
     else:
         domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
         broken = predict_folder(run, domain, out, options)
-        done, what = len(domain.ids) - len(broken), "images"
-    print(f"{done} {what} segmented after {run.step} steps of training: {out}")
+        done, what = len(domain.ids) - len(broken), "image"
+    print(f"{done} {what}{'s' * (done != 1)} segmented after {run.step} steps of training: {out}")
     for line in broken:
         print(f"skipped: {line}", file=sys.stderr)
-    if broken:
+    if broken and what == "image":
         print(f"skipped: {len(broken)} in all", file=sys.stderr)
 
 
@@ -319,7 +326,7 @@ if __name__ == "__main__":
     restore.define_flags()
     flags.DEFINE_string("images", None, "a folder of images, an image or a video", required=True)
     flags.DEFINE_string("out", None, "the folder to write to", required=True)
-    flags.DEFINE_bool("label_ids", False, "write Cityscapes' label ids, for its server")
+    flags.DEFINE_bool("label_ids", False, "write the numbers of label files, and no pictures")
     flags.DEFINE_bool("overlay", True, "write the classes over the images, too")
     flags.DEFINE_string("tile", None, "HEIGHTxWIDTH: see images as large as they are, by parts")
     flags.DEFINE_integer("overlap", None, "pixels that neighbouring tiles share; 64", 0)

@@ -107,8 +107,15 @@ class Predictor:
         whole: restore.Infer,
         of_tiles: Callable[..., np.ndarray],
     ) -> np.ndarray:
+        if not isinstance(image, np.ndarray):
+            raise ValueError(
+                f"an image is an array, such as np.asarray(…), not {type(image).__name__}"
+            )
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ValueError(f"an image is [H, W, 3] uint8, not {image.shape} {image.dtype}")
+            raise ValueError(
+                f"an image is [H, W, 3] uint8 RGB, not {image.shape} {image.dtype}; of a file: "
+                f"np.asarray(PIL.Image.open(path).convert('RGB'))"
+            )
         if tile is None:
             return whole(transforms.resize_image(image, self.size)[None], image.shape[:2])[0]
         config = self.run.config

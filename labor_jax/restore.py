@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -126,9 +127,14 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
         told = json.loads(tensor_files.texts(path)[BESIDE])
         return int(told["step"]), config_lib.from_dict(told["config"])
     except (ValueError, TypeError, KeyError, AttributeError):
+        if zipfile.is_zipfile(path) and "model.stablehlo" in zipfile.ZipFile(path).namelist():
+            raise UserError(
+                f"{path}: a stablehlo file is run by jax alone, as its README.txt says; give a "
+                f"run's DIR, or a file of `labor_jax.export --format=safetensors`"
+            ) from None
         raise UserError(
-            f"{path}: does not tell its classes; give a run's DIR or a .safetensors file that "
-            f"`python -m labor_jax.export` wrote"
+            f"{path}: is no file of `labor_jax.export --format=safetensors`; give such a file or a "
+            f"run's DIR"
         ) from None
 
 

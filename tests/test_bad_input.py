@@ -63,7 +63,10 @@ def run(capfd):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--config.optimizer.learnin_rate=1"], ["'learnin_rate'", '"learning_rate"']),
+        (
+            ["--config.optimizer.learnin_rate=1"],
+            ["'learnin_rate'", "did you mean 'learning_rate'?"],
+        ),
         (["--config.nothing.deep=1"], ["unknown key 'nothing'"]),
         (["--config.seed=abc"], ["--config.seed", "'abc'"]),
         (["--config.input.size=48"], ["config.input.size", "(48,)", "2 whole numbers"]),

@@ -90,8 +90,9 @@ def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     own = config.load(str(ROOT / "configs" / "toytown.py") + ":quick").to_dict()
     for name in ("toytown", "toytown.py", "configs/toytown.py"):
         assert config.load(f"{name}:quick").to_dict() == own
-    (tmp_path / "toytown.py").write_text("def get_config(variant): return variant + '!'")
-    assert config.load("toytown.py:mine") == "mine!", "a file that is there comes first"
+    mine = "from ml_collections import ConfigDict\ndef get_config(v): return ConfigDict({'v': v})"
+    (tmp_path / "toytown.py").write_text(mine)
+    assert config.load("toytown.py:mine").v == "mine", "a file that is there comes first"
     for name in ("elsewhere/toytown.py", "toytown.txt", "nonsense"):
         with pytest.raises(UserError, match=rf"no file '{name}'; give one, or one of ada"):
             config.find(name)
@@ -108,6 +109,38 @@ def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
 
     imports = seconds("-c", "import jax, flax")
     assert seconds("-m", "labor_jax.main", "--help") < 1.5 * imports
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("c.warmup_stepz = 3", "line 4: unknown key 'warmup_stepz'; did you mean 'warmup_steps'?"),
+        ("c.model.backbon = 'x'", "line 4: unknown key 'backbon'; did you mean 'backbone'?"),
+        ("c.stages = = 1", "line 4: SyntaxError: invalid syntax"),
+        ("c.method = foo", "line 4: NameError: name 'foo' is not defined"),
+        ("c.budget.points_per_image = 'many'", "line 4: TypeError: Could not override field"),
+        ("return 1", "get_config gives no config; end it with `return c`"),
+    ],
+)
+def test_a_mistake_in_a_config_file_is_told_by_its_line(tmp_path, line, words):
+    head = "from labor_jax.config import default_config\ndef get_config(variant=''):\n"
+    body = f"    c = default_config()\n    {line}\n    return c\n"
+    (tmp_path / "mine.py").write_text(head + body)
+    ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("error: mine.py") and words in ended.stderr
+    (tmp_path / "mine.py").write_text(head.replace("get_config", "config") + body)
+    ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
+    assert ended.stderr == "error: mine.py: there is no function get_config; name it so\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_flag_and_a_mistyped_command_of_annotate_are_told_plainly():
+    assert (
+        labor("run", "--config=toytown").stderr == "error: --workdir is missing; give --workdir=…\n"
+    )
+    ended = labor("annotate", "exprot", "--workdir=x")
+    assert ended.returncode == 2 and "'exprot' is neither export nor import" in ended.stderr
 
 
 # ------------------------------------------------------------------------------------- the wheel

@@ -68,11 +68,25 @@ def test_what_is_exported_says_nothing_of_this_machine(run):
 def test_a_file_that_does_not_tell_its_classes_is_refused(tmp_path):
     path = tmp_path / "some.safetensors"
     path.write_bytes(tensor_files.encode({"a": np.zeros(3, np.float32)}, ".safetensors"))
-    with pytest.raises(UserError, match=r"some\.safetensors: does not tell its classes; give"):
+    with pytest.raises(
+        UserError, match=r"some\.safetensors: is no file of .*export --format=safetensors"
+    ):
         labor_jax.load(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"some\.safetensors: does not tell its classes; give"):
+    with pytest.raises(
+        UserError, match=r"some\.safetensors: is no file of .*export --format=safetensors"
+    ):
         labor_jax.load(path)
+
+
+def test_a_computation_is_not_taken_for_weights_and_weights_not_for_a_run(run, tmp_path, capsys):
+    path = tmp_path / "town.stablehlo.zip"
+    path.write_bytes(export.stablehlo(run, path.name))
+    with pytest.raises(UserError, match=r"is run by jax alone.*--format=safetensors"):
+        labor_jax.load(path)
+    command = [sys.executable, "-m", "labor_jax.evaluate", f"--workdir={path}"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2 and "a file names no images to score on" in ended.stderr
 
 
 def test_an_exported_file_that_lacks_a_head_is_refused(run, tmp_path):

@@ -406,7 +406,7 @@ def test_a_run_that_asks_people_waits_for_them_and_goes_on_like_any_other(
     target = domain.load(config.target, config.data_dir, CAMVID)
     for stage in (1, 2):
         for _ in range(2):
-            with pytest.raises(Waiting, match=rf"^\d+ queries wait .* --workdir={workdir}\n"):
+            with pytest.raises(Waiting, match=rf"^\d+ images wait .* --workdir={workdir}\n"):
                 loop.run(config, workdir)
         queries = q.read_queries(workdir, stage)
         for query in queries:

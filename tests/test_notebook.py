@@ -267,7 +267,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_its_answers_train(book, tmp_pa
     assert summary["status"] == "finished" and len(summary["stages"]) == 3
     shown = [out for cell in told.cells for out in cell.get("outputs", [])]
     text = "".join(out.get("text", "") for out in shown)
-    assert "you answered 3 points" in text and "4 queries wait for answers" in text
+    assert "you answered 3 points" in text and "4 images wait for answers" in text
     pages = [out["data"].get("text/html", "") for out in shown if "data" in out]
     assert sum("<img src=" in page for page in pages) >= 5, "images, masks and points"
     assert any("<svg" in page and "mIoU" in page for page in pages), "curves"

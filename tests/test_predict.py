@@ -1,5 +1,6 @@
 """Predicting a folder with a run's segmenter."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from PIL import Image
 
 from labor_jax import export, images, predict, restore
 from labor_jax.data import folder
-from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS
+from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, encode
 from labor_jax.errors import UserError
 from labor_jax.predict import Options, predict_folder, predict_video
 from labor_jax.predictor import Predictor
@@ -51,7 +52,7 @@ def _resized(photo, run):
     return resize_image(photo, run.config.input.size)[None]
 
 
-def test_label_ids_are_written_for_cityscapes_classes_and_nothing_else(run, tmp_path):
+def test_label_ids_are_the_numbers_of_label_files_and_nothing_else_is_written(run, tmp_path):
     photos = photographs(tmp_path / "photos", [(48, 64), (60, 50)])
     domain = folder.load(str(photos), "", run.table)
     cityscapes = run._replace(table=CITYSCAPES)
@@ -64,8 +65,13 @@ def test_label_ids_are_written_for_cityscapes_classes_and_nothing_else(run, tmp_
             ids = np.asarray(file)
         train_ids = images.read_label_png(tmp_path / "out" / f"{name}.png")
         np.testing.assert_array_equal(ids, np.take(CITYSCAPES_IDS, train_ids))
-    with pytest.raises(UserError, match="--label_ids: only Cityscapes"):
-        predict_folder(run, domain, tmp_path / "refused", Options(label_ids=True))
+    values = tuple(300 - number for number in range(len(run.table)))
+    mine = run._replace(table=dataclasses.replace(run.table, values=values, void_values=()))
+    predict_folder(mine, domain, tmp_path / "mine", Options(label_ids=True))
+    raw = folder.read_raw_label(tmp_path / "mine" / f"{domain.ids[0]}.png", "mine")
+    train_ids = images.read_label_png(tmp_path / "out" / f"{domain.ids[0]}.png")
+    assert raw.dtype == np.uint16
+    np.testing.assert_array_equal(encode(raw, mine.table, "mine"), train_ids)
 
 
 def test_a_truncated_photograph_is_named_and_the_others_are_segmented(run, tmp_path):
@@ -143,6 +149,23 @@ def test_a_video_becomes_label_maps_and_a_video(run, tmp_path):
     assert names == {f"{n:06d}.png" for n in range(6)} | {"overlay.mp4"}, "nothing half-written"
 
 
+def test_a_video_that_does_not_fit_on_the_disk_is_told_and_not_left(run, tmp_path, monkeypatch):
+    path = film(tmp_path / "drive.mp4", 6)
+    monkeypatch.setattr(predict, "_has_frames", lambda path, number: False)
+    with pytest.raises(
+        UserError, match=r"overlay\.mp4: could not be written whole; free some space"
+    ):
+        predict_video(run, path, tmp_path / "out")
+    assert not [p for p in (tmp_path / "out").iterdir() if p.suffix == ".mp4"]
+
+
+def test_a_video_is_whole_when_it_has_as_many_frames_as_were_written(tmp_path):
+    path = film(tmp_path / "drive.mp4", 6)
+    assert predict._has_frames(path, 6) and not predict._has_frames(path, 7)
+    path.write_bytes(path.read_bytes()[:300])
+    assert not predict._has_frames(path, 6)
+
+
 def test_what_is_no_video_is_refused_with_what_could_be_given(run, tmp_path):
     (tmp_path / "notes.txt").write_text("no video")
     with pytest.raises(UserError, match=r"notes\.txt is no video that OpenCV can read"):
@@ -172,7 +195,7 @@ def test_the_program_names_and_counts_what_it_skips_and_takes_an_exported_file(r
         [*command, "--images=photos", "--out=out"], cwd=tmp_path, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
-    assert "1 images segmented after" in ended.stdout
+    assert "1 image segmented after" in ended.stdout
     skipped = [line for line in ended.stderr.splitlines() if line.startswith("skipped: ")]
     assert len(skipped) == 2 and skipped[1] == "skipped: 1 in all"
     assert "1.v1.png: unreadable image" in skipped[0]

@@ -57,7 +57,7 @@ def test_probabilities_are_averaged_over_views_and_mirror_images(finished, photo
     ],
 )
 def test_what_is_no_image_is_refused_with_its_shape(segmenter, image):
-    with pytest.raises(ValueError, match=r"an image is \[H, W, 3\] uint8, not \("):
+    with pytest.raises(ValueError, match=r"an image is \[H, W, 3\] uint8 RGB, not \("):
         segmenter.predict(image)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from labor_jax import files
 from labor_jax.annotation import journal, ledger
 from labor_jax.annotation import query as q
 from labor_jax.annotation.journal import Answer
@@ -117,6 +118,7 @@ class Desk:
         self._by_id: dict[str, Answer] = {}
         self._stages: set[int] = set()
         self._spent: dict[str, list[float]] = {}
+        self._last: dict[str, str] = {}  # by annotator: the task of the last answer
         self._refresh()
 
     def take(
@@ -130,7 +132,8 @@ class Desk:
         Returns:
           {"task", "then"} (ids or null; `then` is likely next), {"version"} of the task,
           {"at"} which task of the stage it is, {"done", "total"} tasks of the stage, {"open"}
-          tasks that are not answered, {"clicks", "seconds"} of the annotator so far.
+          tasks that are not answered, {"clicks", "seconds"} of the annotator so far; {"last"}, the
+          task of the annotator's last answer, or null; {"finished"}: the run asks nothing more.
         """
         with self._lock:
             now = self._clock()
@@ -166,7 +169,15 @@ class Desk:
                 "open": sum(t.open > 0 and not self._is_closed_to(annotator, t) for t in tasks),
                 "clicks": clicks,
                 "seconds": seconds,
+                "last": self._last.get(annotator),
+                "finished": task is None and self._is_finished(),
             }
+
+    def _is_finished(self) -> bool:
+        try:
+            return files.read_json(self._workdir / "summary.json")["status"] == "finished"
+        except (OSError, ValueError, KeyError):  # there is none yet
+            return False
 
     def view(self, task_id: str) -> dict[str, Any] | None:
         """A task as a page needs it: the query, and what stands and was skipped; None: no such."""
@@ -232,6 +243,7 @@ class Desk:
                 raise
             for task, line in lines:
                 task.holder = (client, annotator, self._clock() + self._lease)
+                self._last[annotator] = task.id
                 self._count(line)
             return {"saved": saved, "refused": refused}
 
@@ -331,7 +343,7 @@ class Desk:
     def _reload(self) -> None:
         """Starts again from the files; leases live on."""
         holders = {task.id: task.holder for task in self._tasks.values()}
-        self._tasks, self._by_id, self._spent = {}, {}, {}
+        self._tasks, self._by_id, self._spent, self._last = {}, {}, {}, {}
         for stage in sorted(self._stages):
             queries = [x for x in q.read_queries(self._workdir, stage) if x[x["kind"]]]
             # Spread evenly over the stage's images.
@@ -344,6 +356,7 @@ class Desk:
             asked = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
             if asked:
                 asked.add(line)
+                self._last[line["annotator"]] = asked.id
             if "id" in line:
                 self._by_id[line["id"]] = line
             self._count(line)

@@ -14,6 +14,7 @@ from labor_jax.data.labels import ClassTable, encode
 from labor_jax.errors import UserError
 
 __all__ = [
+    "LABEL_SUFFIXES",
     "SUFFIXES",
     "Pair",
     "by_id",
@@ -29,7 +30,10 @@ __all__ = [
 ]
 
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+LABEL_SUFFIXES = (".png",)
 
 
 def load(images: str, labels: str, table: ClassTable) -> Domain:
@@ -41,7 +45,10 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
       UserError: a folder is missing or empty, or an image has no label, or the reverse.
     """
     if not images:
-        raise UserError("domain 'folder': images is empty; give the folder that has the images")
+        raise UserError(
+            "domain 'folder': images is empty; give config.source.images, config.target.images and "
+            "config.val.images (without labelled images to score on, the target's once more)"
+        )
     found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None)
     size = functools.cache(lambda index: image_size(found[index][1]))
 
@@ -70,7 +77,7 @@ def pairs(images: pathlib.Path, labels: pathlib.Path | None) -> list[Pair]:
     found = by_id(images, SUFFIXES)
     if labels is None:
         return [(name, path, None) for name, path in found.items()]
-    marked = by_id(labels, (".png",))
+    marked = by_id(labels, LABEL_SUFFIXES)
     report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
     report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
     return [(name, path, marked[name]) for name, path in found.items()]
@@ -90,7 +97,8 @@ def by_id(root: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Pa
             raise UserError(f"{path}: {files[name].name} has the same name; rename one of the two")
         files[name] = path
     if not files:
-        raise UserError(f"{root}: no files that end in {kinds}; give a folder that has some")
+        why = "; JPEG would change a label map's numbers" if suffixes == LABEL_SUFFIXES else ""
+        raise UserError(f"{root}: no files that end in {kinds}; give a folder that has some{why}")
     return dict(sorted(files.items()))
 
 
@@ -102,6 +110,9 @@ def report_missing(
         return
     first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
     many = len(names) > 1
+    near = sorted(there.glob(f"{min(names)}.*"))
+    if near and one == "image":
+        raise UserError(f"{near[0]}: a label map must be PNG, JPEG would change it; save it as PNG")
     raise UserError(
         f"{here}: {len(names)} {one}{'s' * many} without {other} ({first}); "
         f"add the {other}{'s' * many} to {there} or remove the {one}{'s' * many}"
@@ -124,10 +135,16 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
     """The image [H, W, 3] uint8 RGB, turned upright; grey becomes RGB, transparency is dropped.
 
     Raises:
-      UserError: the file is truncated or no image.
+      UserError: the file is truncated, no image, or of fractions.
     """
     with opened(path, str(path), "image") as file:
-        return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+        upright = ImageOps.exif_transpose(file)
+        if upright.mode == "F":
+            raise ValueError("its pixels are fractions; save it with 8 or 16 bits")
+        if upright.mode.startswith("I"):  # 16-bit grey, all of which Pillow would make white
+            grey = (np.array(upright) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.array(upright.convert("RGB"))
 
 
 def image_size(path: pathlib.Path) -> tuple[int, int]:

@@ -19,10 +19,10 @@ __all__ = [
     "SYNTHIA_RAW",
     "TABLES",
     "ClassTable",
-    "cityscapes_ids",
     "colorize",
     "count",
     "encode",
+    "label_ids",
     "table_from_config",
 ]
 
@@ -218,15 +218,22 @@ def encode(
     encoded = lookup[raw]
     if encoded.min(initial=0) < 0:
         stray = np.unique(raw[encoded < 0])[:5].tolist()
+        values, them = ", ".join(map(str, stray)), len(stray) > 1
         raise UserError(
-            f"{where}: label value {', '.join(map(str, stray))} is not in the class table; {mend}"
+            f"{where}: label value{'s' * them} {values} {'are' if them else 'is'} not in the class "
+            f"table; {mend.replace('add it', 'add them') if them else mend}"
         )
     return encoded.astype(np.uint8)
 
 
-def cityscapes_ids(label: np.ndarray) -> np.ndarray:
-    """Cityscapes' train ids [H, W] uint8, no void, to its label ids [H, W] uint8."""
-    return np.array(CITYSCAPES_IDS, np.uint8)[label]
+def label_ids(label: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Train ids [H, W] uint8, no void, to the numbers in label files, the reverse of `encode`.
+
+    Returns:
+      [H, W] uint8, or uint16 where a number is above 255; Cityscapes' are its label ids.
+    """
+    values = CITYSCAPES_IDS if table == CITYSCAPES else table.values
+    return np.array(values, np.uint8 if max(values) < 256 else np.uint16)[label]
 
 
 def count(label: np.ndarray, num_classes: int) -> np.ndarray:

@@ -81,7 +81,10 @@ def render(template: str, **values: Any) -> str:
 def headline(run: Run) -> dict[str, Any]:
     """The method, the domains, the final score and what it cost."""
     method = run.config.get("method", "")
-    source, target = (run.config.get(f"{key}.domain", "") for key in ("source", "target"))
+    source, target = (
+        run.config.get(f"{key}.images") or run.config.get(f"{key}.domain", "")
+        for key in ("source", "target")
+    )
     scores = [s["mIoU"] for s in _stages(run) if s.get("mIoU") is not None]
     budget = run.summary.get("budget") or ledger.budget(run.ledger, run.sizes)
     score = run.summary.get("mIoU")

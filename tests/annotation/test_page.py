@@ -106,6 +106,39 @@ def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, 
     assert all(0 < line["seconds"] < 20 for line in lines)
 
 
+def test_the_last_answer_is_taken_back_when_all_is_answered_even_by_a_new_page(browser, tmp_path):
+    workdir = points_run(tmp_path)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        press(page, *"11111111")
+        assert place(page) == "All answered"
+        press(page, "Backspace", "Backspace")
+        assert place(page) == "point 3 of 4 · image 2 of 2"
+        press(page, *"22")
+        wait_until(lambda: saved(page))
+        page.reload()
+        wait_until(lambda: place(page) == "All answered")
+        press(page, "Backspace")
+        assert place(page) == "point 4 of 4 · image 2 of 2"
+        press(page, "3")
+        wait_until(lambda: saved(page))
+        assert not page.errors
+    classes = [given(workdir)["image_1", point] for point in range(4)]
+    assert classes == [0, 0, 1, 2]
+
+
+def test_a_finished_run_says_that_it_asks_nothing_more(browser, tmp_path):
+    workdir = points_run(tmp_path)
+    (workdir / "summary.json").write_text('{"status": "finished"}')
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        press(page, *"11111111")
+        page.get_by_text("is finished: it asks nothing more").wait_for()
+        page.keyboard.press("Backspace")
+        page.get_by_text("There is nothing to take back").wait_for()
+        assert len(given(workdir)) == 8 and not page.errors
+
+
 def test_a_server_that_is_gone_between_two_images_is_waited_for(browser, tmp_path):
     with serving(points_run(tmp_path), "--annotator=ana") as address:
         page = open_page(browser, address)
@@ -343,7 +376,7 @@ def test_a_whole_run_by_keyboard_alone_learns_from_the_keys_pressed(
         told = main(*flags).splitlines()
         queries = [x for x in q.read_queries(workdir, stage) if x[x["kind"]]]
         assert told == [
-            f"{len(queries)} queries wait for answers: "
+            f"{len(queries)} images wait for answers: "
             f"python -m labor_jax.annotate --workdir={workdir}",
             "then run the same command again",
         ]

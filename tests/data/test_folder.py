@@ -168,6 +168,24 @@ def test_a_label_in_colours_is_told_to_be_of_one_channel(folders):
     assert "labels/a.png: a label must have a single channel" in message and "RGB" in message
 
 
+def test_sixteen_bits_of_grey_become_eight_and_fractions_are_refused(tmp_path):
+    grey = np.array([[0, 256, 65535], [32768, 255, 511]], np.uint16)
+    for name in ("a.png", "b.tiff"):
+        Image.fromarray(grey).save(tmp_path / name)
+        read = folder.read_image_file(tmp_path / name)
+        np.testing.assert_array_equal(read, np.stack([grey // 256] * 3, axis=-1))
+    Image.fromarray(np.ones((2, 3), np.float32)).save(tmp_path / "c.tif")
+    assert "c.tif: unreadable image (its pixels are fractions" in told(
+        lambda: folder.read_image_file(tmp_path / "c.tif")
+    )
+
+
+def test_a_label_map_that_was_saved_as_jpeg_is_told_as_such(folders):
+    (folders[1] / "a.png").unlink()
+    (folders[1] / "a.jpg").touch()
+    assert "labels/a.jpg: a label map must be PNG" in told(lambda: load(folders))
+
+
 @pytest.mark.parametrize("kind", [0, 1])
 def test_check_finds_what_only_reading_shows(folders, kind):
     domain = load(folders, CITYSCAPES)

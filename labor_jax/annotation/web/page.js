@@ -18,6 +18,7 @@ const keys = setup.classes.map((_, i) =>
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
 let talk, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let ended = null;  // what the server told when nothing was open for this page, and the timer that asks again
 let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
 let history = [];  // what Backspace takes back: {task, answers} or {task, skipped: piece}
 const ahead = new Map(); // tasks that are fetched before they are needed
@@ -51,6 +52,8 @@ async function fetchWork(task) {
 // Goes to the next task, or to one that is wanted.
 async function nextTask(want) {
   busy = true;
+  clearTimeout(ended?.timer);
+  ended = null;
   try {
     const before = work?.task, taken = await talk.take(annotator, want);
     totals = taken;
@@ -148,11 +151,12 @@ function skip() {
 async function back() {
   if (busy) return;
   if (brush) { toggleBrush(); return; }
-  const last = history.at(-1);
+  const last = history.at(-1) ?? (ended?.last && { task: ended.last });
   if (!last) { toast("There is nothing to take back"); return; }
   if (last.task !== work?.task) {
     await nextTask(last.task);
     if (work?.task !== last.task) return;
+    if (!history.length) { nextTask(); return; }
     if ("skipped" in last) { work.skipped.delete(last.skipped); goTo(last.skipped); } else back();
     return;
   }
@@ -300,9 +304,12 @@ async function showEnd(taken) {
   $("end-title").textContent = taken.open ? "Others answer the rest" : "All answered. Thank you!";
   $("end-text").textContent = taken.open
     ? `${rate}\n${taken.open} images are open on other pages. If one becomes free, it appears here.`
-    : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`
-      + "What it asks next will appear here.";
-  setTimeout(() => nextTask(), POLL);
+    : taken.finished ? `${rate}\nThe run in ${setup.workdir} is finished: it asks nothing more.`
+      : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`
+        + "What it asks next will appear here. Backspace takes the last answer back.";
+  ended = { last: taken.finished ? null : taken.last, timer: setTimeout(() => nextTask(), POLL) };
+  if (taken.finished) history = [];
+  busy = false;
 }
 
 function showError(error) {
@@ -388,7 +395,11 @@ addEventListener("keydown", event => {
   if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
   event.preventDefault();
   if (key === "?") { toggleHelp(); return; }
-  if (busy || !work || current === null) return;
+  if (busy) return;
+  if (!work || current === null) {
+    if (key === "Backspace" && !event.repeat) back();
+    return;
+  }
   pressed = event.timeStamp;
   if (ARROWS[key]) arrow(ARROWS[key], event.shiftKey);
   else if (key === "+" || key === "=") zoomBy(1);

@@ -112,7 +112,7 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
     if table.names != TABLES[own].names:
         raise UserError(
             f"domain {domain!r} has {own}'s {len(TABLES[own])} classes; "
-            f"set config.classes.table={own}"
+            f"set config.classes.table={own}, or another domain"
         )
     made = prepare(domain, data_dir, manual_dir)
     if split not in made.info.splits:
