@@ -15,9 +15,13 @@ its answers in; what lies outside of what is asked is refused and counted.
 import contextlib
 import fcntl
 import hashlib
+import os
 import pathlib
+import signal
 import socket
+import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -52,6 +56,7 @@ def serve(
             ],
             "annotator": annotator,
             "workdir": str(workdir),
+            "in_frame": in_frame,
         }
         app = server.make_app(desk.Desk(workdir, table, again), table, read_image, setup)
         token, port = server.read_token(workdir), listener.getsockname()[1]
@@ -59,12 +64,20 @@ def serve(
         print(f"open http://{shown}:{port}/?token={token}", flush=True)
         guard = server.Guard(app, token, host, port, in_frame)
         settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
+        if in_frame and stat.S_ISFIFO(os.fstat(0).st_mode):
+            threading.Thread(target=_end_with_notebook, daemon=True).start()
         try:
             uvicorn.Server(settings).run(sockets=[listener])
         except KeyboardInterrupt:
             print()
         for line in ledger.describe(journal.lines(workdir, table)):
             print(line)
+
+
+def _end_with_notebook() -> None:
+    """A notebook's kernel that dies leaves a pipe that ends."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:

@@ -498,6 +498,11 @@ def _query(this: Run, phase: Phase, now: state.State, compiled: "Compiled") -> N
                 image = asked.query["image"]
                 if image in shown:
                     _write_preview(this, f"stage_{phase.stage}", image, asked.predicted)
+                    if asked.mask is not None:
+                        path = this.workdir / "previews" / f"mask_{phase.stage}" / f"{image}.png"
+                        files.write_atomic(
+                            path, images.encode_png(255 * asked.mask.astype("uint8"))
+                        )
                 yield asked.query
                 progress.advance(number)
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -61,6 +62,16 @@ def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]
             f"{path}: damaged: the record of {phase} at step {step} is lost; restore it from a "
             f"copy, or delete it to go on without what was recorded so far"
         )
+
+
+def console() -> rich.console.Console:
+    """Where people look: stderr; in a notebook stdout, since it shows the other as an error."""
+    return rich.console.Console(
+        stderr="ipykernel" not in sys.modules,
+        force_jupyter=False,  # or each line would be an output of its own, tall and cut off
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 class Progress:
@@ -120,7 +131,7 @@ class Monitor:
     """
 
     def __init__(self, workdir: str | os.PathLike, resume_step: int = 0) -> None:
-        self._console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console()
         self._metrics = self._tensorboard = None
         self._seen: set[str] = set()
         if not hosts.first():
@@ -180,18 +191,18 @@ def show_progress(
     first: int,
     last: int,
     unit: str,
-    console: rich.console.Console | None = None,
+    shown_on: rich.console.Console | None = None,
 ) -> Iterator[Progress]:
     """Shows what leads from `first` to `last`: a bar on a terminal, else a line now and then.
 
     Args:
       unit: what is counted, such as "step" or "image".
     """
-    console = console or rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
-    on_terminal = console.is_terminal
+    shown_on = shown_on or console()
+    on_terminal = shown_on.is_terminal
     every = BAR_SECONDS if on_terminal else LINE_SECONDS
     progress = Progress(title, first, last, every, unit)
-    with (_bar if on_terminal else _lines)(console, progress) as progress.show:
+    with (_bar if on_terminal else _lines)(shown_on, progress) as progress.show:
         if first < last:
             progress.show(progress)
         try:

@@ -41,6 +41,9 @@ STYLE = """<style>
 .labor-jax figure { margin: 0; } .labor-jax figcaption { font-size: 13px; opacity: .75; }
 .labor-jax img { width: 100%; border-radius: 4px; }
 .labor-jax .chart { width: 420px; max-width: 100%; color: #1f6f78; overflow: visible; }
+.labor-jax-legend span { display: inline-block; margin-right: 14px; font-size: 13px; }
+.labor-jax-legend i { display: inline-block; width: 12px; height: 12px; margin-right: 5px;
+  border-radius: 3px; vertical-align: -1px; }
 .labor-jax text { fill: #80868f; font: 11.5px system-ui, sans-serif; }
 .labor-jax .grid { stroke: #80868f55; fill: none; }
 .labor-jax .line { stroke: currentColor; stroke-width: 2; fill: none; }
@@ -100,6 +103,28 @@ def draw_asked(image: np.ndarray, query: q.Query, side: int = SIDE) -> np.ndarra
     return shown
 
 
+def draw_mask(image: np.ndarray, mask: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """A mask [H, W], where it is not 0, in one bright colour over its image [H, W, 3] uint8.
+
+    Returns:
+      [h, w, 3] uint8, as large as is shown.
+    """
+    shown = fit(image, side)
+    _tint(shown, mask, pictures.ASKED)
+    return shown
+
+
+def legend(table: ClassTable) -> Shown:
+    """The colour of each class."""
+    chips = (
+        Markup('<span><i style="background:{}"></i>{}</span>').format(pictures.css(color), name)
+        for name, color in zip(table.names, table.palette, strict=True)
+    )
+    return Shown(
+        Markup('{}<p class="labor-jax-legend">{}</p>').format(Markup(STYLE), Markup("").join(chips))
+    )
+
+
 def draw_answers(
     image: np.ndarray, answers: Sequence[journal.Answer], table: ClassTable, side: int = SIDE
 ) -> np.ndarray:
@@ -116,7 +141,7 @@ def draw_answers(
             cv2.circle(shown, center, 6, (255, 255, 255), -1, cv2.LINE_AA)
             cv2.circle(shown, center, 5, color, -1, cv2.LINE_AA)
         else:
-            _tint(shown, entry["runs"], image.shape[:2], color)
+            _tint(shown, _pixels(entry["runs"], image.shape[:2]), color)
     return shown
 
 
@@ -158,13 +183,15 @@ def _ring(shown: np.ndarray, center: tuple[int, int], color: Sequence[int]) -> N
     cv2.circle(shown, center, 9, color, 2, cv2.LINE_AA)
 
 
-def _tint(shown: np.ndarray, runs: list[int], size: Sequence[int], color: Sequence[int]) -> None:
+def _pixels(runs: list[int], size: Sequence[int]) -> np.ndarray:
     inside = np.zeros(size[0] * size[1], np.uint8)
     inside[q.run_pixels(runs)] = 1
-    mask = cv2.resize(
-        inside.reshape(size), shown.shape[1::-1], interpolation=cv2.INTER_NEAREST
-    ).astype(bool)
-    shown[mask] = (0.4 * shown[mask] + 0.6 * np.array(color)).astype(np.uint8)
+    return inside.reshape(size)
+
+
+def _tint(shown: np.ndarray, mask: np.ndarray, color: Sequence[int]) -> None:
+    inside = cv2.resize(mask, shown.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    shown[inside] = (0.4 * shown[inside] + 0.6 * np.array(color)).astype(np.uint8)
 
 
 def _mark(shown: np.ndarray, query: q.Query, piece: int, color: Sequence[int]) -> None:
@@ -172,7 +199,7 @@ def _mark(shown: np.ndarray, query: q.Query, piece: int, color: Sequence[int]) -
     if query["kind"] == "points":
         _ring(shown, _center(query["points"][piece], shown.shape[1] / query["size"][1]), color)
     else:
-        _tint(shown, query["segments"][piece], query["size"], color)
+        _tint(shown, _pixels(query["segments"][piece], query["size"]), color)
 
 
 # -------------------------------------------------------------------------------------- to answer
@@ -199,13 +226,17 @@ class Frame:
     def __init__(self, workdir: str | os.PathLike, name: str) -> None:
         command = [sys.executable, "-m", "labor_jax.annotate", f"--workdir={workdir}"]
         command += ["--port=0", "--in_frame", f"--annotator={name}"]
+        # A session of its own: to interrupt the kernel interrupts a cell, not the annotator. It
+        # ends with the kernel, by the pipe that it reads.
+        pipe = subprocess.PIPE
         self._server = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
         assert self._server.stdout is not None
         told = self._server.stdout.readline()
         if not told.startswith("open "):
-            raise UserError(self._server.communicate()[1].strip().removeprefix("error: "))
+            told = self._server.communicate()[1].strip().removeprefix("error: ")
+            raise UserError(f"{told}; close() the frame there was before")
         self.address = told.split()[1]
         atexit.register(self.close)
 
@@ -215,7 +246,7 @@ class Frame:
         rest = self.address.removeprefix("http://127.0.0.1")
         return (
             f'<p>Empty? Open <a href="{self.address}" target="_blank">the page</a> itself, or give '
-            f'<code>frame=False</code>.</p><iframe id="{mark}" width="100%" height="640" '
+            f'<code>frame=False</code>.</p><iframe id="{mark}" width="100%" height="720" '
             f'style="border:0"></iframe><script>document.getElementById("{mark}").src = '
             f'"http://" + location.hostname + "{html.escape(rest)}"</script>'
         )
@@ -223,7 +254,10 @@ class Frame:
     def close(self) -> None:
         """Ends the server; every answer shown as saved is in the journal."""
         self._server.terminate()
-        self._server.communicate()
+        self._server.wait()
+        for pipe in (self._server.stdin, self._server.stdout, self._server.stderr):
+            if pipe:
+                pipe.close()
 
 
 def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
@@ -322,7 +356,7 @@ class Asking:
     def describe(self) -> str:
         """Which piece it is and how many images are open, in HTML."""
         if not self.query:
-            return "<b>All is answered.</b> Run the next cell."
+            return "<b>All is answered.</b> Go on in the notebook."
         pieces, left = len(self.query[self.query["kind"]]), self._where["open"]
         return (
             f"<b>What is in the {'ring' if self.query['kind'] == 'points' else 'bright area'}?</b> "

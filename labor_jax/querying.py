@@ -21,10 +21,12 @@ Infer = Callable[..., dict[str, np.ndarray]]
 
 
 class Asked(NamedTuple):
-    """One image's query; the segmenter's prediction [H, W] uint8; the mask's counts if any."""
+    """One image's query; the segmenter's prediction [H, W] uint8; where the selector's heads
+    disagree, [H, W] bool, and its counts, if there are heads."""
 
     query: q.Query
     predicted: np.ndarray
+    mask: np.ndarray | None
     counts: np.ndarray | None
 
 
@@ -65,7 +67,7 @@ def ask(
         if "mask" in looked.answer:
             truth = domain.read_label(index) if domain.read_label else None
             counts = metrics.mask_counts(looked.answer["mask"], looked.answer["predicted"], truth)
-        yield Asked(query, looked.answer["predicted"], counts)
+        yield Asked(query, looked.answer["predicted"], looked.answer.get("mask"), counts)
 
 
 class _Looked(NamedTuple):

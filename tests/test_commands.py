@@ -129,10 +129,13 @@ def test_a_mistake_in_a_config_file_is_told_by_its_line(tmp_path, line, words):
     ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("error: mine.py") and words in ended.stderr
-    (tmp_path / "mine.py").write_text(head.replace("get_config", "config") + body)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_config_file_without_get_config_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text("def config():\n    return None\n")
     ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
     assert ended.stderr == "error: mine.py: there is no function get_config; name it so\n"
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_flag_and_a_mistyped_command_of_annotate_are_told_plainly():

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
 import types
 
 import annotating
@@ -167,13 +168,52 @@ def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine(workdir):
                 tab.goto(f"http://{name}:{pages.server_port}/")
                 frame = tab.frame_locator("iframe")
                 frame.locator("#progress").filter(has_text=" of ").wait_for()
-            frame.locator("#progress").click()  # keys go to the frame that was clicked last
+            frame.get_by_text("Click here, then press keys").wait_for()
+            box = frame.locator("#view").bounding_box()
+            tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            tab.mouse.wheel(0, 300)  # scrolls the notebook, and not the picture
+            frame.locator("#view").click()  # keys go to the frame that was clicked last
             tab.keyboard.press("1")
             annotating.wait_until(lambda: len(journal.read(workdir, CAMVID)) == 1)
+            shown._server.stdin.close()  # as when the kernel is killed
+            shown._server.wait(timeout=30)
+            tab.keyboard.press("1")
+            frame.get_by_text("1 not saved: run the cell again").wait_for()
     finally:
         pages.shutdown()
         shown.close()
     assert shown._server.returncode is not None
+
+
+def test_to_interrupt_the_kernel_leaves_the_annotator_at_work(workdir):
+    code = f"""
+import os, signal, time, urllib.request
+from labor_jax import notebook
+shown = notebook.annotator({str(workdir)!r}, "ana", frame=True)
+try:
+    os.killpg(0, signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    pass
+time.sleep(1)
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+print(shown._server.poll(), browser.open(shown.address).status)
+shown.close()
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert ended.stdout == "None 200\n", ended.stderr
+
+
+def test_a_mask_and_a_legend_are_drawn():
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:12] = 255
+    shown = notebook.draw_mask(np.zeros((*SIZE, 3), np.uint8), mask)
+    half = shown.shape[0] // 2
+    assert (shown[:half] == np.multiply(notebook.pictures.ASKED, 0.6).astype(int)).all()
+    assert not shown[half:].any()
+    text = notebook.legend(CAMVID)._repr_html_()
+    assert all(name in text for name in CAMVID.names) and "#4682b4" in text
 
 
 def test_a_second_frame_of_a_run_says_that_it_is_being_annotated(workdir):
@@ -237,10 +277,16 @@ def test_the_runtimes_own_jax_is_pinned_while_the_package_is_installed(book, mon
         exec(book.cells[2].source, {})
     (tmp_path / "labor_jax-9.whl").touch()
     called = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+
+    def install(command, check):
+        called.append(command)
+        pinned.extend((tmp_path / "pinned.txt").read_text().split())
+
+    pinned = []
+    monkeypatch.setattr(subprocess, "run", install)
     exec(book.cells[2].source, {})
     assert " ".join(called[0][1:]) == "-m pip install --quiet labor_jax-9.whl -c pinned.txt"
-    pinned = (tmp_path / "pinned.txt").read_text().split()
+    assert not (tmp_path / "pinned.txt").exists()
     assert pinned == ["jax==0.10.2", "jaxlib==0.10.2", "jax-cuda12-plugin==0.10.2"]
 
 
@@ -269,7 +315,8 @@ def test_the_notebook_runs_from_top_to_bottom_and_its_answers_train(book, tmp_pa
     text = "".join(out.get("text", "") for out in shown)
     assert "you answered 3 points" in text and "4 images wait for answers" in text
     pages = [out["data"].get("text/html", "") for out in shown if "data" in out]
-    assert sum("<img src=" in page for page in pages) >= 5, "images, masks and points"
+    assert sum(page.count("<img src=") for page in pages) >= 4 + 4 + 4, "images, masks and points"
+    assert sum("they disagree" in page for page in pages) == 2, "a row a preview"
     assert any("<svg" in page and "mIoU" in page for page in pages), "curves"
     assert any("<iframe srcdoc=" in page for page in pages), "the report"
     assert (

@@ -199,7 +199,8 @@ def make_app(
 
     Args:
       read_image: an image's id -> [H, W, 3] uint8 RGB.
-      setup: told to the page besides the classes: "run" (an id), "annotator", "command".
+      setup: told to the page besides the classes: "run" (an id), "annotator", "workdir",
+        "in_frame" (whether it is shown inside a notebook).
     """
     folder = resources.files("labor_jax.annotation") / "web"
     pages = {f"/{file.name}": file.read_bytes() for file in folder.iterdir()}

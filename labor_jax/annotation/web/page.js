@@ -251,19 +251,22 @@ function draw() {
     view.draw(work, { current, picked, hidden, brush });
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
     const at = Math.min(work.done + 1, count);
-    const rate = totals.clicks ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
+    const rate = totals.clicks && innerWidth > 1100 ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
     $("progress").textContent = `${one} ${at} of ${count} · image ${totals.at} of ${totals.total}${rate}`;
     $("bar").style.width = `${100 * (totals.done + work.done / count) / Math.max(1, totals.total)}%`;
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
       : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
-        : hidden ? "Hidden · H shows it again" : "";
+        : hidden ? "Hidden · H shows it again" : away() ? "Click here, then press keys" : "";
     $("mode").textContent = mode;
     $("mode").classList.toggle("on", mode !== "");
     if (pressed) painted.port2.postMessage(pressed);
     pressed = 0;
   });
 }
+
+// Whether it is shown inside a notebook whose keys go elsewhere.
+function away() { return setup.in_frame && !document.hasFocus(); }
 
 let toastTimer;
 function toast(text, bad = false) {
@@ -284,7 +287,8 @@ function showSaved(state, waiting) {
   $("saved").dataset.state = state;
   $("saved").textContent = state === "saved" ? "✓ all saved"
     : state === "saving" ? `… saving ${waiting}`
-      : waiting ? `✕ ${waiting} not saved, trying again` : "✕ no server, trying again";
+      : (waiting ? `✕ ${waiting} not saved` : "✕ no server")
+        + (setup.in_frame ? ": run the cell again" : ", trying again");
 }
 
 function refused(why, count) {
@@ -305,7 +309,8 @@ async function showEnd(taken) {
   $("end-text").textContent = taken.open
     ? `${rate}\n${taken.open} images are open on other pages. If one becomes free, it appears here.`
     : taken.finished ? `${rate}\nThe run in ${setup.workdir} is finished: it asks nothing more.`
-      : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`
+      : (setup.in_frame ? `${rate}\nGo on in the notebook.\n`
+        : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`)
         + "What it asks next will appear here. Backspace takes the last answer back.";
   ended = { last: taken.finished ? null : taken.last, timer: setTimeout(() => nextTask(), POLL) };
   if (taken.finished) history = [];
@@ -422,6 +427,7 @@ let drag = null;
 $("view").addEventListener("pointerdown", event => {
   if (busy || !work || event.button !== 0) return;
   event.preventDefault();
+  window.focus();  // inside a notebook keys go to the frame that has the focus
   $("view").setPointerCapture(event.pointerId);
   drag = { x: event.clientX, y: event.clientY, moved: false };
   if (brush) { [brush.x, brush.y] = view.toImage(event.clientX, event.clientY); paint(event.altKey); draw(); }
@@ -449,7 +455,7 @@ $("view").addEventListener("pointerup", event => {
   else if (piece !== null && piece !== current) { current = piece; picked = []; draw(); }
 });
 $("view").addEventListener("wheel", event => {
-  if (busy || !work) return;
+  if (busy || !work || away()) return;  // a notebook is scrolled past
   event.preventDefault();
   const [x, y] = view.toImage(event.clientX, event.clientY);
   const before = view.zoom;
@@ -472,6 +478,7 @@ $("help-button").addEventListener("click", () => { toggleHelp(); $("help-button"
 $("help-close").addEventListener("click", () => $("help").close());
 document.addEventListener("visibilitychange", pauseClock);
 new ResizeObserver(draw).observe($("stage"));
+for (const change of ["focus", "blur"]) addEventListener(change, draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 addEventListener("pagehide", () => talk?.release(annotator));
 addEventListener("beforeunload", event => { if (talk?.waiting.length) event.preventDefault(); });
