@@ -66,9 +66,11 @@ def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]
 
 def console() -> rich.console.Console:
     """Where people look: stderr; in a notebook stdout, since it shows the other as an error."""
+    in_notebook = "ipykernel" in sys.modules
     return rich.console.Console(
-        stderr="ipykernel" not in sys.modules,
+        stderr=not in_notebook,
         force_jupyter=False,  # or each line would be an output of its own, tall and cut off
+        force_terminal=False if in_notebook else None,  # whatever its kernel's FORCE_COLOR says
         highlight=False,
         soft_wrap=True,
     )

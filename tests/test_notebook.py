@@ -313,6 +313,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_its_answers_train(book, tmp_pa
     assert summary["status"] == "finished" and len(summary["stages"]) == 3
     shown = [out for cell in told.cells for out in cell.get("outputs", [])]
     text = "".join(out.get("text", "") for out in shown)
+    assert text.count("\n") < 100 and "warmup               step 0/" in text, "lines and no bar"
     assert "you answered 3 points" in text and "4 images wait for answers" in text
     pages = [out["data"].get("text/html", "") for out in shown if "data" in out]
     assert sum(page.count("<img src=") for page in pages) >= 4 + 4 + 4, "images, masks and points"
