@@ -192,7 +192,7 @@ def main() -> None:
     path = pathlib.Path(values.out or f"segmenter{suffix}")
     if path.is_dir():
         raise errors.UserError(f"--out: {path} is a folder; give a file")
-    if path.suffix != (ends := pathlib.Path(suffix).suffix):
+    if path.suffix != (ends := pathlib.Path(f"segmenter{suffix}").suffix):
         raise errors.UserError(f"--out: give a name that ends in {ends}")
     size = cli.size("size", values.size)
     if values.format == "safetensors":
