@@ -146,6 +146,24 @@ def test_a_missing_flag_and_a_mistyped_command_of_annotate_are_told_plainly():
     assert ended.returncode == 2 and "'exprot' is neither export nor import" in ended.stderr
 
 
+def test_export_writes_files_of_its_formats_and_refuses_other_names(finished, tmp_path):
+    def exported(*flags):
+        command = [sys.executable, "-m", "labor_jax.export", f"--workdir={finished}", *flags]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    for flags in (["--format=safetensors"], ["--format=safetensors", "--out=town.safetensors"]):
+        assert exported(*flags).returncode == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["segmenter.safetensors", "town.safetensors"]
+    for kind, out, ends in (
+        ("stablehlo", "x.onnx", "zip"),
+        ("safetensors", "x.pth", "safetensors"),
+    ):
+        refused = exported(f"--format={kind}", f"--out={out}")
+        assert refused.returncode == 2
+        assert refused.stderr == f"error: --out: give a name that ends in .{ends}\n"
+
+
 # ------------------------------------------------------------------------------------- the wheel
 
 

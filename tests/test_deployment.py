@@ -100,24 +100,6 @@ def test_an_exported_file_that_lacks_a_head_is_refused(run, tmp_path):
         labor_jax.load(path)
 
 
-def test_the_program_writes_files_of_its_formats_and_refuses_other_names(finished, tmp_path):
-    def exported(*flags):
-        command = [sys.executable, "-m", "labor_jax.export", f"--workdir={finished}", *flags]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
-    for flags in (["--format=safetensors"], ["--format=safetensors", "--out=town.safetensors"]):
-        assert exported(*flags).returncode == 0
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["segmenter.safetensors", "town.safetensors"]
-    for kind, out, ends in (
-        ("stablehlo", "x.onnx", "zip"),
-        ("safetensors", "x.pth", "safetensors"),
-    ):
-        refused = exported(f"--format={kind}", f"--out={out}")
-        assert refused.returncode == 2
-        assert refused.stderr == f"error: --out: give a name that ends in .{ends}\n"
-
-
 # ------------------------------------------------------------------------------------- programs
 
 ALONE = """
