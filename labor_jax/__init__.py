@@ -32,7 +32,7 @@ A trained segmenter, and the kernels on arrays of one's own:
 >>> labor_jax.segments(np.asarray(mask[0]), cell=4).max()   # [H, W] int32, segments from 1
 np.int32(4)
 
->>> total, count = labor_jax.losses.cross_entropy(heads[0], np.full((1, 6, 8), 255, np.uint8))
+>>> total, count = labor_jax.train.losses.cross_entropy(heads[0], np.full((1, 6, 8), 255, np.uint8))
 >>> float(count)                                    # nothing is labelled
 0.0
 
@@ -52,14 +52,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labor_jax import losses
-    from labor_jax.annotation.query import cut_segments as segments
-    from labor_jax.config import default_config
-    from labor_jax.errors import UserError
-    from labor_jax.models import build_segmenter, build_selector
-    from labor_jax.predictor import Predictor, load
+    from labor_jax.annotation.queries import cut_segments as segments
+    from labor_jax.config.schema import default_config
+    from labor_jax.infer.segmenter import Predictor, load
+    from labor_jax.models.build import build_segmenter, build_selector
     from labor_jax.selection.inconsistency import inconsistency_mask
     from labor_jax.selection.prototypes import representative_points as prototypes
+    from labor_jax.train import losses
+    from labor_jax.util.errors import UserError
 
 __version__ = "0.1.0"
 
@@ -77,16 +77,16 @@ __all__ = [
 ]
 
 _HOME = {
-    "Predictor": "labor_jax.predictor:Predictor",
-    "UserError": "labor_jax.errors:UserError",
+    "Predictor": "labor_jax.infer.segmenter:Predictor",
+    "UserError": "labor_jax.util.errors:UserError",
     "build_segmenter": "labor_jax.models:build_segmenter",
     "build_selector": "labor_jax.models:build_selector",
-    "default_config": "labor_jax.config:default_config",
+    "default_config": "labor_jax.config.schema:default_config",
     "inconsistency_mask": "labor_jax.selection.inconsistency:inconsistency_mask",
-    "load": "labor_jax.predictor:load",
-    "losses": "labor_jax.losses",
+    "load": "labor_jax.infer.segmenter:load",
+    "losses": "labor_jax.train.losses",
     "prototypes": "labor_jax.selection.prototypes:representative_points",
-    "segments": "labor_jax.annotation.query:cut_segments",
+    "segments": "labor_jax.annotation.queries:cut_segments",
 }
 
 

@@ -11,18 +11,19 @@ import pathlib
 import runpy
 import sys
 
-from labor_jax import __version__, errors
+from labor_jax import __version__
+from labor_jax.util import errors
 
 MODULES = {
     "run": "main",
-    "annotate": "annotate",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "export": "export",
-    "compare": "compare.__main__",
-    "prepare-data": "prepare_data",
-    "convert-weights": "convert_weights",
-    "benchmark": "benchmark.__main__",
+    "annotate": "cli.annotate",
+    "evaluate": "infer.evaluate",
+    "predict": "infer.stream",
+    "export": "infer.export",
+    "compare": "cli.compare",
+    "prepare-data": "cli.prepare_data",
+    "convert-weights": "cli.convert_weights",
+    "benchmark": "cli.benchmark",
 }
 DEMO = "Runs LabOR on two drawn towns: nothing to download; --quick takes seconds."
 

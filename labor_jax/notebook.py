@@ -21,14 +21,14 @@ import cv2
 import numpy as np
 from markupsafe import Markup, escape
 
-from labor_jax import images
 from labor_jax.annotation import journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
-from labor_jax.errors import UserError
 from labor_jax.report import page, pictures
 from labor_jax.report.run import read_run
+from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -224,7 +224,7 @@ class Frame:
     """The annotator's page in a cell: a server of its own, until `close()` or the kernel's end."""
 
     def __init__(self, workdir: str | os.PathLike, name: str) -> None:
-        command = [sys.executable, "-m", "labor_jax.annotate", f"--workdir={workdir}"]
+        command = [sys.executable, "-m", "labor_jax", "annotate", f"--workdir={workdir}"]
         command += ["--port=0", "--in_frame", f"--annotator={name}"]
         # A session of its own: to interrupt the kernel interrupts a cell, not the annotator. It
         # ends with the kernel, by the pipe that it reads.
@@ -270,7 +270,7 @@ def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
     """
     import ipywidgets
 
-    from labor_jax import annotate
+    from labor_jax.cli import annotate
 
     table, read_image = annotate.open_run(pathlib.Path(workdir))
     asking = Asking(Desk(workdir, table), name)

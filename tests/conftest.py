@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(home, "labor_jax", "tests")))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# golden.py, filling.py, fabricate.py and others serve the tests of other folders, too.
-sys.path += [str(HERE / name) for name in ("golden", "models", "data", "report")]
 
 import hypothesis  # noqa: E402
 import ml_collections  # noqa: E402
@@ -40,10 +37,10 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def make_config(tiny_dir: str) -> Callable[..., ml_collections.ConfigDict]:
     """A method's quick config with some values changed, that saves at the end of phases only."""
-    from labor_jax import config
+    from labor_jax.config import schema
 
     def make(method: str, **values: Any) -> ml_collections.ConfigDict:
-        c = config.load(str(ROOT / "configs" / "toytown.py") + ":quick")
+        c = schema.load(str(ROOT / "configs" / "toytown.py") + ":quick")
         c.data_dir, c.method, c.checkpoint_every = tiny_dir, method, 100
         c.update_from_flattened_dict(values)
         return c
@@ -56,8 +53,8 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., ml_collections.ConfigDict]
 ) -> pathlib.Path:
     """The DIR of a finished run of labor_spl; not to be changed."""
-    from labor_jax import loop
+    from labor_jax.loop import schedule
 
     workdir = tmp_path_factory.mktemp("finished")
-    loop.run(make_config("labor_spl"), workdir)
+    schedule.run(make_config("labor_spl"), workdir)
     return workdir

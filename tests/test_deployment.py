@@ -10,14 +10,14 @@ import cv2
 import jax
 import numpy as np
 import pytest
-import tiny
+from support import tiny
 
 import labor_jax
-from labor_jax import export, restore
-from labor_jax.errors import UserError
-from labor_jax.models import tensor_files
+from labor_jax.infer import export, restore
+from labor_jax.infer.segmenter import Predictor
 from labor_jax.models.resize import shrink
-from labor_jax.predictor import Predictor
+from labor_jax.util.errors import UserError
+from labor_jax.weights import tensor_files
 
 NETWORKS = (("resnet18", "pytorch"), ("mobilenet_v2", "tensorflow"))
 
@@ -84,7 +84,7 @@ def test_a_computation_is_not_taken_for_weights_and_weights_not_for_a_run(run, t
     path.write_bytes(export.stablehlo(run, path.name))
     with pytest.raises(UserError, match=r"is run by jax alone.*--format=safetensors"):
         labor_jax.load(path)
-    command = [sys.executable, "-m", "labor_jax.evaluate", f"--workdir={path}"]
+    command = [sys.executable, "-m", "labor_jax", "evaluate", f"--workdir={path}"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 2 and "a file names no images to score on" in ended.stderr
 

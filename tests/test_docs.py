@@ -10,7 +10,7 @@ import pytest
 
 import labor_jax
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
 
 import check_links  # noqa: E402

@@ -16,7 +16,7 @@ import pytest
 
 from labor_jax.data import toytown
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "your_own_data.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CLASSES = (0, 1, 3, 4, 5, 8)
@@ -76,7 +76,7 @@ def test_the_guide_can_be_followed_word_by_word(tmp_path):
     }
     answered = 0
     for command, expected in steps(GUIDE.read_text()):
-        if command.startswith("python -m labor_jax.annotate "):
+        if command.startswith("labor-jax annotate "):
             server = subprocess.Popen(["bash", "-c", f"exec {command.strip()} --port=0"], **options)
             line = server.stdout.readline()
             assert shows(line, expected.replace(":8765/", ":…/")), line

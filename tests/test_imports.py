@@ -12,7 +12,7 @@ import pytest
 
 import labor_jax
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 MODULES = sorted(m.name for m in pkgutil.walk_packages(labor_jax.__path__, "labor_jax."))
 PROGRAMS = (
     "main",
@@ -65,7 +65,7 @@ def test_a_tensorflow_that_is_installed_would_not_be_touched(tmp_path):
     # Modules of these names that end the program: the report, Orbax and TFDS must not try them.
     for name in ("tensorflow", "torch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('was imported')\n")
-    code = "import labor_jax.loop, labor_jax.data.builders.prepared, labor_jax.predict"
+    code = "import labor_jax.loop.schedule, labor_jax.data.builders.prepared, labor-jax predict"
     found = imported_by(code, PYTHONPATH=str(tmp_path))
     assert "jax" in found and not {"tensorflow", "torch"} & found
 
@@ -80,7 +80,7 @@ def test_no_source_file_imports_them():
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help_shows_the_programs_own_flags(name):
     ended = subprocess.run(
-        [sys.executable, "-m", f"labor_jax.{name}", "--help"],
+        [sys.executable, "-m", "labor_jax", name, "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,15 +8,15 @@ import subprocess
 import sys
 import types
 
-import annotating
 import nbclient
 import nbformat
 import numpy as np
 import pytest
+from support import annotating
 
 from labor_jax import notebook
 from labor_jax.annotation import annotators, journal, oracle
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import CAMVID, IGNORE
 

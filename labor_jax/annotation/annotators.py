@@ -1,6 +1,6 @@
 """Who answers: oracle, noisy oracle, a replayed journal, or people. The loop cannot tell which.
 
-An annotator is `annotate(query) → answers`. People answer in their own time (labor_jax.annotate):
+An annotator is `annotate(query) → answers`. People answer in their own time (labor-jax annotate):
 they have no such function, and the run waits for them.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 import ml_collections
 import numpy as np
 
-from labor_jax import rng
-from labor_jax.annotation import journal, oracle, query
+from labor_jax.annotation import journal, oracle, queries
 from labor_jax.annotation.journal import Answer
-from labor_jax.annotation.query import Query
+from labor_jax.annotation.queries import Query
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
-from labor_jax.errors import UserError
+from labor_jax.util import rng
+from labor_jax.util.errors import UserError
 
 FROM_TRUTH = ("oracle", "noisy")
 """The annotators that need the target's labels."""
@@ -69,7 +69,7 @@ def answer_open(
     what a person has begun.
     """
     written = journal.on_disk(workdir, table)
-    for number, asked in enumerate(query.each_query(workdir, stage), start=1):
+    for number, asked in enumerate(queries.each_query(workdir, stage), start=1):
         stand = journal.answers_to(asked, written)
         done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
         new = [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
@@ -106,4 +106,4 @@ def is_inside(entry: Answer, asked: Query) -> bool:
     piece = pieces[entry["piece"]]
     if asked["kind"] == "points":
         return entry["point"] == piece
-    return bool(np.isin(query.run_pixels(entry["runs"]), query.run_pixels(piece)).all())
+    return bool(np.isin(queries.run_pixels(entry["runs"]), queries.run_pixels(piece)).all())

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax import files
 from labor_jax.annotation import journal, ledger
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.util import files
 
 LEASE = 30.0
 """Seconds after which a silent page's task is free for others; pages speak every five."""

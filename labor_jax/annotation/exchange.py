@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labor_jax import files, images
 from labor_jax.annotation import journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import (
     OPEN,
     UNSURE,
@@ -29,8 +28,10 @@ from labor_jax.annotation.formats import (
     png,
 )
 from labor_jax.annotation.journal import Answer
+from labor_jax.data import images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORE, ClassTable
-from labor_jax.errors import UserError
+from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 FORMATS = ("cvat", "labelstudio", "coco", "labelme", "png")
 EXAMPLES = 3

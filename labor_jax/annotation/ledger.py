@@ -9,7 +9,7 @@ import numpy as np
 
 from labor_jax.annotation import journal
 from labor_jax.annotation.journal import Answer
-from labor_jax.annotation.query import Query, asked_pixels, run_pixels
+from labor_jax.annotation.queries import Query, asked_pixels, run_pixels
 from labor_jax.data.labels import IGNORE
 
 __all__ = [

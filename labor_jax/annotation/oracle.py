@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from labor_jax.annotation.journal import Answer, answer
-from labor_jax.annotation.query import Query, components, label_runs, run_pixels
+from labor_jax.annotation.queries import Query, components, label_runs, run_pixels
 from labor_jax.data.labels import IGNORE
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 NAME = "oracle"
 NEAR = 3

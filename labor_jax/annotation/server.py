@@ -27,9 +27,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labor_jax import files
 from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import ClassTable
+from labor_jax.util import files
 
 LARGEST_BODY = 4 << 20
 """Bytes of a request, at most."""
@@ -137,13 +137,13 @@ class Guard:
             return None
         given = request.query_params.get("token")
         if given is None:  # perhaps with the cookie of another run, from a page that is still open
-            return _say(403, "open the address that labor_jax.annotate printed, with its token")
+            return _say(403, "open the address that labor-jax annotate printed, with its token")
         now = time.monotonic()
         if len(self._wrong) == WRONG_TOKENS and now - self._wrong[0] < WINDOW:
             return _say(429, "too many wrong tokens; wait a minute")
         if not _same(given, self._token):
             self._wrong.append(now)
-            return _say(403, "wrong token; open the address that labor_jax.annotate printed")
+            return _say(403, "wrong token; open the address that labor-jax annotate printed")
         response = RedirectResponse("/", 303)
         response.set_cookie(name, self._cookie, httponly=True, samesite="strict", path="/")
         return response

@@ -14,18 +14,20 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax import evaluate as evaluation
-from labor_jax import files, parallel, querying, steps
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.benchmark.profile import compiled_with_lines, costliest
-from labor_jax.config import check
+from labor_jax.config.schema import check
 from labor_jax.data import folder, labels, pipeline
-from labor_jax.errors import UserError
-from labor_jax.images import encode_jpeg
-from labor_jax.predict import predict_folder
-from labor_jax.restore import make_inference, make_run, views
+from labor_jax.data.images import encode_jpeg
+from labor_jax.infer import evaluate as evaluation
+from labor_jax.infer.restore import make_inference, make_run, views
+from labor_jax.infer.stream import predict_folder
+from labor_jax.loop import asking
+from labor_jax.train import parallel, steps
+from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 Values = dict[str, Any]
 
@@ -104,7 +106,7 @@ def _query(work: w.Work, method: str) -> Callable:
     config = work.config.copy_and_resolve_references()
     config.method = method
     size = w.native_size(config.target, config.input.size)
-    number = querying.most(config, size)
+    number = asking.most(config, size)
     return functools.partial(
         steps.query, networks=work.networks, size=size, number=number, config=config
     )
@@ -241,7 +243,7 @@ def growth(
         maps = w.put(maps | {"taken": np.zeros((1, *size), bool), "key": w.keys(1)})
         select = jax.jit(
             functools.partial(
-                steps.select, size=size, number=querying.most(config, size), config=config
+                steps.select, size=size, number=asking.most(config, size), config=config
             )
         )
         taken = min(seconds(functools.partial(select, maps), repeat))
@@ -273,7 +275,7 @@ def _asking(work: w.Work, count: int) -> Values:
     held = [0]
 
     def made() -> Iterator[q.Query]:
-        for asked in querying.ask(1, domain, infer, config, workdir):
+        for asked in asking.ask(1, domain, infer, config, workdir):
             yield asked.query
             held.append(max(held.pop(), resident_bytes()))
 

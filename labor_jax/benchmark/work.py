@@ -9,10 +9,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax import parallel, state
 from labor_jax.data import labels, toytown
 from labor_jax.data.builders.base import decoded, png
 from labor_jax.data.domain import Domain
+from labor_jax.train import parallel, state
 
 NATIVE = {
     "camvid": (360, 480),

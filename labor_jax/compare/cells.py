@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import ml_collections
 
-from labor_jax.errors import UserError
 from labor_jax.selection import strategies
+from labor_jax.util.errors import UserError
 
 REFERENCES = ("full", "source_only", "uda")
 """What the others are measured by, run for each seed; `full`'s warm-up serves them all."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labor_jax import metrics, rng
+from labor_jax.infer import metrics
+from labor_jax.util import rng
 
 RESAMPLES = 2000
 # Student's t, 97.5 %, by degrees of freedom from 1; beyond 30 the last one, a little too wide.

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labor_jax import files
 from labor_jax.annotation import oracle
 from labor_jax.compare import intervals, results
 from labor_jax.compare.cells import Budget, Cell
@@ -19,6 +18,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
 from labor_jax.report.page import ABSENT, duration, percent, render, what_was_asked
+from labor_jax.util import files
 
 MINUS = "\N{MINUS SIGN}"
 DECADE = 10.0
@@ -82,6 +82,7 @@ def write(
     }
     sections = {name: [t for t in tables if t.rows] for name, tables in sections.items()}
     page = render(
+        "compare",
         "compare.html.j2",
         about=about,
         near=oracle.NEAR,

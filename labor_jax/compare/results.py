@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labor_jax import evaluate, files, restore
 from labor_jax.annotation import journal, oracle
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.compare.cells import Budget, Cell
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
+from labor_jax.infer import evaluate, restore
+from labor_jax.util import files
 
 
 class Result(NamedTuple):

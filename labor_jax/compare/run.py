@@ -11,14 +11,15 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax import config as config_lib
-from labor_jax import files, loop
 from labor_jax.compare import cells, page, results
 from labor_jax.compare.cells import Cell
+from labor_jax.config import schema
 from labor_jax.data import domain, labels
-from labor_jax.errors import UserError
+from labor_jax.loop import schedule
 from labor_jax.report.page import duration
 from labor_jax.selection import strategies
+from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 
 class Asked(NamedTuple):
@@ -61,8 +62,8 @@ def run(
     }
     for cell in plan:
         with _named(cell):
-            config_lib.check(configs[cell])
-            loop.check_same_run(configs[cell], workdir / cell.name)
+            schema.check(configs[cell])
+            schedule.check_same_run(configs[cell], workdir / cell.name)
     table = labels.table_from_config(config.classes)
     target, val = (domain.load(config[n], config.data_dir, table) for n in ("target", "val"))
     for name, opened, why in (("target", target, "to answer from"), ("val", val, "to score with")):
@@ -93,7 +94,7 @@ def run(
         folder = workdir / cell.name
         print(_where_it_stands(cell, plan, missing[missing.index(cell) :], done), flush=True)
         with _named(cell):
-            loop.run(configs[cell], folder)
+            schedule.run(configs[cell], folder)
             results.count(folder, target, val)
         done.append(results.read(folder, cell))
         write()

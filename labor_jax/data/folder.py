@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable, encode
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 __all__ = [
     "LABEL_SUFFIXES",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 __all__ = [
     "CAMVID",

@@ -11,10 +11,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax import rng
 from labor_jax.data import transforms
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
+from labor_jax.util import rng
 
 __all__ = [
     "ReadLabel",

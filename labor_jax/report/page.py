@@ -9,12 +9,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from labor_jax import files, images
 from labor_jax.annotation import ledger
+from labor_jax.data import images
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
 from labor_jax.report.run import UNSURE, Run, read_run
+from labor_jax.util import files
 
 METHODS = {
     "source_only": "Source only",
@@ -44,6 +45,7 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     run = read_run(workdir)
     classes = class_rows(run, table)
     page = render(
+        "report",
         "report.html.j2",
         headline=headline(run),
         stages=stage_rows(run),
@@ -62,10 +64,12 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     return path
 
 
-def render(template: str, **values: Any) -> str:
-    """A page from a template of this folder."""
+def render(folder: str, template: str, **values: Any) -> str:
+    """A page from a template of a folder of labor_jax, which may include the report's style."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("labor_jax", "report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("labor_jax", name) for name in (folder, "report")]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

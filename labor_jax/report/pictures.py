@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
-from labor_jax import images
+from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report.run import UNSURE
 

@@ -6,9 +6,10 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from labor_jax import config, files
 from labor_jax.annotation import journal, ledger
-from labor_jax.monitor import read_metrics
+from labor_jax.config import schema
+from labor_jax.report.monitor import read_metrics
+from labor_jax.util import files
 
 UNSURE = 255
 """The class of an answer that gives no label: void, or the annotator was unsure."""
@@ -70,7 +71,7 @@ def read_run(workdir: str | os.PathLike) -> Run:
                     answers[query["stage"], query["image"]] = own
     return Run(
         summary=summary,
-        config=config.flat(summary.get("config") or _json(workdir / "config.json")),
+        config=schema.flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
         previews=previews,
         queries=queries,

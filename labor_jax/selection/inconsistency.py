@@ -2,7 +2,7 @@
 
 import jax
 
-from labor_jax.likeliest import likeliest
+from labor_jax.models.likeliest import likeliest
 
 __all__ = [
     "inconsistency_mask",

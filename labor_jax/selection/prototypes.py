@@ -5,7 +5,7 @@ import operator
 import jax
 import jax.numpy as jnp
 
-from labor_jax.likeliest import class_sum, likeliest
+from labor_jax.models.likeliest import class_sum, likeliest
 
 __all__ = [
     "representative_points",

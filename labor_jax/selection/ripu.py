@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from labor_jax.likeliest import class_sum, likeliest
+from labor_jax.models.likeliest import class_sum, likeliest
 from labor_jax.selection.spacing import window_sums
 
 __all__ = [

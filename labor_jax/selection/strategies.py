@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from labor_jax.errors import UserError
-from labor_jax.likeliest import likeliest
+from labor_jax.models.likeliest import likeliest
 from labor_jax.selection import diversity, ripu
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
 from labor_jax.selection.prototypes import representative_points
 from labor_jax.selection.spacing import NEVER, dilated
+from labor_jax.util.errors import UserError
 
 __all__ = [
     "ASKS",

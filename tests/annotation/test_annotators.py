@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from labor_jax import config as config_lib
 from labor_jax.annotation import annotators, journal, oracle
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
+from labor_jax.config import schema
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 SIZE = (60, 80)
 CLASSES = len(CAMVID)
@@ -67,7 +67,7 @@ def test_a_noisy_oracle_mistakes_whole_parts_of_segments():
 
 
 def make(tmp_path, name, **values):
-    config = config_lib.default_config()
+    config = schema.default_config()
     config.annotator = name
     config.update_from_flattened_dict(values)
     target = Domain("streets", ("a",), lambda _: None, lambda _: make_truth())
@@ -94,7 +94,7 @@ def test_a_replay_gives_the_answers_of_a_journal_with_what_was_taken_back_left_o
 def test_a_replay_of_another_or_an_unfinished_run_is_refused(tmp_path):
     query = q.point_query("a", 1, SIZE, [(0, 1), (2, 3)])
     for directory in ("", str(tmp_path / "empty")):
-        config = config_lib.default_config()
+        config = schema.default_config()
         config.annotator, config.replay = "replay", directory
         with pytest.raises(UserError, match=r"config\.replay: no answers in"):
             annotators.check(config)

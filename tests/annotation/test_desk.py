@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labor_jax.annotation import journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import CAMVID
 

@@ -7,18 +7,18 @@ import sys
 
 import numpy as np
 import pytest
-from annotating import ROOT, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from support.annotating import ROOT, make_run
 
-from labor_jax import files
 from labor_jax.annotation import exchange, formats, journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import coco, labelstudio
 from labor_jax.data.labels import CAMVID, CITYSCAPES, CITYSCAPES_IDS
-from labor_jax.errors import UserError
+from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 SIZE = (7, 9)
 MASKS = hnp.arrays(bool, SIZE)
@@ -379,7 +379,7 @@ def test_the_commands_export_and_import(tmp_path):
     workdir = make_run(tmp_path / "run", {"a": picture("")}, [asked])
 
     def annotate(*flags):
-        command = [sys.executable, "-m", "labor_jax.annotate", *flags, f"--workdir={workdir}"]
+        command = [sys.executable, "-m", "labor_jax", "annotate", *flags, f"--workdir={workdir}"]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     out = tmp_path / "tasks"

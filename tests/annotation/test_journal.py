@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labor_jax.annotation import journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
+from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID, CITYSCAPES
-from labor_jax.errors import UserError
-from labor_jax.images import read_label_png
+from labor_jax.util.errors import UserError
 
 SIZE = (4, 6)
 POINTS = q.point_query("a", 1, SIZE, [(0, 1), (3, 5)])

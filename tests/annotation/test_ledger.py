@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labor_jax.annotation import journal, ledger, oracle
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 
 SIZE = (4, 5)
 TRUTH = hnp.arrays(np.uint8, SIZE, elements=st.sampled_from([0, 1, 255]))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from labor_jax.annotation import journal, oracle
-from labor_jax.annotation import query as q
-from labor_jax.errors import UserError
+from labor_jax.annotation import queries as q
+from labor_jax.util.errors import UserError
 
 SIZE = (5, 6)
 TRUTH = hnp.arrays(np.uint8, SIZE, elements=st.sampled_from([0, 1, 2, 255]))

@@ -9,7 +9,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from annotating import (
+from PIL import Image
+from support.annotating import (
     ROOT,
     browsing,
     make_run,
@@ -21,12 +22,12 @@ from annotating import (
     serving,
     wait_until,
 )
-from PIL import Image
 
-from labor_jax.annotation import journal, superpixels
-from labor_jax.annotation import query as q
+from labor_jax.annotation import journal
+from labor_jax.annotation import queries as q
+from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID
-from labor_jax.images import read_label_png
+from labor_jax.selection import superpixels
 
 pytestmark = needs_chromium
 
@@ -376,8 +377,7 @@ def test_a_whole_run_by_keyboard_alone_learns_from_the_keys_pressed(
         told = main(*flags).splitlines()
         queries = [x for x in q.read_queries(workdir, stage) if x[x["kind"]]]
         assert told == [
-            f"{len(queries)} images wait for answers: "
-            f"python -m labor_jax.annotate --workdir={workdir}",
+            f"{len(queries)} images wait for answers: labor-jax annotate --workdir={workdir}",
             "then run the same command again",
         ]
         pieces = [(x["id"], piece) for x in queries for piece in range(len(x[x["kind"]]))]

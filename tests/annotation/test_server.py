@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from labor_jax import config as config_lib
-from labor_jax import files
 from labor_jax.annotation import journal, server
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.config import schema
 from labor_jax.data.labels import CAMVID
+from labor_jax.util import files
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = (6, 8)
@@ -283,14 +283,14 @@ def test_the_tokens_file_is_its_owners_alone_and_lasts(tmp_path):
 
 
 def make_run(path, tiny_dir):
-    config = config_lib.default_config()
+    config = schema.default_config()
     config.target.domain, config.data_dir = "toytown/tiny", tiny_dir
     files.write_json(path / "config.json", config.to_dict())
     return path
 
 
 def annotate(*flags):
-    program = [sys.executable, "-m", "labor_jax.annotate", *flags]
+    program = [sys.executable, "-m", "labor_jax", "annotate", *flags]
     return subprocess.Popen(
         program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -10,10 +10,10 @@ import time
 
 import numpy as np
 import pytest
-from annotating import CHROMIUM, FLAGS, make_run, needs_chromium, start, wait_until
+from support.annotating import CHROMIUM, FLAGS, make_run, needs_chromium, start, wait_until
 
 from labor_jax.annotation import journal
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.data.labels import CAMVID
 
 SIZE = (60, 80)

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from fabricate import TABLE
-from made_up import target, write_cells
-from pages import Page
+from support.fabricate import TABLE
+from support.made_up import target, write_cells
+from support.pages import Page
 
 from labor_jax.compare import intervals, page, results
 from labor_jax.report import charts

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made_up import confusions
+from support.made_up import confusions
 
-from labor_jax import metrics
 from labor_jax.compare import intervals
+from labor_jax.infer import metrics
 
 
 def test_students_interval_holds_the_true_mean_in_nineteen_of_twenty_samples():

@@ -11,18 +11,19 @@ import time
 
 import numpy as np
 import pytest
-from made_up import confusions
+from support.made_up import confusions
 
-from labor_jax import evaluate, files, metrics, restore
 from labor_jax.annotation import journal, ledger, oracle
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.compare import results
 from labor_jax.compare import run as compare
 from labor_jax.compare.cells import Cell
 from labor_jax.data.labels import CAMVID
-from labor_jax.errors import Stopped, UserError
+from labor_jax.infer import evaluate, metrics, restore
+from labor_jax.util import files
+from labor_jax.util.errors import Stopped, UserError
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def asked(methods=("random", "labor_ppl"), budgets=("4points",), seeds=2, errors=("0",)):
@@ -215,7 +216,7 @@ def test_the_gap_is_measured_within_a_seed():
 def program(workdir, data_dir, *more):
     config = f"--config={ROOT / 'configs' / 'toytown.py'}:quick"
     flags = [config, f"--workdir={workdir}", f"--config.data_dir={data_dir}", *more]
-    return [sys.executable, "-m", "labor_jax.compare", *flags]
+    return [sys.executable, "-m", "labor_jax", "compare", *flags]
 
 
 @pytest.mark.parametrize(

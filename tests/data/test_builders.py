@@ -13,12 +13,12 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from labor_jax import prepare_data
+from labor_jax.cli import prepare_data
 from labor_jax.data import domain, toytown
 from labor_jax.data.builders import prepared
 from labor_jax.data.builders import toytown as builder
 from labor_jax.data.labels import CAMVID, CITYSCAPES
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 TINY = {"source_train": 24, "source_val": 8, "target_train": 12, "target_val": 8}
 
@@ -253,7 +253,7 @@ def test_shares_count_every_pixel_once(data_dir):
 
 
 def run(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "labor_jax.prepare_data", *flags]
+    command = [sys.executable, "-m", "labor_jax", "prepare_data", *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

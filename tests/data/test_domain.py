@@ -8,7 +8,7 @@ from PIL import Image
 
 from labor_jax.data import domain
 from labor_jax.data.labels import CAMVID
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 
 def spec(**values) -> ml_collections.ConfigDict:

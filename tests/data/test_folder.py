@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labor_jax.cli.prepare_data import checked
 from labor_jax.data import folder
 from labor_jax.data.labels import CAMVID, CITYSCAPES, ClassTable
-from labor_jax.errors import UserError
-from labor_jax.prepare_data import checked
+from labor_jax.util.errors import UserError
 
 Folders = tuple[pathlib.Path, pathlib.Path]
 

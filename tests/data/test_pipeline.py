@@ -7,7 +7,7 @@ import pytest
 
 from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 COUNT, SIZE = 6, (8, 10)
 

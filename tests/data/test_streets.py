@@ -8,15 +8,15 @@ import subprocess
 import sys
 import zipfile
 
-import fabricate_streets as fabricate
 import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
+from support import fabricate_streets as fabricate
 
 from labor_jax.data import domain, labels
 from labor_jax.data.builders import prepared
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 NAMES = ("gta5", "synthia_rand_cityscapes", "cityscapes")
 RNG = np.random.default_rng(7)
@@ -59,7 +59,7 @@ def check(name: str, root: pathlib.Path, known: fabricate.Known) -> None:
 
 
 def run(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "labor_jax.prepare_data", *flags]
+    command = [sys.executable, "-m", "labor_jax", "prepare_data", *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -1,14 +1,14 @@
 """The losses and the mask are the published programs'."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import golden
 
-from labor_jax import losses
-from labor_jax.models import Discriminator
+from labor_jax.models.discriminator import Discriminator
 from labor_jax.selection.inconsistency import inconsistency_mask
+from labor_jax.train import losses
 
 
 def test_the_discriminator_and_its_four_losses_are_the_published_ones():

@@ -1,11 +1,11 @@
 """IAST's instance-adaptive pseudo labels end where the published program ends."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
+from support import golden
 
-from labor_jax.selection import pseudo_labels
+from labor_jax.train import pseudo_labels
 
 
 def test_thresholds_and_counts_of_three_batches_are_the_published_ones():

@@ -2,16 +2,16 @@
 
 import math
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import golden
 
-from labor_jax import losses
-from labor_jax.annotation import query as q
+from labor_jax.annotation import queries as q
 from labor_jax.selection import ripu
 from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
+from labor_jax.train import losses
 
 SIZE = (48, 64)
 

@@ -1,15 +1,16 @@
 """DeepLab-V2 on a "caffe" ResNet-101 computes what the published PyTorch program computes."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from support import golden
 
-from labor_jax.losses import cross_entropy
-from labor_jax.models import Segmenter, build_segmenter, upsample
-from labor_jax.models.deeplab import CAFFE_MEAN_BGR
+from labor_jax.models.build import build_segmenter
+from labor_jax.models.deeplab import CAFFE_MEAN_BGR, Segmenter
+from labor_jax.models.resize import upsample
+from labor_jax.train.losses import cross_entropy
 
 
 def segmenter(dilations: tuple[int, ...], batch_norm: str, dtype: str) -> Segmenter:

@@ -2,13 +2,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from filling import filled, fresh
 from jax import lax
 from ml_collections import ConfigDict
+from support.filling import filled, fresh
 
-from labor_jax.errors import UserError
-from labor_jax.models import build_segmenter, build_selector, selector_from_segmenter
+from labor_jax.models.build import build_segmenter, build_selector
 from labor_jax.models.deeplab import DeepLabHead, normalise
+from labor_jax.models.selector import selector_from_segmenter
+from labor_jax.util.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8)
 

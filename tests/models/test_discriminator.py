@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from filling import filled, fresh
+from support.filling import filled, fresh
 
-from labor_jax.models import Discriminator
+from labor_jax.models.discriminator import Discriminator
 
 
 def test_small_maps_still_get_a_patch():

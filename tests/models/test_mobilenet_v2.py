@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from filling import filled, fresh
 from flax.traverse_util import flatten_dict
 from jax import lax
 from ml_collections import ConfigDict
+from support.filling import filled, fresh
 
-from labor_jax.models import load_weights
 from labor_jax.models.mobilenet_v2 import MobileNetV2, depthwise3x3
+from labor_jax.weights.pretrained import load_weights
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (1, 48, 81, 3)).astype(np.float32)
 

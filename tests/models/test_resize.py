@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labor_jax.models import upsample
+from labor_jax.models.resize import upsample
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 

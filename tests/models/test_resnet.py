@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from filling import filled
+from support.filling import filled
 
 from labor_jax.models.batch_norm import BatchNorm
 from labor_jax.models.resnet import Bottleneck, ResNet, layer_plan, max_pool

@@ -9,13 +9,13 @@ import shutil
 
 import numpy as np
 import pytest
-from fabricate import TABLE, ask, guess, street, write_run
-from pages import Page
 from PIL import Image
+from support.fabricate import TABLE, ask, guess, street, write_run
+from support.pages import Page
 
-from labor_jax import files
-from labor_jax.annotation.query import asked_pixels
+from labor_jax.annotation.queries import asked_pixels
 from labor_jax.report import charts, page, pictures, run, write_report
+from labor_jax.util import files
 
 SECTIONS = ("result", "stages", "classes", "pictures", "ledger", "training", "settings")
 

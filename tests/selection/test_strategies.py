@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from labor_jax import config as config_lib
-from labor_jax import steps
-from labor_jax.errors import UserError
+from labor_jax.config import schema
 from labor_jax.selection import strategies
+from labor_jax.train import steps
+from labor_jax.util.errors import UserError
 
 B, H, W, C = 2, 12, 16, 4
 NAMES = strategies.names()
 
 
 def make_config(method, **values):
-    c = config_lib.default_config()
+    c = schema.default_config()
     c.method = method
     c.ppl.radius = c.points.radius = 1
     c.update_from_flattened_dict(values)
@@ -171,7 +171,7 @@ def test_an_unknown_way_to_ask_and_a_name_that_is_taken_are_refused():
 def test_a_module_that_is_not_there_is_told():
     config = make_config("random", strategies=("no_such_module",))
     with pytest.raises(UserError, match=r"config\.strategies: 'no_such_module' cannot be imported"):
-        config_lib.check(config)
+        schema.check(config)
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_the_strategy_that_the_guide_shows_takes_part_in_a_comparison(tmp_path):
     flags += ["--config.strategies=('my_strategies',)", "--config.stages=1"]
     flags += ["--methods=middle_margin", "--budgets=4clicks"]
     done = subprocess.run(
-        [sys.executable, "-m", "labor_jax.compare", *flags],
+        [sys.executable, "-m", "labor_jax", "compare", *flags],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from labor_jax import files
 from labor_jax.annotation import formats
 from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.util import files
 
 NAME = "annotations.xml"
 

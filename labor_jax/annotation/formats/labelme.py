@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from labor_jax import files, images
 from labor_jax.annotation import formats
 from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.data import images
+from labor_jax.util import files
 
 
 def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:

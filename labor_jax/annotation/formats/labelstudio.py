@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax import files
 from labor_jax.annotation import formats
 from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.util import files
 
 NAME = "tasks.json"
 SIZES = (3, 4, 8, 16)

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from labor_jax import files
 from labor_jax.annotation.formats import Label, Page, Shape, size_of
 from labor_jax.data.labels import IGNORE
+from labor_jax.util import files
 
 
 def write(

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from labor_jax.data.folder import SUFFIXES
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 """What has to be unpacked first: these cannot be read at random."""

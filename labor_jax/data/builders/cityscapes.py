@@ -2,7 +2,7 @@
 
 `leftImg8bit/{train,val}/CITY/CITY_000000_000019_leftImg8bit.png` and
 `gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png`. The labels of `test` are not
-published: `labor_jax.predict` reads its images from their folder.
+published: `labor-jax predict` reads its images from their folder.
 """
 
 import pathlib

@@ -17,7 +17,7 @@ from PIL import ImageOps
 from labor_jax.data import folder, labels
 from labor_jax.data.builders import archives, base
 from labor_jax.data.builders.archives import File
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 T = TypeVar("T")
 U = TypeVar("U")

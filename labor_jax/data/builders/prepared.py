@@ -22,7 +22,7 @@ from labor_jax.data.builders.synthia_rand_cityscapes import SynthiaRandCityscape
 from labor_jax.data.builders.toytown import Toytown
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import TABLES, ClassTable
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 BUILDERS: dict[str, type[Builder]] = {
     "toytown": Toytown,

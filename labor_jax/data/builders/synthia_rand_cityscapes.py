@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from labor_jax.data.builders.paired import PairedBuilder
 from labor_jax.data.labels import SYNTHIA_RAW
-from labor_jax.errors import UserError
+from labor_jax.util.errors import UserError
 
 
 class SynthiaRandCityscapes(PairedBuilder):

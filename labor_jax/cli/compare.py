@@ -1,0 +1,52 @@
+"""Compares ways to ask, at an equal price: runs what is missing and makes one page of all runs.
+
+    labor-jax compare --config=configs/toytown.py --workdir=runs/compare \\
+        --methods=random,labor_ppl,labor_spl --budgets=40points,2.2%,100clicks --seeds=3
+
+A budget is what an image may cost over all stages. source_only, uda and full are run for each seed
+besides. DIR gets a folder for each run, such as labor_ppl-40points-seed0, which main, evaluate and
+predict take as their own, and compare.html and compare.md. The same command goes on where it
+stopped; more methods, budgets, seeds or --errors add what they lack.
+"""
+
+from absl import flags
+
+from labor_jax.cli import program
+
+
+def main() -> None:
+    """Runs the cells and says where the page is."""
+    # After the flags: a mistyped one is told at once.
+    from ml_collections import config_flags
+
+    from labor_jax.compare import run
+    from labor_jax.util import cache
+
+    values = flags.FLAGS
+    cache.enable()
+    page = run.run(
+        _CONFIG.value,
+        values.workdir,
+        run.Asked(
+            name=config_flags.get_config_filename(values["config"]),
+            methods=values.methods,
+            budgets=values.budgets,
+            seeds=values.seeds,
+            errors=values.errors,
+            seconds_per_click=values.seconds_per_click,
+            examples=values.examples,
+        ),
+    )
+    print(f"open {page}")
+
+
+if __name__ == "__main__":
+    _CONFIG = program.define_config()
+    flags.DEFINE_string("workdir", None, "the folder of all runs", required=True)
+    flags.DEFINE_list("methods", None, "methods that ask; the first is the baseline", required=True)
+    flags.DEFINE_list("budgets", None, "an image's: 40points, 100clicks or 2.2%", required=True)
+    flags.DEFINE_integer("seeds", 3, "how many runs of each, with seeds 0, 1, ...", lower_bound=1)
+    flags.DEFINE_list("errors", ["0"], "shares of wrong answers; what asks is run with each")
+    flags.DEFINE_float("seconds_per_click", 2.0, "what a click is taken to cost", lower_bound=0)
+    flags.DEFINE_integer("examples", 3, "images on which the page shows queries", lower_bound=0)
+    program.run(main)

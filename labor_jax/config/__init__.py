@@ -1,0 +1,8 @@
+"""Every key a run can be told, and how configs are found, read and compared.
+
+A config file takes what it needs from here: `from labor_jax.config import default_config`.
+"""
+
+from labor_jax.config.schema import check_variant, default_config, load
+
+__all__ = ["check_variant", "default_config", "load"]

@@ -1,0 +1,1 @@
+"""A trained segmenter at work: prediction, evaluation, export."""

@@ -1,0 +1,209 @@
+"""A run's trained segmenter, ready to predict: what evaluate and predict share."""
+
+import functools
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+
+from labor_jax.config import schema
+from labor_jax.data import domain, labels
+from labor_jax.train import parallel, steps
+from labor_jax.train.checkpoint import Checkpoints
+from labor_jax.train.state import Trained, make_networks, state_shapes
+from labor_jax.util import files
+from labor_jax.util.errors import UserError
+from labor_jax.weights import tensor_files
+from labor_jax.weights.pretrained import load_weights
+
+flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
+
+__all__ = [
+    "BESIDE",
+    "Infer",
+    "Run",
+    "define_flags",
+    "from_flags",
+    "make_inference",
+    "make_run",
+    "read_config",
+    "restore",
+    "views",
+]
+
+
+BESIDE = "labor_jax"
+"""The name under which an exported file tells its step, config and classes."""
+
+Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+"""Of images [B, h, w, 3] uint8 as large as the network sees them, and the (H, W) of the answer."""
+
+
+class Run(NamedTuple):
+    """A trained segmenter: of a finished or unfinished run's newest checkpoint, or of a file.
+
+    Attributes:
+      config: of a file, what it takes to predict; the rest are defaults.
+      table: its classes.
+      step: steps of training.
+      segmenter: its variables.
+      predict: gives [B, H, W] uint8 train ids.
+      probabilities: gives [B, H, W, C] float32.
+    """
+
+    config: ml_collections.ConfigDict
+    table: labels.ClassTable
+    step: int
+    segmenter: Trained
+    predict: Infer
+    probabilities: Infer
+
+    def load_domain(self, which: str) -> domain.Domain:
+        """The run's "source", "target" or "val" images."""
+        return domain.load(self.config[which], self.config.data_dir, self.table)
+
+
+def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+    """The config of the run in a DIR.
+
+    Raises:
+      UserError: there is no run, or its config is damaged.
+    """
+    path = pathlib.Path(workdir, "config.json")
+    if not path.is_file():
+        raise UserError(f"no run in {str(workdir)!r} (no config.json); give a run's DIR")
+    try:
+        return schema.from_dict(files.read_json(path))
+    except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
+        raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
+
+
+def define_flags() -> None:
+    """The flags that say which run is looked at, and how."""
+    flags.DEFINE_string("workdir", None, "the run's folder, or a file of export", required=True)
+    flags.DEFINE_list("scales", None, "such as 0.75,1,1.25: probabilities are averaged over them")
+    flags.DEFINE_bool("flip", None, "average over mirror images, too")
+
+
+def from_flags() -> Run:
+    """The run that the flags name. Raises UserError where they are wrong, or as `restore` does."""
+    values = flags.FLAGS
+    try:
+        scales = tuple(float(scale) for scale in values.scales or ())
+    except ValueError:
+        raise UserError(f"--scales: {','.join(values.scales)} are not numbers") from None
+    changed = {"scales": scales} if scales else {}
+    return restore(values.workdir, changed | ({} if values.flip is None else {"flip": values.flip}))
+
+
+def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:
+    """The segmenter of a run's newest checkpoint, or of a file that `labor-jax export` wrote.
+
+    Args:
+      path: the run's DIR, or the .safetensors file.
+      evaluation: keys of the config's `evaluation` section to be other than in the run.
+    Raises:
+      UserError: there is no run, no checkpoint or no such file, or it cannot be read.
+    """
+    is_file = pathlib.Path(path).is_file()
+    step, config = _read_exported(path) if is_file else (0, read_config(path))
+    config.evaluation.update(evaluation or {})
+    schema.check(config)
+    table = labels.table_from_config(config.classes)
+    if is_file:
+        return make_run(config, table, step, _load_exported(path, config, len(table)))
+    step, segmenter = _newest(path, config, table)
+    return make_run(config, table, step, segmenter)
+
+
+def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigDict]:
+    """The step after which a file was exported, and its config."""
+    try:
+        told = json.loads(tensor_files.texts(path)[BESIDE])
+        return int(told["step"]), schema.from_dict(told["config"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        if zipfile.is_zipfile(path) and "model.stablehlo" in zipfile.ZipFile(path).namelist():
+            raise UserError(
+                f"{path}: a stablehlo file is run by jax alone, as its README.txt says; give a "
+                f"run's DIR, or a file of `labor-jax export --format=safetensors`"
+            ) from None
+        raise UserError(
+            f"{path}: is no file of `labor-jax export --format=safetensors`; give such a file or a "
+            f"run's DIR"
+        ) from None
+
+
+def _load_exported(
+    path: str | os.PathLike, config: ml_collections.ConfigDict, num_classes: int
+) -> Trained:
+    shapes = state_shapes(config, num_classes).segmenter
+    variables = load_weights(path, config.model, shapes.variables)
+    if lacking := [x for x in jax.tree.leaves(variables) if isinstance(x, jax.ShapeDtypeStruct)]:
+        raise UserError(f"{path}: {len(lacking)} tensors of its heads are missing; export it again")
+    return Trained(variables["params"], variables["batch_stats"], opt_state=())
+
+
+def _newest(
+    workdir: str | os.PathLike, config: ml_collections.ConfigDict, table: labels.ClassTable
+) -> tuple[int, Trained]:
+    """The newest checkpoint's step and segmenter."""
+    checkpoints = Checkpoints(workdir, table)
+    try:
+        if checkpoints.latest is None:
+            raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
+        shapes = state_shapes(config, len(table))
+        state = checkpoints.load(checkpoints.latest, parallel.placed(shapes, config.parallel))
+        return checkpoints.latest, state.segmenter
+    finally:
+        checkpoints.close()
+
+
+def make_run(
+    config: ml_collections.ConfigDict, table: labels.ClassTable, step: int, segmenter: Trained
+) -> Run:
+    """A trained segmenter with what it can do."""
+    predict, probabilities = (
+        functools.partial(make_inference(infer, config, len(table), views(config)), segmenter)
+        for infer in (steps.predict, steps.probabilities)
+    )
+    return Run(config, table, step, segmenter, predict, probabilities)
+
+
+def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
+    """(h, w) of each of `evaluation.scales`; the last is the largest, to read images in."""
+    height, width = config.input.size
+    scales = sorted(config.evaluation.scales)
+    return [(round(height * scale), round(width * scale)) for scale in scales]
+
+
+def make_inference(
+    infer: Callable[..., Any],
+    config: ml_collections.ConfigDict,
+    num_classes: int,
+    views: Sequence[tuple[int, int]],
+) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
+    """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …]`, compiled once a size.
+
+    Args:
+      infer: `steps.predict` or `steps.probabilities`.
+      views: what the network sees, as there.
+    """
+    infer = functools.partial(
+        infer,
+        networks=make_networks(config, num_classes, axis_name=None),
+        views=views,
+        flip=config.evaluation.flip,
+    )
+
+    @functools.cache
+    def mapped(size: tuple[int, int]) -> Callable:
+        return parallel.map_inference(functools.partial(infer, size=size), config.parallel)
+
+    return lambda segmenter, images, size: mapped(tuple(size))(segmenter, images)

@@ -1,0 +1,148 @@
+"""A trained segmenter to use in other programs: `labor_jax.load`."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from labor_jax.data import transforms
+from labor_jax.infer import restore, tiles
+from labor_jax.infer.reach import reach
+from labor_jax.models.build import build_segmenter
+from labor_jax.train import steps
+from labor_jax.util.errors import UserError
+
+__all__ = [
+    "Predictor",
+    "load",
+]
+
+
+class Predictor:
+    """A trained segmenter: images in, label maps or probabilities out.
+
+    Attributes:
+      run: the config, the class table and the variables behind it.
+    """
+
+    def __init__(self, run: restore.Run) -> None:
+        self.run = run
+        config, classes = run.config, len(run.table)
+        self._predict_tiles, self._probabilities_of_tiles = (
+            restore.make_inference(infer, config, classes, views=())
+            for infer in (steps.predict, steps.probabilities)
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The name of each class; its position is its value in label maps."""
+        return self.run.table.names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """The RGB colour of each class."""
+        return self.run.table.palette
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) at which the network sees whole images."""
+        return restore.views(self.run.config)[-1]
+
+    def reach(self) -> int:
+        """How far away, in pixels, the image may be changed without changing a pixel's answer.
+
+        A deep network reaches far (a ResNet-101 some thousand pixels), though little comes from
+        there: tiles that overlap less give nearly what one piece would.
+        """
+        run = self.run
+        network = build_segmenter(run.config.model, len(run.table))
+        return reach(network, run.segmenter.variables, run.config.model.output_stride)
+
+    def predict(
+        self, image: np.ndarray, tile: tuple[int, int] | None = None, overlap: int = 64
+    ) -> np.ndarray:
+        """The class of each pixel.
+
+        The image is resized to what the network was trained on, and the answer back; each new size
+        is compiled once. With `tile` the network sees the image as large as it is, part after part.
+
+        Args:
+          image: [H, W, 3] uint8 RGB.
+          tile: (height, width) of the parts, in pixels.
+          overlap: pixels that neighbouring parts share; each counts up to the middle of it. The
+            result is that of one piece where half of it is `reach` or more.
+        Returns:
+          [H, W] uint8, from 0 to len(classes) - 1.
+        Raises:
+          ValueError: no such image.
+          UserError: tiles that do not get on with their overlap or with the run's config.
+
+        >>> segmenter = labor_jax.load(workdir)
+        >>> photo = np.zeros((90, 120, 3), np.uint8)
+        >>> labels = segmenter.predict(photo)
+        >>> labels.shape, labels.dtype
+        ((90, 120), dtype('uint8'))
+        >>> segmenter.classes[:3]
+        ('sky', 'building', 'pole')
+        """
+        return self._infer(image, tile, overlap, self.run.predict, self._predict_tiles)
+
+    def probabilities(
+        self, image: np.ndarray, tile: tuple[int, int] | None = None, overlap: int = 64
+    ) -> np.ndarray:
+        """How likely each class is at each pixel: [H, W, C] float32; see `predict`.
+
+        >>> segmenter = labor_jax.load(workdir)
+        >>> shares = segmenter.probabilities(np.zeros((90, 120, 3), np.uint8))
+        >>> shares.shape, shares.dtype
+        ((90, 120, 11), dtype('float32'))
+        >>> bool(np.allclose(shares.sum(-1), 1, atol=1e-5))
+        True
+        """
+        of_tiles = self._probabilities_of_tiles
+        return self._infer(image, tile, overlap, self.run.probabilities, of_tiles)
+
+    def _infer(
+        self,
+        image: np.ndarray,
+        tile: tuple[int, int] | None,
+        overlap: int,
+        whole: restore.Infer,
+        of_tiles: Callable[..., np.ndarray],
+    ) -> np.ndarray:
+        if not isinstance(image, np.ndarray):
+            raise ValueError(
+                f"an image is an array, such as np.asarray(…), not {type(image).__name__}"
+            )
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(
+                f"an image is [H, W, 3] uint8 RGB, not {image.shape} {image.dtype}; of a file: "
+                f"np.asarray(PIL.Image.open(path).convert('RGB'))"
+            )
+        if tile is None:
+            return whole(transforms.resize_image(image, self.size)[None], image.shape[:2])[0]
+        config = self.run.config
+        if config.evaluation.scales != (1.0,):
+            raise UserError("config.evaluation.scales: tiles have one scale; leave scales or tiles")
+        return tiles.by_tiles(
+            lambda batch, size: of_tiles(self.run.segmenter, batch, size),
+            image,
+            tile,
+            overlap,
+            config.model.output_stride,
+            config.eval_batch_size,
+        )
+
+
+def load(path: str | os.PathLike) -> Predictor:
+    """The segmenter of a run's newest checkpoint, or of a file that `labor-jax export` wrote.
+
+    Args:
+      path: a run's DIR, or a .safetensors file.
+    Raises:
+      UserError: there is no run, no checkpoint or no such file, or it cannot be read.
+
+    >>> labor_jax.load(workdir).size
+    (48, 64)
+    """
+    return Predictor(restore.restore(path))

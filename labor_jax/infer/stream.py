@@ -1,0 +1,335 @@
+"""Segments images or a video with a run's newest segmenter.
+
+    labor-jax predict --workdir=runs/toytown --images=photos --out=segmented
+    labor-jax predict --workdir=segmenter.safetensors --images=drive.mp4 --out=drive
+
+--images is a folder, an image or a video. Writes NAME.png, a palette PNG of train ids as large as
+the image, and NAME_overlay.jpg; of a video 000000.png and so on, and overlay.mp4. --nooverlay
+writes label maps alone. Files that cannot be read are named and counted at the end; it is an error
+if all are such. With --tile the network sees images as large as they are, part after part.
+
+With --label_ids it writes grey PNGs of the numbers in label files alone: of your own classes those
+of `config.classes.label_values`; of Cityscapes' its label ids, as its server takes them:
+
+    labor-jax predict --workdir=runs/gta5 --label_ids \\
+        --images=leftImg8bit/test --out=results && (cd results && zip -r ../results.zip .)
+"""
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from absl import flags
+
+from labor_jax.cli import program
+from labor_jax.data import folder, images, labels
+from labor_jax.data.domain import Domain
+from labor_jax.data.transforms import resize_image
+from labor_jax.infer import restore
+from labor_jax.infer.segmenter import Predictor
+from labor_jax.report.monitor import show_progress
+from labor_jax.util import errors, files
+from labor_jax.util.ahead import ahead
+
+__all__ = [
+    "DEFAULT",
+    "OVERLAY",
+    "THREADS",
+    "Options",
+    "Seen",
+    "by_size",
+    "frames",
+    "opened_video",
+    "predict_folder",
+    "predict_video",
+    "seen",
+    "segmented",
+    "video_writer",
+    "writer",
+]
+
+
+THREADS = max(2, min(16, (os.cpu_count() or 1) // 2))
+"""That read, and as many that write, beside the one that waits for the device."""
+
+OVERLAY = "overlay.mp4"
+
+
+class Options(NamedTuple):
+    """How to predict and what to write.
+
+    Attributes:
+      label_ids: the numbers that label files have, and nothing else.
+      overlay: pictures of the classes over the images, too.
+      tile, overlap: as `Predictor.predict` has them.
+    """
+
+    label_ids: bool = False
+    overlay: bool = True
+    tile: tuple[int, int] | None = None
+    overlap: int = 64
+
+
+DEFAULT = Options()
+
+
+class Seen(NamedTuple):
+    """An image [H, W, 3] uint8, and as large as the network sees it (itself, by tiles)."""
+
+    name: str
+    image: np.ndarray
+    view: np.ndarray
+
+
+def predict_folder(
+    run: restore.Run, domain: Domain, out: pathlib.Path, options: Options = DEFAULT
+) -> list[str]:
+    """Writes the label map and the overlay of every image of a domain, or its label ids alone.
+
+    Threads read ahead of the device, and write behind it.
+
+    Returns:
+      What was wrong with each image that could not be read.
+    Raises:
+      UserError: none of the images can be read.
+    """
+    broken: list[str] = []
+
+    def read(index: int) -> Seen | errors.UserError:
+        try:
+            return seen(run, options, domain.ids[index], domain.read_image(index))
+        except errors.UserError as error:
+            return error
+
+    def whole(found: Iterable[Seen | errors.UserError]) -> Iterator[Seen]:
+        for one in found:
+            if isinstance(one, errors.UserError):
+                broken.append(str(one))
+            else:
+                yield one
+
+    with show_progress("predict", 0, len(domain.ids), "image") as progress:
+        found = ahead(read, range(len(domain.ids)), THREADS, 4 * THREADS)
+        predicted = segmented(run, options, whole(found))
+        write = writer(run, options, out)
+        for done, _ in enumerate(ahead(write, predicted, THREADS, 4 * THREADS), 1):
+            progress.advance(done + len(broken))
+    if len(broken) == len(domain.ids):
+        raise errors.UserError(f"none of {domain.name} can be read; the first: {broken[0]}")
+    return broken
+
+
+def predict_video(
+    run: restore.Run, path: pathlib.Path, out: pathlib.Path, options: Options = DEFAULT
+) -> tuple[int, list[str]]:
+    """Writes the label map of every frame of a video, and a video with the classes over it.
+
+    Returns:
+      How many there are, and what was wrong: frames at the end that the file lacks.
+    Raises:
+      UserError: no video; or it has no frame.
+    """
+    with opened_video(path) as video:
+        count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+        with (
+            show_progress("predict", 0, count, "frame") as progress,
+            video_writer(out / OVERLAY, video.get(cv2.CAP_PROP_FPS)) as add,
+        ):
+            found = ahead(
+                lambda frame: seen(run, options, *frame), frames(video), THREADS, 4 * THREADS
+            )
+            done, write = 0, writer(run, options, out, apart=False)
+            predicted = segmented(run, options, found)
+            for shown in ahead(write, predicted, THREADS, 4 * THREADS):
+                if shown is not None:
+                    add(shown)
+                done += 1
+                progress.advance(min(done, count))
+    if not done:
+        raise errors.UserError(f"{path}: no frame can be read; replace it")
+    lacking = [f"{path}: {count - done} of {count} frames cannot be read"] if done < count else []
+    return done, lacking
+
+
+def seen(run: restore.Run, options: Options, name: str, image: np.ndarray) -> Seen:
+    """An image as the network will see it."""
+    if options.tile:
+        return Seen(name, image, image)
+    return Seen(name, image, resize_image(image, restore.views(run.config)[-1]))
+
+
+def by_size(found: Iterable[Seen], batch_size: int) -> Iterator[list[Seen]]:
+    """Batches of one native size; what waits for others of its size is a few batches at most."""
+    waiting: dict[tuple[int, ...], list[Seen]] = {}
+    for one in found:
+        size = one.image.shape
+        waiting.setdefault(size, []).append(one)
+        if len(waiting[size]) == batch_size:
+            yield waiting.pop(size)
+        elif sum(map(len, waiting.values())) >= 4 * batch_size:
+            yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
+    yield from waiting.values()
+
+
+def segmented(
+    run: restore.Run, options: Options, found: Iterable[Seen]
+) -> Iterator[tuple[Seen, np.ndarray]]:
+    """Each image with its label map [H, W] uint8; those of one size in order."""
+    predictor, batch_size = Predictor(run), run.config.eval_batch_size
+    compiled: set[tuple[int, ...]] = set()
+
+    def infer(batch: list[Seen]) -> list[tuple[Seen, np.ndarray]]:
+        if options.tile:
+            maps = [predictor.predict(s.image, options.tile, options.overlap) for s in batch]
+            return list(zip(batch, maps, strict=True))
+        size = batch[0].image.shape[:2]
+        if len(batch) == batch_size:
+            compiled.add(size)
+        # To compile for the few that are left takes longer than to fill them up.
+        filled = batch + batch[-1:] * (batch_size - len(batch) if size in compiled else 0)
+        found = run.predict(np.stack([s.view for s in filled]), size)
+        return list(zip(batch, found, strict=False))
+
+    # One thread more, so that the device does not wait for results to be passed on.
+    for batch in ahead(infer, by_size(found, batch_size), threads=1, limit=2):
+        yield from batch
+
+
+def writer(
+    run: restore.Run, options: Options, out: pathlib.Path, apart: bool = True
+) -> Callable[[tuple[Seen, np.ndarray]], np.ndarray | None]:
+    """A function that writes an image's files, and gives its overlay if that is no file `apart`."""
+
+    def write(predicted: tuple[Seen, np.ndarray]) -> np.ndarray | None:
+        (name, image, _), label = predicted
+        path = out / f"{name}.png"
+        if options.label_ids:
+            files.write_atomic(path, images.encode_png(labels.label_ids(label, run.table)))
+            return None
+        images.write_label_png(path, label, run.table)
+        if not options.overlay:
+            return None
+        shown = images.overlay(image, label, run.table)
+        if not apart:
+            return shown
+        files.write_atomic(out / f"{name}_overlay.jpg", images.encode_jpeg(shown))
+        return None
+
+    return write
+
+
+@contextlib.contextmanager
+def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
+    """Raises UserError unless OpenCV can read it."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it tells by itself, in its own words
+    video = cv2.VideoCapture(str(path))
+    try:
+        if not video.isOpened():
+            kinds = ", ".join(folder.SUFFIXES)
+            raise errors.UserError(
+                f"--images: {path} is no video that OpenCV can read; give one, or a folder, or an "
+                f"image ({kinds})"
+            )
+        yield video
+    finally:
+        video.release()
+
+
+def frames(video: cv2.VideoCapture) -> Iterator[tuple[str, np.ndarray]]:
+    """The name and the image [H, W, 3] uint8 RGB of each frame, in order."""
+    number = 0
+    while True:
+        there, frame = video.read()
+        if not there:
+            return
+        yield f"{number:06d}", cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        number += 1
+
+
+@contextlib.contextmanager
+def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yields a function that adds a frame [H, W, 3] uint8 RGB; the file appears when it is whole.
+
+    Raises:
+      UserError: OpenCV cannot write videos here, or not the whole of it.
+    """
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")  # the suffix says what it is
+    file: cv2.VideoWriter | None = None
+    added = 0
+
+    def add(frame: np.ndarray) -> None:
+        nonlocal file, added
+        if file is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            size = (frame.shape[1], frame.shape[0])
+            file = cv2.VideoWriter(str(partial), code, rate if rate > 0 else 25.0, size)
+            if not file.isOpened():
+                raise errors.UserError(f"{path}: OpenCV cannot write it; add --nooverlay")
+        file.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        added += 1
+
+    try:
+        yield add
+        if file is not None:
+            file.release()
+            if not _has_frames(partial, added):  # OpenCV does not tell of a full disk
+                raise errors.UserError(
+                    f"{path}: could not be written whole; free some space, or add --nooverlay"
+                )
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _has_frames(path: pathlib.Path, number: int) -> bool:
+    video = cv2.VideoCapture(str(path))
+    try:
+        return video.isOpened() and int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == number
+    finally:
+        video.release()
+
+
+def main() -> None:
+    """Predicts the images of a folder, an image or a video."""
+    from labor_jax.util import cache
+
+    cache.enable()
+    values = flags.FLAGS
+    given, out = pathlib.Path(values.images), pathlib.Path(values.out)
+    run = restore.from_flags()
+    options = Options(values.label_ids, values.overlay, program.size("tile", values.tile))
+    if values.overlap is not None:
+        if not options.tile:
+            raise errors.UserError("--overlap: is of tiles; give --tile, too")
+        options = options._replace(overlap=values.overlap)
+    if out.resolve() == given.resolve():
+        raise errors.UserError("--out: is --images itself; give another folder")
+    if given.is_file() and given.suffix.lower() not in folder.SUFFIXES:
+        done, broken = predict_video(run, given, out, options)
+        what = "frame"
+    else:
+        domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
+        broken = predict_folder(run, domain, out, options)
+        done, what = len(domain.ids) - len(broken), "image"
+    print(f"{done} {what}{'s' * (done != 1)} segmented after {run.step} steps of training: {out}")
+    for line in broken:
+        print(f"skipped: {line}", file=sys.stderr)
+    if broken and what == "image":
+        print(f"skipped: {len(broken)} in all", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    restore.define_flags()
+    flags.DEFINE_string("images", None, "a folder of images, an image or a video", required=True)
+    flags.DEFINE_string("out", None, "the folder to write to", required=True)
+    flags.DEFINE_bool("label_ids", False, "write the numbers of label files, and no pictures")
+    flags.DEFINE_bool("overlay", True, "write the classes over the images, too")
+    flags.DEFINE_string("tile", None, "HEIGHTxWIDTH: see images as large as they are, by parts")
+    flags.DEFINE_integer("overlap", None, "pixels that neighbouring tiles share; 64", 0)
+    program.run(main)

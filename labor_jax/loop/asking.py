@@ -1,0 +1,338 @@
+"""A stage's queries for every target image, by method. Methods differ here and nowhere else."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax.annotation import queries as q
+from labor_jax.data import pipeline
+from labor_jax.data.domain import Domain
+from labor_jax.infer import metrics
+from labor_jax.selection import strategies
+from labor_jax.selection.superpixels import cores, cut_by_superpixels, superpixels
+from labor_jax.util import hosts, rng
+from labor_jax.util.errors import UserError
+
+Infer = Callable[..., dict[str, np.ndarray]]
+
+
+class Asked(NamedTuple):
+    """One image's query; the segmenter's prediction [H, W] uint8; where the selector's heads
+    disagree, [H, W] bool, and its counts, if there are heads."""
+
+    query: q.Query
+    predicted: np.ndarray
+    mask: np.ndarray | None
+    counts: np.ndarray | None
+
+
+def asks(method: str, stage: int) -> bool:
+    """Whether a method asks anything at a stage; `full` asks everything at the first."""
+    return strategies.chooses(method) or (method == "full" and stage == 1)
+
+
+def ask(
+    stage: int,
+    domain: Domain,
+    infer: Infer,
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike,
+) -> Iterator[Asked]:
+    """The queries of a stage, an image at a time, in the domain's order.
+
+    Args:
+      stage: from 1.
+      domain: this process's target images; labels, where there are any, are read for the mask's
+        score only.
+      infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, key [B, 2] uint32, (H, W)) -> what
+        `steps.query` gives, or `{"predicted"}` alone for `full`.
+      config: method, budget, ppl, spl, superpixels, seed.
+      workdir: earlier stages' queries are read from it.
+    """
+    earlier = q.by_image(workdir, range(1, stage))
+    seen = functools.partial(_look, stage, domain, infer, config, earlier)
+    limits, chosen = {}, {}
+    if config.method == "random" and config.beside:
+        limits = _limits_beside(stage, domain, config)
+    elif scope(config) == "pool":
+        chosen = _chosen_of_pool(stage, seen(), config)
+    for index, looked in seen():
+        image = domain.ids[index]
+        query = _query(stage, looked, limits.get(image), chosen.get(image), config)
+        counts = None
+        if "mask" in looked.answer:
+            truth = domain.read_label(index) if domain.read_label else None
+            counts = metrics.mask_counts(looked.answer["mask"], looked.answer["predicted"], truth)
+        yield Asked(query, looked.answer["predicted"], looked.answer.get("mask"), counts)
+
+
+class _Looked(NamedTuple):
+    """What is known of an image when it is to be asked.
+
+    answer: this image's row of what `infer` gives; used: what earlier stages spent on it.
+    """
+
+    image: str
+    size: tuple[int, int]
+    answer: dict[str, np.ndarray]
+    asked: np.ndarray
+    used: int
+    read_image: Callable[[], np.ndarray]
+
+
+def _look(
+    stage: int,
+    domain: Domain,
+    infer: Infer,
+    config: ml_collections.ConfigDict,
+    earlier: Mapping[str, list[q.Query]],
+) -> Iterator[tuple[int, _Looked]]:
+    """Every image by its index, as the networks see it."""
+    for indices, size, images in pipeline.inference_batches(
+        domain, config.input.size, config.eval_batch_size
+    ):
+        names = [domain.ids[i] for i in indices]
+        before = [earlier.get(name, []) for name in names]
+        asked = [_asked_mask(queries, size) for queries in before]
+        keys = [jax.random.key_data(rng.key(config.seed, f"query/{n}", stage)) for n in names]
+        out = infer(images, np.stack(asked), np.stack(keys), size)
+        for row, index in enumerate(indices):
+            yield (
+                index,
+                _Looked(
+                    image=names[row],
+                    size=size,
+                    answer={name: value[row] for name, value in out.items()},
+                    asked=asked[row],
+                    used=sum(q.cost(query, unit(config)) for query in before[row]),
+                    read_image=functools.partial(domain.read_image, index),
+                ),
+            )
+
+
+# -------------------------------------------------------------------------------------- budgets
+
+
+def unit(config: ml_collections.ConfigDict) -> str:
+    """What the budget counts: "points", "pixels" or "clicks"."""
+    points = strategies.chooses(config.method) and strategies.find(config.method).asks == "points"
+    return config.budget.unit or ("points" if points else "pixels")
+
+
+def total(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
+    """An image's share of the budget over all stages, in its unit."""
+    budget = config.budget
+    return {
+        "points": budget.points_per_image,
+        "pixels": int(budget.max_fraction * size[0] * size[1]),
+        "clicks": budget.clicks_per_image,
+    }[unit(config)]
+
+
+def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
+    """How many points or regions an image can be asked at one stage: a static shape."""
+    if config.method == "random" and config.beside:
+        counts = (_clicks_beside(config.beside, s + 1).values() for s in range(config.stages))
+        return max((number for stage in counts for number in stage), default=0)
+    number = int(total(config, size) * _pool_limit(config))
+    strategy = strategies.find(config.method)
+    if strategy.asks == "regions" and unit(config) == "pixels":
+        number //= (strategies.radius(strategy, config) + 1) ** 2  # as small as in a corner
+    return number
+
+
+def scope(config: ml_collections.ConfigDict) -> str:
+    """Whose the budget is: each "image"'s own, or the "pool"'s, which all images share."""
+    if not strategies.chooses(config.method):
+        return "image"
+    return config.budget.scope or ("pool" if strategies.find(config.method).pooled else "image")
+
+
+def _pool_limit(config: ml_collections.ConfigDict) -> float:
+    return config.budget.pool_limit if scope(config) == "pool" else 1.0
+
+
+def _chosen_of_pool(
+    stage: int, images: Iterator[tuple[int, _Looked]], config: ml_collections.ConfigDict
+) -> dict[str, np.ndarray]:
+    """Which of its candidates, by number, the pool's budget has each image asked at a stage [ours].
+
+    What all images could be asked is lined up by urgency, or the classes' most urgent in turn where
+    the strategy is balanced, and the budget ends the line. No image stands in it with more than its
+    `pool_limit`.
+    """
+    rows = []
+    for _, looked in images:
+        share = total(config, looked.size)
+        own = q.stage_allowance(int(share * _pool_limit(config)), looked.used, stage, config.stages)
+        found = _candidates(stage, looked, config)
+        fits = np.cumsum(found.costs) <= own
+        lists = [x[fits].tolist() for x in found]
+        rows.append([looked.image, share, looked.used, *lists])
+    rows = hosts.gather(rows)
+    left = q.stage_allowance(
+        sum(row[1] for row in rows), sum(row[2] for row in rows), stage, config.stages
+    )
+    image = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
+    number = np.concatenate([np.arange(len(row[3])) for row in rows])
+    urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
+    order = np.argsort(-urgency, kind="stable")
+    if strategies.find(config.method).balanced:
+        order = q.in_turns(order, owner)
+    within = order[np.cumsum(costs[order]) <= left]
+    return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
+
+
+class _Candidates(NamedTuple):
+    """What an image could be asked, the most urgent first: urgency [N] float, falling; cost [N]
+    int; the class [N] int that is predicted there."""
+
+    urgency: np.ndarray
+    costs: np.ndarray
+    owner: np.ndarray
+
+
+def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) -> _Candidates:
+    strategy, answer = strategies.find(config.method), looked.answer
+    if strategy.asks in ("points", "regions"):
+        scores, points = answer["scores"][answer["found"]], answer["points"][answer["found"]]
+        pixels = (2 * strategies.radius(strategy, config) + 1) ** 2
+        single = strategy.asks == "points" or unit(config) != "pixels"
+        costs = np.full(len(scores), 1 if single else pixels)
+        return _Candidates(scores, costs, answer["predicted"][tuple(points.T)])
+    pieces = _pieces(looked, config)
+    costs, owner = _costs(pieces, config), q.majority(pieces, answer["predicted"])
+    if strategy.asks == "superpixels":
+        order, means = _ordered(stage, pieces, looked, config)
+        return _Candidates(np.minimum.accumulate(means[order]), costs[order], owner[order])
+    # Of each image the same share of its segments.
+    return _Candidates(1 - np.arange(len(costs)) / max(1, len(costs)), costs, owner)
+
+
+# -------------------------------------------------------------------------------------- queries
+
+
+def _query(
+    stage: int,
+    looked: _Looked,
+    limit: int | None,
+    chosen: np.ndarray | None,
+    config: ml_collections.ConfigDict,
+) -> q.Query:
+    """What one image is asked at a stage, within its hard budget.
+
+    Args:
+      limit: of this stage, where it is not an even share of the image's own budget.
+      chosen: which of its candidates the pool has chosen, where the budget is the pool's.
+    """
+    image, size, answer = looked.image, looked.size, looked.answer
+    if config.method == "full":
+        return q.segment_query(image, stage, size, np.ones(size, np.int32))
+    strategy = strategies.find(config.method)
+    whole = strategy.asks == "superpixels" or unit(config) == "clicks"
+    if limit is None:
+        limit = q.stage_allowance(total(config, size), looked.used, stage, config.stages)
+    if strategy.asks in ("points", "regions"):
+        points = answer["points"][answer["found"]]
+        points = points[:limit] if chosen is None else points[chosen]
+        if strategy.asks == "points":
+            return q.point_query(image, stage, size, points)
+        radius, in_pixels = strategies.radius(strategy, config), unit(config) == "pixels"
+        limit = limit if chosen is None else size[0] * size[1]
+        return q.segment_query(
+            image, stage, size, q.windows(points, radius, size, limit, in_pixels), whole
+        )
+    pieces = _pieces(looked, config)
+    costs = _costs(pieces, config)
+    if strategy.asks == "segments":
+        limit = limit if chosen is None else int(costs[chosen].sum())
+        random = rng.generator(config.seed, f"query/{image}", stage)
+        kept = q.cap_segments(pieces, answer["selected"], limit, random, costs)
+    else:
+        order, _ = _ordered(stage, pieces, looked, config)
+        if chosen is not None:
+            order, limit = order[chosen], int(costs[order[chosen]].sum())
+        kept = q.keep_first(pieces, order, costs, limit)
+    return q.segment_query(image, stage, size, kept, whole)
+
+
+def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
+    """[H, W] int32: what can be asked of an image as a piece, from 1; 0 = nothing."""
+    strategy = strategies.find(config.method)
+    if strategy.asks == "superpixels":
+        image = looked.read_image()
+        found = superpixels(image, config.superpixels.cell)
+        touched = np.unique(found[looked.asked])
+        left = q.renumbered(np.where(np.isin(found, touched), 0, found))
+        return left if strategy.core == 1 else cores(left, image, strategy.core)
+    mask = looked.answer["chosen"] & ~looked.asked
+    if config.spl.cut == "superpixels":
+        return cut_by_superpixels(mask, looked.read_image(), config.spl.cell, config.spl.crumb)
+    return q.cut_segments(mask, config.spl.cell)
+
+
+def _costs(pieces: np.ndarray, config: ml_collections.ConfigDict) -> np.ndarray:
+    """What each piece costs in the budget's unit, [N] int64."""
+    sizes = np.bincount(pieces.ravel())[1:]
+    return np.ones_like(sizes) if unit(config) == "clicks" else sizes
+
+
+def _ordered(
+    stage: int, pieces: np.ndarray, looked: _Looked, config: ml_collections.ConfigDict
+) -> tuple[np.ndarray, np.ndarray]:
+    """The order in which superpixels are asked, and the mean score of each, [N].
+
+    The highest mean first, or the classes' highest in turn; equal ones in a drawn order.
+    """
+    number = int(pieces.max(initial=0))
+    sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
+    score = np.where(pieces > 0, looked.answer["score"], 0)
+    means = np.bincount(pieces.ravel(), weights=score.ravel(), minlength=number + 1)[1:] / sizes
+    draw = rng.generator(config.seed, f"query/{looked.image}", stage).random(number)
+    order = np.lexsort((draw, -means))
+    if strategies.find(config.method).balanced:
+        owner = q.majority(pieces, looked.answer["predicted"])
+        order = q.in_turns(order, owner)
+    return order, means
+
+
+def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
+    """[H, W] bool: pixels that were asked, answered or not; none is asked twice."""
+    mask = np.zeros(size[0] * size[1], bool)
+    for query in queries:
+        mask[q.asked_pixels(query)] = True
+    return mask.reshape(size)
+
+
+def check_beside(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError unless the run that `random` is to stand beside has asked all it will."""
+    if config.method != "random" or not config.beside:
+        return
+    for stage in range(1, config.stages + 1):
+        if not q.queries_path(config.beside, stage).exists():
+            raise UserError(
+                f"config.beside: {config.beside!r} has no queries of stage {stage}; "
+                f"give the DIR of a finished labor_ppl or labor_spl run"
+            )
+
+
+def _limits_beside(stage: int, domain: Domain, config: ml_collections.ConfigDict) -> dict[str, int]:
+    """As many points as the other run asked points or segments, of each image."""
+    beside = _clicks_beside(config.beside, stage)
+    if not set(domain.ids) <= set(beside):
+        raise UserError(
+            f"config.beside: {q.queries_path(config.beside, stage)} has not a query for each "
+            f"target image; give a finished run on the same images"
+        )
+    return beside
+
+
+def _clicks_beside(directory: str, stage: int) -> dict[str, int]:
+    """How many points or segments another run asked of each image at a stage."""
+    queries = q.each_query(directory, stage) if directory else []
+    return {x["image"]: len(x["points"] if "points" in x else x["segments"]) for x in queries}

@@ -1,0 +1,1 @@
+"""Train steps, losses, optimisers, state, and how they are mapped over devices."""

@@ -1,0 +1,273 @@
+"""What training changes, as pytrees, and how it is made from (config, seed)."""
+
+import functools
+import re
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from flax import linen as nn
+
+from labor_jax.models import build
+from labor_jax.models.discriminator import Discriminator
+from labor_jax.models.selector import selector_from_segmenter
+from labor_jax.train import pseudo_labels
+from labor_jax.util import rng
+from labor_jax.weights.pretrained import load_weights
+
+_ONCE = {"xla_backend_optimization_level": 0}
+"""For what runs once: an initialisation's many generators take XLA long to make fast."""
+
+
+class Networks(NamedTuple):
+    """The three kinds of network; they hold no state."""
+
+    segmenter: nn.Module
+    discriminator: nn.Module
+    selector: nn.Module
+
+
+class Optimizers(NamedTuple):
+    """One optimiser a kind of network."""
+
+    segmenter: optax.GradientTransformation
+    discriminator: optax.GradientTransformation
+    selector: optax.GradientTransformation
+
+
+class Trained(flax.struct.PyTreeNode):
+    """A network's variables and its optimiser's.
+
+    Attributes:
+      params: pytree of float32.
+      batch_stats: pytree of float32; {} where the network has none.
+      opt_state: the optimiser's.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What `module.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+class State(flax.struct.PyTreeNode):
+    """Everything that a checkpoint holds.
+
+    Attributes:
+      step: int32 [], training steps of all phases done.
+      stage: int32 [], of the selector; 0 before its first fit.
+      segmenter: the model that is shipped.
+      discriminators: params {"main": ..., "aux": ...}.
+      selector: two heads on a backbone of its own.
+      thresholds: [C] float32, of the pseudo labels, by class.
+    """
+
+    step: jax.Array
+    stage: jax.Array
+    segmenter: Trained
+    discriminators: Trained
+    selector: Trained
+    thresholds: jax.Array
+
+
+def make_networks(
+    config: ml_collections.ConfigDict, num_classes: int, axis_name: str | None
+) -> Networks:
+    """The networks of a config; `axis_name` is the axis of cross-replica batch norm."""
+    ordered = config.ordered_sums
+    return Networks(
+        segmenter=build.build_segmenter(config.model, num_classes, axis_name, ordered),
+        discriminator=Discriminator(width=config.adversarial.width),
+        selector=build.build_selector(config.model, num_classes, axis_name, ordered),
+    )
+
+
+def segmenter_steps(config: ml_collections.ConfigDict) -> int:
+    """How many steps the segmenter takes in a whole run."""
+    return config.warmup_steps + config.stages * config.adapt_steps
+
+
+def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Array) -> Any:
+    """The global step at which a stage's selector starts."""
+    return config.warmup_steps + (stage - 1) * (config.selector.steps + config.adapt_steps)
+
+
+def make_optimizers(config: ml_collections.ConfigDict) -> Optimizers:
+    """SGD or Adam with polynomial decay; heads learn `head_factor` times faster [cited]."""
+    c, s = config.optimizer, config.selector
+    steps = c.decay_steps or segmenter_steps(config)
+    return Optimizers(
+        segmenter=_optimizer(config, c.name, c.learning_rate, c.head_factor, steps),
+        discriminator=optax.adam(
+            _polynomial(config.adversarial.learning_rate, steps, c), *config.adversarial.betas
+        ),
+        selector=_optimizer(config, s.optimizer, s.learning_rate, s.head_factor, s.steps),
+    )
+
+
+def _polynomial(peak: float, steps: int, c: ml_collections.ConfigDict) -> optax.Schedule:
+    """`peak (1 - step / steps)^power` [cited: AdaptSegNet], after `c.warmup` steps of growth."""
+    decay = optax.polynomial_schedule(peak, 0.0, c.power, steps)
+    if not c.warmup:
+        return decay
+    return lambda step: decay(step) * jnp.minimum(1.0, (step + 1) / c.warmup)
+
+
+def _optimizer(
+    config: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
+) -> optax.GradientTransformation:
+    """Coupled weight decay, then SGD or Adam, then each tensor's own factor of the rate."""
+    c = config.optimizer
+
+    @optax.stateless
+    def own_rates(updates: Any, _: Any) -> Any:
+        return jax.tree.map(jnp.multiply, updates, rate_factors(updates, config, head_factor))
+
+    parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
+    parts.append(optax.add_decayed_weights(c.weight_decay))
+    parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
+    parts.append(own_rates)
+    parts.append(optax.scale_by_learning_rate(_polynomial(peak, steps, c)))
+    return optax.chain(*parts)
+
+
+def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
+    """How many times the learning rate each tensor takes; 1 for the backbone by default.
+
+    `block_factor` and `projection_factor` are for ResNets' blocks and for the projections beside
+    them: AdaptSegNet as released lists these tensors three and four times in one group [cited].
+
+    Args:
+      params: {"backbone": ..., head: ...}, any tensors.
+    Returns:
+      The same tree of floats.
+    """
+
+    def factor(path: tuple, _: Any) -> float:
+        name = "/".join(entry.key for entry in path)
+        if not name.startswith("backbone"):
+            return head_factor
+        if config.model.batch_norm == "adaptsegnet" and re.search(r"bn\d?/", name):
+            return 0.0
+        if "/downsample" in name:
+            return config.optimizer.projection_factor
+        return config.optimizer.block_factor if "/layer" in name else 1.0
+
+    return jax.tree_util.tree_map_with_path(factor, params)
+
+
+def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:
+    return Trained(
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(variables["params"]),
+    )
+
+
+def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
+    """The state before the first step, on one device.
+
+    Raises:
+      UserError: `config.model.weights` is missing or does not fit the segmenter.
+    """
+    init = jax.jit(functools.partial(_fresh, config, num_classes), compiler_options=_ONCE)
+    keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
+    segmenter, discriminators, selector = init(keys)
+    if config.model.weights:
+        segmenter = load_weights(config.model.weights, config.model, segmenter)
+    return _before_the_first_step(config, num_classes, segmenter, discriminators, selector)
+
+
+def state_shapes(config: ml_collections.ConfigDict, num_classes: int) -> State:
+    """What `init_state` gives, as shapes and dtypes: nothing is computed or read."""
+
+    def make() -> State:
+        keys = {n: jax.random.key(0) for n in ("segmenter", "main", "aux", "selector")}
+        return _before_the_first_step(config, num_classes, *_fresh(config, num_classes, keys))
+
+    return jax.eval_shape(make)
+
+
+def _fresh(
+    config: ml_collections.ConfigDict, num_classes: int, keys: dict[str, jax.Array]
+) -> tuple[Any, Any, Any]:
+    """Variables of the segmenter, parameters of the discriminators, variables of the selector."""
+    networks = make_networks(config, num_classes, axis_name=None)
+    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+    maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
+    segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
+    discriminators = {
+        name: networks.discriminator.init(keys[name], maps)["params"] for name in ("main", "aux")
+    }
+    selector = networks.selector.init(keys["selector"], image, train=False)
+    return segmenter, discriminators, selector
+
+
+def _before_the_first_step(
+    config: ml_collections.ConfigDict,
+    num_classes: int,
+    segmenter: Any,
+    discriminators: Any,
+    selector: Any,
+) -> State:
+    optimizers = make_optimizers(config)
+    return State(
+        step=jnp.int32(0),
+        stage=jnp.int32(0),
+        segmenter=_trained(segmenter, optimizers.segmenter),
+        discriminators=_trained({"params": discriminators}, optimizers.discriminator),
+        selector=_trained(selector, optimizers.selector),
+        thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+    )
+
+
+def start_selector(
+    state: State, config: ml_collections.ConfigDict, num_classes: int, stage: int
+) -> State:
+    """The selector anew, from the segmenter's current weights; thresholds start again [ours].
+
+    `selector.init = "perturbed"`: backbone and both heads copied, the second's weights with noise
+    of `selector.noise` times their own deviation; `"segmenter"`: the second head fresh;
+    `"fresh"`: both heads fresh.
+    """
+    networks = make_networks(config, num_classes, axis_name=None)
+    image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+
+    @functools.partial(jax.jit, compiler_options=_ONCE)
+    def fresh_heads(key: jax.Array) -> dict[str, Any]:
+        params = networks.selector.init(key, image, train=False)["params"]
+        return {"c1": params["c1"], "c2": params["c2"]}  # so the backbone is never made
+
+    heads = fresh_heads(rng.key(config.seed, "selector", stage))
+    variables = selector_from_segmenter(state.segmenter.variables, {"params": heads})
+    params = variables["params"]
+    if config.selector.init == "perturbed":
+        key = rng.key(config.seed, "perturbation", stage)
+        params = params | {"c2": _perturbed(params["c1"], key, config.selector.noise)}
+    elif config.selector.init == "fresh":
+        params = params | heads
+    variables = variables | {"params": params}
+    # A copy: the segmenter's own buffers are donated to the next step.
+    variables = jax.tree.map(jnp.copy, variables)
+    return state.replace(
+        stage=jnp.int32(stage),
+        selector=_trained(variables, make_optimizers(config).selector),
+        thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+    )
+
+
+def _perturbed(params: Any, key: jax.Array, noise: float) -> Any:
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    noisy = [
+        leaf + noise * jnp.std(leaf) * jax.random.normal(k, leaf.shape)
+        for leaf, k in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(structure, noisy)

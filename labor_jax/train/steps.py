@@ -1,0 +1,574 @@
+"""Pure train and inference steps. `parallel.py` maps them over devices.
+
+A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its losses are local sums
+over global counts, so that gradients and metrics are *summed* over devices, and over the parts of
+a batch where `config.accumulate` saves memory.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from labor_jax.data.labels import IGNORE
+from labor_jax.models.likeliest import likeliest
+from labor_jax.models.resize import upsample
+from labor_jax.selection import strategies
+from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
+from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
+from labor_jax.train import losses, pseudo_labels
+from labor_jax.train.state import Networks, Optimizers, State, Trained, first_selector_step
+
+Batch = dict[str, dict[str, jax.Array]]
+Metrics = dict[str, jax.Array]
+
+MAP_BYTES = 2**26
+"""A query upsamples as many images at once as have maps of this size, or one: several maps of a
+batch of large images would need more memory than the networks. Smaller parts are slower."""
+
+
+def _sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
+    """The sum of all devices' trees; its last bits depend on how these are connected, or on
+    nothing with `config.ordered_sums`.
+    """
+    if axis_name is None:
+        return tree
+    if not config.ordered_sums:
+        return jax.lax.psum(tree, axis_name)
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name).sum(0), tree)
+
+
+def _apply_gradients(
+    trained: Trained, gradients: Any, optimizer: optax.GradientTransformation
+) -> Trained:
+    updates, opt_state = optimizer.update(gradients, trained.opt_state, trained.params)
+    return trained.replace(params=optax.apply_updates(trained.params, updates), opt_state=opt_state)
+
+
+def _accumulate(
+    function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
+) -> tuple[Any, Any]:
+    """Calls `function(carry, part)` for equal parts of a batch, one after the other.
+
+    Args:
+      function: gives the next carry, and a pytree.
+      batch: pytree of [B, ...].
+      parts: divides B.
+    Returns:
+      The last carry; the sum of the pytrees.
+    """
+    if parts == 1:
+        return function(carry, batch)
+    batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], batch)
+    zero = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, carry, first)[1]
+    )
+
+    def add(now: Any, part: Any) -> tuple[Any, None]:
+        carry, total = now
+        carry, more = function(carry, part)
+        return (carry, jax.tree.map(jnp.add, total, more)), None
+
+    return jax.lax.scan(add, (carry, zero), batch)[0]
+
+
+def _in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
+    """`function` of a pytree of [B, ...] whose outputs are [B, ...] too, part after part."""
+    if parts == 1:
+        return function(batch)
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    out = jax.lax.map(function, split)
+    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
+
+
+def _for_each(
+    function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
+) -> dict[str, Any]:
+    """`function` of each input: in one go where they are of one shape, unless `apart`."""
+    if apart or len({x.shape for x in inputs.values()}) > 1:
+        return {name: function(x) for name, x in inputs.items()}
+    out = function(jnp.concatenate(list(inputs.values())))
+    parts = jax.tree.transpose(
+        jax.tree.structure(out),
+        jax.tree.structure([0] * len(inputs)),
+        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
+    )
+    return dict(zip(inputs, parts, strict=True))
+
+
+def adapt_step(
+    state: State,
+    batch: Batch,
+    *,
+    networks: Networks,
+    optimizers: Optimizers,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None = None,
+) -> tuple[State, Metrics]:
+    """A step of warm-up and of adaptation: the segmenter, then the discriminators.
+
+    Warm-up is adaptation without a labelled target pixel, so both are this one compiled step.
+    `source_only` is the same without loss 3 and never sees the target, whose images would move
+    the batch statistics, if any. The discriminators learn from the maps of the forward pass that
+    updated the segmenter.
+
+    Args:
+      batch: {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; target
+        labels are 255 wherever nobody answered. The two may be of different sizes.
+    """
+    if config.method == "source_only":
+        batch = {"source": batch["source"]}
+    counts = {n: losses.count(part["label"] != IGNORE, axis_name) for n, part in batch.items()}
+
+    def gradients_of(batch_stats: Any, part: Batch) -> tuple[Any, Any]:
+        shared = {"networks": networks, "config": config, "axis_name": axis_name}
+        for_segmenter, batch_stats, maps, metrics = segmenter_gradients(
+            state.segmenter.replace(batch_stats=batch_stats),
+            state.discriminators,
+            part,
+            counts,
+            **shared,
+        )
+        for_discriminators, more = discriminator_gradients(state.discriminators, maps, **shared)
+        return batch_stats, (for_segmenter, for_discriminators, metrics | more)
+
+    batch_stats, summed = _accumulate(
+        gradients_of, state.segmenter.batch_stats, batch, config.accumulate
+    )
+    for_segmenter, for_discriminators, metrics = _sum_over_devices(summed, config, axis_name)
+    segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
+    state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
+    if config.method == "source_only":
+        return state, metrics
+    discriminators = _apply_gradients(
+        state.discriminators, for_discriminators, optimizers.discriminator
+    )
+    return state.replace(discriminators=discriminators), metrics
+
+
+def segmenter_gradients(
+    segmenter: Trained,
+    discriminators: Trained,
+    batch: Batch,
+    counts: dict[str, jax.Array],
+    *,
+    networks: Networks,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None,
+) -> tuple[Any, Any, dict[str, dict[str, jax.Array]], Metrics]:
+    """Losses 1, 2 and 3 of the segmenter [paper, cited: AdaptSegNet].
+
+    Source and target go through the network as one batch, so that batch statistics, if any, are
+    of both; one after the other where they are of different sizes, or where AdaptSegNet's batch
+    norm is asked for, whose statistics are a domain's own.
+
+    Args:
+      batch: a part of `adapt_step`'s on this device.
+      counts: float32 [], the labelled pixels of either domain in all parts on all devices.
+      axis_name: the mapped axis.
+    Returns:
+      This part's gradients; the statistics after it; the softmax maps {"main", "aux"}: {"source",
+      "target"}: [B, H, W, C] float32, detached, of the heads whose lambda_adv is not 0, for the
+      discriminators; this part's share of the losses.
+    """
+    apart = config.model.batch_norm == "adaptsegnet"
+
+    def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Any, Metrics]]:
+        batch_stats = segmenter.batch_stats
+
+        def forward(images: jax.Array) -> dict[str, jax.Array]:
+            nonlocal batch_stats
+            variables = {"params": params, "batch_stats": batch_stats}
+            out, updated = networks.segmenter.apply(
+                variables, images, train=True, mutable=["batch_stats"]
+            )
+            batch_stats = updated.get("batch_stats", {})
+            return {head: out[head] for head in ("main", "aux")}
+
+        out = _for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
+        metrics: Metrics = {}
+        maps: dict[str, dict[str, jax.Array]] = {}
+        total = jnp.float32(0)
+        for head, weight, fool in (
+            ("main", 1.0, config.adversarial.main),
+            ("aux", config.loss.aux, config.adversarial.aux),
+        ):
+            logits = {
+                name: upsample(out[name][head], part["label"].shape[1:])
+                for name, part in batch.items()
+            }
+            for name, part in batch.items():
+                factor = {"source": 1.0, "target": config.loss.target}[name]
+                local, _ = losses.cross_entropy(logits[name], part["label"])
+                metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
+                total += weight * factor * metrics[f"loss/{name}_{head}"]
+            if head == "main":
+                for name, more, its_weight in _more_losses(logits, batch, counts, config):
+                    metrics[name] = losses.normalise(more, axis_name) / config.accumulate
+                    total += its_weight * metrics[name]
+            if "target" in batch and fool:
+                maps[head] = jax.tree.map(jax.nn.softmax, logits)
+                answer = networks.discriminator.apply(
+                    {"params": discriminators.params[head]}, maps[head]["target"]
+                )
+                fooled = losses.adversarial(answer, losses.SOURCE, config.adversarial.kind)
+                metrics[f"loss/fool_{head}"] = (
+                    losses.normalise(fooled, axis_name) / config.accumulate
+                )
+                total += fool * metrics[f"loss/fool_{head}"]
+        return total, (batch_stats, maps, metrics)
+
+    gradients, (batch_stats, maps, metrics) = jax.grad(loss_fn, has_aux=True)(segmenter.params)
+    return gradients, batch_stats, jax.lax.stop_gradient(maps), metrics
+
+
+def _more_losses(
+    logits: dict[str, jax.Array],
+    batch: Batch,
+    counts: dict[str, jax.Array],
+    config: ml_collections.ConfigDict,
+) -> list[tuple[str, losses.SumCount, float | jax.Array]]:
+    """The main head's losses that are switched on: name, loss, weight [cited: RIPU; ours].
+
+    Self-training needs answers that hold it to the truth: it waits for a batch with some. With
+    `config.accumulate` each is a mean of its parts' means.
+    """
+    c, found = config.loss, []
+    if c.negative and "target" in batch:
+        loss = losses.negative_learning(logits["target"], c.negative_below)
+        found.append(("loss/negative", loss, c.negative))
+    if c.self_training and "target" in batch:
+        loss = losses.self_training(logits["target"], batch["target"]["label"], c.self_above)
+        weight = jnp.where(counts["target"] > 0, c.self_training, 0.0)
+        found.append(("loss/self_training", loss, weight))
+    if c.consistency:
+        loss = losses.local_consistency(logits["source"], batch["source"]["label"])
+        found.append(("loss/consistency", loss, c.consistency))
+    return found
+
+
+def discriminator_gradients(
+    discriminators: Trained,
+    maps: dict[str, dict[str, jax.Array]],
+    *,
+    networks: Networks,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None,
+) -> tuple[Any, Metrics]:
+    """0.5 x source + 0.5 x target of each head's discriminator [cited: AdaptSegNet].
+
+    Args:
+      discriminators: params {"main", "aux"}.
+      maps: of `segmenter_gradients`.
+    Returns:
+      This part's gradients and its share of the losses.
+    """
+    domains = {"source": losses.SOURCE, "target": losses.TARGET}
+
+    def loss_fn(params: Any) -> tuple[jax.Array, Metrics]:
+        metrics = {}
+        for head in maps:
+            its_params = {"params": params[head]}
+            answers = _for_each(
+                functools.partial(networks.discriminator.apply, its_params), maps[head]
+            )
+            total = sum(
+                losses.normalise(
+                    losses.adversarial(answers[name], domain, config.adversarial.kind), axis_name
+                )
+                for name, domain in domains.items()
+            )
+            metrics[f"loss/discriminator_{head}"] = 0.5 * total / config.accumulate
+        return sum(metrics.values(), jnp.float32(0)), metrics
+
+    return jax.grad(loss_fn, has_aux=True)(discriminators.params)
+
+
+def selector_step(
+    state: State,
+    batch: Batch,
+    *,
+    networks: Networks,
+    optimizers: Optimizers,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None = None,
+) -> tuple[State, Metrics]:
+    """One update of the selector with losses 5 and 6 on target images [paper].
+
+    The segmenter, in evaluation mode, gives the pseudo labels; both heads learn them; the
+    discrepancy moves the heads only: features are detached for it [cited: MCDAL]. IAST's
+    regularisers make heads surer where there is no pseudo label, and less sure where there is one.
+
+    Args:
+      batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
+    """
+    images, c = batch["target"]["image"], config.selector
+
+    def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+        probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
+        return probs.max(-1), likeliest(probs)
+
+    confidence, predicted = _in_parts(guess, images, config.accumulate)
+    everywhere = (confidence.ravel(), predicted.ravel())
+    if axis_name is not None:
+        everywhere = jax.lax.all_gather(everywhere, axis_name, tiled=True)
+    alpha = jnp.asarray(c.pseudo_alpha, jnp.float32)[
+        jnp.minimum(state.stage, len(c.pseudo_alpha)) - 1
+    ]
+    thresholds = pseudo_labels.update_thresholds(
+        state.thresholds, *everywhere, alpha=alpha, beta=c.pseudo_beta, gamma=c.pseudo_gamma
+    )
+    pseudo = pseudo_labels.pseudo_labels(confidence, predicted, thresholds)
+    progress = (state.step - first_selector_step(config, state.stage)) / c.steps
+    push = jnp.where(progress >= c.discrepancy_start, c.discrepancy_weight, 0.0)
+    counts = {
+        "sure": losses.count(pseudo != IGNORE, axis_name),
+        "unsure": losses.count(pseudo == IGNORE, axis_name),
+    }
+
+    def gradients_of(batch_stats: Any, part: Any) -> tuple[Any, Any]:
+        gradients, (batch_stats, metrics) = jax.grad(
+            functools.partial(
+                _selector_loss,
+                batch_stats=batch_stats,
+                images=part[0],
+                pseudo=part[1],
+                counts=counts,
+                push=push,
+                networks=networks,
+                config=config,
+                axis_name=axis_name,
+            ),
+            has_aux=True,
+        )(state.selector.params)
+        return batch_stats, (gradients, metrics)
+
+    batch_stats, summed = _accumulate(
+        gradients_of, state.selector.batch_stats, (images, pseudo), config.accumulate
+    )
+    gradients, metrics = _sum_over_devices(summed, config, axis_name)
+    selector = _apply_gradients(state.selector, gradients, optimizers.selector)
+    return state.replace(
+        step=state.step + 1,
+        selector=selector.replace(batch_stats=batch_stats),
+        thresholds=thresholds,
+    ), metrics
+
+
+def _selector_loss(
+    params: Any,
+    *,
+    batch_stats: Any,
+    images: jax.Array,
+    pseudo: jax.Array,
+    counts: dict[str, jax.Array],
+    push: jax.Array,
+    networks: Networks,
+    config: ml_collections.ConfigDict,
+    axis_name: str | None,
+) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    """A part's share of losses 5 and 6; with it the statistics after it, and its metrics.
+
+    Args:
+      images: [B, H, W, 3] uint8.
+      pseudo: [B, H, W] uint8 train ids, 255 where there is no pseudo label.
+      counts: float32 [], pixels with and without one in all parts on all devices.
+      push: float32 [], weight of the discrepancy.
+    """
+    c, size = config.selector, images.shape[1:3]
+    variables = {"params": params, "batch_stats": batch_stats}
+    out, updated = networks.selector.apply(variables, images, train=True, mutable=["batch_stats"])
+    logits = {head: upsample(out[head], size) for head in ("c1", "c2")}
+
+    def mean(loss: losses.SumCount) -> jax.Array:
+        return losses.normalise(loss, axis_name) / config.accumulate
+
+    def of_both(loss: Callable, *args: Any, count: jax.Array) -> dict[str, jax.Array]:
+        return {head: losses.share(loss(logits[head], *args)[0], count) for head in logits}
+
+    fit = of_both(losses.cross_entropy, pseudo, count=counts["sure"])
+    total = fit["c1"] + fit["c2"]
+    if c.entropy:
+        unsure = of_both(losses.entropy, pseudo == IGNORE, count=counts["unsure"])
+        total += c.entropy * (unsure["c1"] + unsure["c2"])
+    if c.uniformity:
+        sure = of_both(losses.uniformity, pseudo != IGNORE, count=counts["sure"])
+        total += c.uniformity * (sure["c1"] + sure["c2"])
+    if c.discrepancy == "weights":
+        similarity = losses.weight_similarity(params["c1"], params["c2"])
+        apart = mean((-similarity, jnp.float32(1)))  # the same in every part on every device
+    else:
+        heads = networks.selector.apply(
+            variables, jax.lax.stop_gradient(out["features"]), method="heads"
+        )
+        apart = mean(losses.discrepancy(*(upsample(heads[h], size) for h in ("c1", "c2"))))
+
+    agreement = of_both(_agreement, pseudo, count=counts["sure"])
+    mask = inconsistency_mask(logits["c1"], logits["c2"])
+    metrics = {
+        "agreement/c1": agreement["c1"],
+        "agreement/c2": agreement["c2"],
+        "loss/pseudo_c1": fit["c1"],
+        "loss/pseudo_c2": fit["c2"],
+        "discrepancy": apart,
+        "mask/share": mean((mask.sum(), jnp.float32(mask.size))),
+        "pseudo/share": mean(((pseudo != IGNORE).sum(), jnp.float32(pseudo.size))),
+    }
+    return total - push * apart, (updated.get("batch_stats", {}), metrics)
+
+
+def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:
+    """Share of the labelled pixels on which a head says what the label says."""
+    valid = labels != IGNORE
+    same = (likeliest(logits) == labels) & valid
+    return same.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32)
+
+
+def predict(
+    segmenter: Trained,
+    images: jax.Array,
+    *,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]] = (),
+    flip: bool = False,
+) -> jax.Array:
+    """The segmenter's classes at the label's resolution.
+
+    Args:
+      images: [B, h, w, 3] uint8.
+      size: (H, W) of the answer.
+      views: (h, w) at which the network sees the images, resized where they are not so large;
+        probabilities are averaged over them. () = once, as they are.
+      flip: whether each view is seen mirrored, too.
+    Returns:
+      [B, H, W] uint8 train ids.
+    """
+    maps = _logits(segmenter, images, networks, size, views, flip)
+    merged = maps[0] if len(maps) == 1 else sum(map(jax.nn.softmax, maps), jnp.float32(0))
+    return likeliest(merged).astype(jnp.uint8)
+
+
+def probabilities(
+    segmenter: Trained,
+    images: jax.Array,
+    *,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]] = (),
+    flip: bool = False,
+) -> jax.Array:
+    """How likely the segmenter holds each class to be: [B, H, W, C] float32; see `predict`."""
+    maps = _logits(segmenter, images, networks, size, views, flip)
+    return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
+
+
+def _logits(
+    segmenter: Trained,
+    images: jax.Array,
+    networks: Networks,
+    size: tuple[int, int],
+    views: Sequence[tuple[int, int]],
+    flip: bool,
+) -> list[jax.Array]:
+    """The main head's [B, H, W, C] float32 of each view, for `predict`."""
+
+    def logits(images: jax.Array) -> jax.Array:
+        out = networks.segmenter.apply(segmenter.variables, images, train=False)
+        return upsample(out["main"], size)
+
+    maps = []
+    for view in views or (images.shape[1:3],):
+        seen = images
+        if view != images.shape[1:3]:
+            shape = (images.shape[0], *view, images.shape[3])
+            seen = jax.image.resize(images.astype(jnp.float32), shape, "linear")
+        maps.append(logits(seen))
+        if flip:
+            maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
+    return maps
+
+
+def query(
+    state: State,
+    batch: dict[str, jax.Array],
+    *,
+    networks: Networks,
+    size: tuple[int, int],
+    number: int,
+    config: ml_collections.ConfigDict,
+) -> dict[str, jax.Array]:
+    """What the networks say of target images, and what the method's strategy would ask.
+
+    Args:
+      state: segmenter and, where the strategy needs it, selector are read.
+      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, pixels asked before,
+        "key": [B, 2] uint32, the data of a key for each}.
+      size: (H, W) of the labels.
+      number: points or regions an image, at most.
+    Returns:
+      What `select` gives.
+    """
+    images = batch["image"]
+    segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+    maps = {name: segmenter[name] for name in ("main", "features")}
+    if strategies.needs_selector(config.method):
+        selector = networks.selector.apply(state.selector.variables, images, train=False)
+        maps |= {head: selector[head] for head in ("c1", "c2")}
+    return _in_parts(
+        functools.partial(select, size=size, number=number, config=config),
+        maps | {name: batch[name] for name in ("taken", "key")},
+        _parts_within(MAP_BYTES, maps["main"].shape, size),
+    )
+
+
+def select(
+    maps: dict[str, jax.Array],
+    *,
+    size: tuple[int, int],
+    number: int,
+    config: ml_collections.ConfigDict,
+) -> dict[str, jax.Array]:
+    """What a strategy asks, from the networks' outputs.
+
+    Args:
+      maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
+        [B, h, w, F] float; "taken" and "key" as `query` has them.
+    Returns:
+      "predicted": [B, H, W] uint8, the segmenter's classes. With a selector "mask": [B, H, W] bool,
+      equation 4, and "selected": [B, H, W] uint8, argmax of the heads' mean. And by what is asked:
+      points or regions: "points" [B, number, 2] int32 (row, column), the most urgent first,
+      "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
+      superpixels: "score" [B, H, W] float32.
+    """
+    strategy = strategies.find(config.method)
+    main = upsample(maps["main"], size)
+    heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
+    answer = {"predicted": likeliest(main).astype(jnp.uint8)}
+    if heads:
+        answer["mask"] = inconsistency_mask(*heads)
+        answer["selected"] = likeliest(mean_probability(*heads)).astype(jnp.uint8)
+    keys = jax.random.wrap_key_data(maps["key"])
+    seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
+    radius = strategies.radius(strategy, config)
+    score = jnp.where(dilated(seen.taken, radius), NEVER, strategy.score(seen, config))
+    if strategy.asks == "segments":
+        return answer | {"chosen": score > NEVER}
+    if strategy.asks == "superpixels":
+        return answer | {"score": score}
+    apart = 2 * radius if strategy.asks == "regions" else radius  # no two regions overlap
+    points, found, scores = spaced_maxima(score, number=number, radius=apart)
+    return answer | {"points": points, "found": found, "scores": scores}
+
+
+def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:
+    """Into how many equal parts float32 maps [B, h, w, C] fall, so that none is larger at `size`;
+    an image a part where even one is."""
+    rows, image = shape[0], 4 * size[0] * size[1] * shape[-1]
+    return next((n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit), rows)

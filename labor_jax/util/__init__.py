@@ -1,0 +1,1 @@
+"""What every floor uses: files, errors, random keys, hosts; nothing of the method."""

@@ -1,0 +1,213 @@
+"""A file's weights into a network, and a network's into a file; every tensor is accounted for."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
+
+from labor_jax.util.errors import UserError
+from labor_jax.weights import state_dict, tensor_files
+
+__all__ = [
+    "HEADS",
+    "PUBLISHED_DILATIONS",
+    "SHOWN",
+    "Account",
+    "Weights",
+    "export",
+    "fit",
+    "load_weights",
+    "open_weights",
+]
+
+
+PUBLISHED_DILATIONS = (6, 12, 18, 24)
+"""Of the four branches that published programs have, used or not [cited: AdaptSegNet, ADVENT]."""
+
+HEADS = ("main", "aux")
+SHOWN = 6
+"""How many faults a refusal names before it counts the rest."""
+
+
+class Weights(NamedTuple):
+    """A file of weights of a known network.
+
+    Attributes:
+      path: the file.
+      network: what it is.
+      style: the `model.style` it was trained in; None where nothing tells.
+      tensors: by their keys, without prefixes.
+      left_out: key to the reason, of what no network needs.
+    """
+
+    path: str
+    network: state_dict.Network
+    style: str | None
+    tensors: dict[str, np.ndarray]
+    left_out: dict[str, str]
+
+
+class Account(NamedTuple):
+    """What became of a file's tensors.
+
+    Attributes:
+      taken: keys of the file.
+      left_out: key of the file to the reason.
+      missing: heads that the network has and the file has not, of "main" and "aux".
+    """
+
+    taken: tuple[str, ...]
+    left_out: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def load_weights(
+    path: str | os.PathLike, model_cfg: ConfigDict, variables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A segmenter's variables with all that a file has of them; heads that it lacks stay.
+
+    variables: {"params", …} of `build_segmenter(model_cfg, …)`.
+    Raises UserError as `open_weights` and `fit`, and for another backbone or style.
+    """
+    weights = open_weights(path)
+    if weights.network.backbone != model_cfg.backbone:
+        raise UserError(
+            f"{path} looks like {weights.network.backbone}, but model.backbone is"
+            f" {model_cfg.backbone}; change model.backbone or model.weights"
+        )
+    if weights.style not in (None, model_cfg.style):
+        raise UserError(
+            f"{path} was trained in the style {weights.style!r}, but model.style is"
+            f" {model_cfg.style!r}; change model.style or model.weights"
+        )
+    flat = flatten_dict(dict(variables), sep="/")
+    values, _ = fit(weights, {name: leaf.shape for name, leaf in flat.items()})
+    loaded = {name: jnp.asarray(value, flat[name].dtype) for name, value in values.items()}
+    return {**variables, **unflatten_dict(flat | loaded, sep="/")}
+
+
+def open_weights(path: str | os.PathLike) -> Weights:
+    """Reads a file.
+
+    Raises UserError as `tensor_files.read`, and where the tensors are of no known network.
+    """
+    found, beside = tensor_files.read(path)
+    tensors, left_out = state_dict.tidied(found)
+    try:
+        network = state_dict.network(tensors)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    left_out |= dict.fromkeys(beside, "not weights")
+    return Weights(str(path), network, state_dict.style(found), tensors, left_out)
+
+
+def fit(
+    weights: Weights, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, np.ndarray], Account]:
+    """Those of a segmenter's tensors that a file has, float32, in our layout.
+
+    shapes: by path in the variables; without heads, the backbone alone is taken.
+    Raises UserError naming what is missing, misshapen or unknown; a head may be missing as a
+    whole. Heads of another number of classes are refused.
+    """
+    tensors, layout = weights.tensors, weights.network.layout
+    sources = {name: state_dict.sources(name, shape, layout) for name, shape in shapes.items()}
+    missing = tuple(
+        head
+        for head in HEADS
+        if (names := _names((head,), shapes))
+        and not any(key in tensors for name in names for key in sources[name])
+    )
+    sources = {n: keys for n, keys in sources.items() if n not in _names(missing, shapes)}
+    wanted = {key: shape for keys in sources.values() for key, shape in keys.items()}
+    reasons = {key: _reason(key, shapes) for key in tensors if key not in wanted}
+
+    _check_classes(weights, shapes)
+    faults = [f"{key} is missing" for key in wanted if key not in tensors]
+    faults += [f"{key} is unknown" for key, reason in reasons.items() if reason is None]
+    for key, shape in wanted.items():
+        if key in tensors and tensors[key].shape != shape:
+            faults.append(f"{key} is {tensors[key].shape}, not {shape}")
+        elif key in tensors and not jnp.issubdtype(tensors[key].dtype, jnp.floating):
+            faults.append(f"{key} holds {tensors[key].dtype}")
+    if faults:
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise UserError(
+            f"{weights.path}: {'; '.join(faults[:SHOWN])}{more}: not the weights of this"
+            f" {weights.network.backbone}; give another file, or change model.width or dilations"
+        )
+    values = {
+        name: state_dict.value([tensors[key] for key in keys], layout)
+        for name, keys in sources.items()
+    }
+    left_out = weights.left_out | {key: why for key, why in reasons.items() if why}
+    return values, Account(tuple(wanted), left_out, missing)
+
+
+def export(
+    values: Mapping[str, np.ndarray], dilations: tuple[int, ...]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """A segmenter as a state dict, sorted: under PyTorch's keys, a MobileNetV2 under its own.
+
+    Args:
+      values: by path in the variables, float32; heads may lack.
+      dilations: of the heads' branches. Fewer than the published four are filled up with
+        branches of zeros, which add nothing whether they are used or not.
+    Returns:
+      The tensors, and key → reason for those that are no weights of ours.
+    """
+    if "params/backbone/conv1/kernel" not in values:  # a MobileNetV2
+        return _sorted(state_dict.to_file(values, "own")), {}
+    dilations, values, reasons = tuple(dilations), dict(values), {}
+    if dilations == PUBLISHED_DILATIONS[: len(dilations)]:
+        for name in _names(HEADS, values):
+            if "branch_0" in name:
+                for branch in range(len(dilations), len(PUBLISHED_DILATIONS)):
+                    empty = name.replace("branch_0", f"branch_{branch}")
+                    values[empty] = np.zeros_like(values[name])
+                    (key,) = state_dict.sources(empty, values[name].shape, "pytorch")
+                    reasons[key] = "zeros, of a branch that model.dilations does not have"
+    tensors = state_dict.to_file(values, "pytorch")
+    counts = [key for key in tensors if key.endswith("num_batches_tracked")]
+    return _sorted(tensors), reasons | dict.fromkeys(counts, "0, PyTorch's counts of batches")
+
+
+def _sorted(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By key, `layer3.10` behind `layer3.9`."""
+
+    def in_order(key: str) -> list[int | str]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)]
+
+    return {key: tensors[key] for key in sorted(tensors, key=in_order)}
+
+
+def _names(heads: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    """The paths among `names` that are of these heads."""
+    return [name for name in names if name.split("/")[1] in heads]
+
+
+def _reason(key: str, shapes: Mapping[str, Any]) -> str | None:
+    """Why a key of a file is not wanted by a network; None if it should not be there."""
+    if match := state_dict.HEAD.fullmatch(key):
+        heads = _names(HEADS, shapes)
+        if not heads:
+            return "of a head, and only the backbone is wanted"
+        branches = sum(name.startswith("params/main/") for name in heads) // 2
+        return None if int(match[1]) < branches else "branches beyond model.dilations"
+    return state_dict.left_out(key)
+
+
+def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    theirs, head = weights.network.classes, _names(("main",), shapes)
+    ours = shapes["params/main/branch_0/bias"][0] if head else 0
+    if theirs and ours and theirs != ours:
+        raise UserError(
+            f"{weights.path}: its heads tell {theirs} classes apart, config.classes has {ours};"
+            f" take its backbone: labor-jax convert_weights --backbone_only"
+            f" {weights.path} BACKBONE.pth"
+        )

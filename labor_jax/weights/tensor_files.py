@@ -1,0 +1,163 @@
+"""Files of named tensors: `.pth`, `.safetensors` and `.npz`, told apart by what is in them.
+
+Nothing here knows a network; `pretrained` does.
+"""
+
+import io
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from labor_jax.util.errors import UserError
+from labor_jax.weights import pth
+
+__all__ = [
+    "LARGEST",
+    "SUFFIXES",
+    "TensorFile",
+    "encode",
+    "read",
+    "texts",
+]
+
+
+SUFFIXES = (".pth", ".safetensors", ".npz")
+LARGEST = 4 * 2**30
+"""Bytes of a file, and of what a compressed one holds; a ResNet-101 has 180 MB."""
+
+# `safetensors.numpy` has no bfloat16.
+_SAFETENSORS = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(jnp.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
+
+
+class TensorFile(NamedTuple):
+    """`tensors` by their names in the file, of the file's dtypes; `beside`: entries of no use."""
+
+    tensors: dict[str, np.ndarray]
+    beside: tuple[str, ...]
+
+
+def read(path: str | os.PathLike) -> TensorFile:
+    """The tensors of a file. A checkpoint's one dict of tensors is found in a dict around it.
+
+    Raises:
+      UserError: no such file, or not a whole one of a known format, or one that wants code run.
+    """
+    if not os.path.isfile(path):
+        raise UserError(
+            f"{path}: no such file of weights; docs/data_and_weights.md says where to get them"
+        )
+    if os.path.getsize(path) > LARGEST:
+        raise UserError(f"{path}: larger than 4 GB; give a file of weights alone")
+    try:
+        return _decode(pathlib.Path(path).read_bytes())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except OSError:
+        raise
+    except Exception as error:  # a broken file can make the parsers raise anything
+        kinds = ", ".join(SUFFIXES)
+        raise UserError(f"{path}: not a whole file of weights ({kinds}); get it again") from error
+
+
+def encode(
+    tensors: Mapping[str, np.ndarray], suffix: str, beside: Mapping[str, str] | None = None
+) -> bytes:
+    """The content of a file with one of SUFFIXES, a function of the arguments alone.
+
+    beside: texts by name that go with the tensors; `.safetensors` only, see `texts`.
+    """
+    if suffix == ".pth":
+        return pth.encode(tensors)
+    if suffix == ".safetensors":
+        contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        # Some readers refuse files that don't say whose layout they have.
+        texts = {"format": "pt", **(beside or {})}
+        return _in_order(safetensors.numpy.save(contiguous, metadata=texts))
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **tensors)
+    return buffer.getvalue()
+
+
+def _in_order(data: bytes) -> bytes:
+    """A `.safetensors` whose texts are sorted: the library writes them as they come."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data[8 + length :]
+
+
+def texts(path: str | os.PathLike) -> dict[str, str]:
+    """What `.safetensors` files hold beside tensors; {} for what is no such file."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError):
+        return {}
+
+
+def _decode(data: bytes) -> TensorFile:
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+        if entries and all(entry.filename.endswith(".npy") for entry in entries):
+            return TensorFile(_decode_npz(data, entries), ())
+        return _state_dict(pth.decode(data))
+    if data[:1] == b"\x80":
+        return _state_dict(pth.decode(data))
+    return TensorFile(_decode_safetensors(data), ())
+
+
+def _decode_npz(data: bytes, entries: list[zipfile.ZipInfo]) -> dict[str, np.ndarray]:
+    if sum(entry.file_size for entry in entries) > LARGEST:
+        raise UserError("it would unpack to more than 4 GB")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _decode_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    return {
+        name: np.frombuffer(view["data"], _SAFETENSORS[view["dtype"]]).reshape(view["shape"])
+        for name, view in sorted(safetensors.deserialize(data), key=lambda entry: entry[0])
+    }
+
+
+def _state_dict(value: Any) -> TensorFile:
+    """The one dict of tensors in what a `.pth` holds: it is that itself, or has it as an item."""
+    if _is_state_dict(value):
+        return TensorFile(value, ())
+    if not isinstance(value, dict):
+        raise UserError("it holds no dict of tensors")
+    inner = [name for name, item in value.items() if _is_state_dict(item)]
+    if len(inner) != 1:
+        several = f"several dicts of tensors ({', '.join(map(str, inner[:3]))})"
+        raise UserError(
+            f"it holds {several if inner else 'no dict of tensors'}; in PyTorch, save one alone"
+        )
+    beside = tuple(str(name) for name in value if name != inner[0])
+    return TensorFile(value[inner[0]], beside)
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(isinstance(name, str) for name in value)
+        and all(isinstance(item, np.ndarray) for item in value.values())
+    )

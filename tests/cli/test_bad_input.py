@@ -1,0 +1,305 @@
+"""A mistake is one clear line and exit status 2, and nothing that was saved is lost."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labor_jax.data import domain
+from labor_jax.data.labels import CAMVID
+from labor_jax.infer import restore
+from labor_jax.loop import schedule
+from labor_jax.util import errors, files
+
+ROOT = pathlib.Path(__file__).parents[2]
+QUICK = f"--config={ROOT / 'configs' / 'toytown.py'}:quick"
+
+
+def hashes(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def the_line(stderr, status):
+    """The one line of an error that a user caused."""
+    assert status == 2, stderr
+    assert "Traceback" not in stderr
+    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, stderr
+    assert stderr.splitlines()[-1] == lines[0], "it is the last thing one sees"
+    return lines[0]
+
+
+def program(*arguments, name="main", **options):
+    """A program's standard error, which holds one line of error."""
+    command = [sys.executable, "-m", "labor_jax", name, *map(str, arguments)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+    assert not ended.stdout
+    return the_line(ended.stderr, ended.returncode)
+
+
+@pytest.fixture
+def run(capfd):
+    """What `labor_jax.main` tells of a config, without starting another process."""
+
+    def line(config, workdir):
+        with pytest.raises(SystemExit) as end:
+            errors.exit_on_user_error(schedule.run)(config, workdir)
+        return the_line(capfd.readouterr().err, end.value.code)
+
+    return line
+
+
+# ---------------------------------------------------------------------------------------- flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--config.optimizer.learnin_rate=1"],
+            ["'learnin_rate'", "did you mean 'learning_rate'?"],
+        ),
+        (["--config.nothing.deep=1"], ["unknown key 'nothing'"]),
+        (["--config.seed=abc"], ["--config.seed", "'abc'"]),
+        (["--config.input.size=48"], ["config.input.size", "(48,)", "2 whole numbers"]),
+        (["--config.method=labor"], ["config.method", "'labor'", "labor_spl"]),
+        (["--config.batch_size=0"], ["config.batch_size", "1 or more"]),
+        (["--confg=x"], ["--confg", "--config"]),
+        (["left", "over"], ["unexpected 'left'"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value[0].startswith("-") else "",
+)
+def test_a_mistyped_flag_is_named(tmp_path, flags, words):
+    line = program(QUICK, f"--workdir={tmp_path / 'run'}", *flags)
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ([QUICK], "--workdir"),
+        (["--workdir=x"], "--config"),
+        (["--config=configs/none.py", "--workdir=x"], "'configs/none.py'"),
+        ([QUICK.replace("quick", "quik"), "--workdir=x"], ":quick"),
+    ],
+    ids=["no workdir", "no config", "no such config", "no such variant"],
+)
+def test_a_flag_that_is_missing_or_leads_nowhere_is_named(flags, word):
+    assert word in program(*flags)
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_a_folder_without_a_run_is_told(tmp_path, name):
+    more = ["--images=x", "--out=y"] if name == "predict" else []
+    line = program(f"--workdir={tmp_path}", *more, name=name)
+    assert "no run in" in line and str(tmp_path) in line
+    assert not list(tmp_path.iterdir())
+
+
+# ----------------------------------------------------------------------------------------- data
+
+
+@pytest.fixture
+def folders(tmp_path, make_config):
+    """A config whose source is two folders, and these: four images with their labels."""
+    config = make_config("uda")
+    drawn = domain.load(config.source, config.data_dir, CAMVID)
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+    for index in range(4):
+        Image.fromarray(drawn.read_image(index)).save(tmp_path / "images" / f"{index}.png")
+        Image.fromarray(drawn.read_label(index)).save(tmp_path / "labels" / f"{index}.png")
+    config.source.domain = "folder"
+    config.source.images = str(tmp_path / "images")
+    config.source.labels = str(tmp_path / "labels")
+    return config, tmp_path
+
+
+def missing_folder(root):
+    shutil.rmtree(root / "images")
+
+
+def empty_folder(root):
+    shutil.rmtree(root / "labels")
+    (root / "labels").mkdir()
+
+
+def image_without_label(root):
+    (root / "labels" / "2.png").unlink()
+
+
+def label_without_image(root):
+    (root / "images" / "2.png").unlink()
+
+
+def other_size(root):
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(root / "labels" / "2.png")
+
+
+def truncated(root):
+    data = (root / "images" / "2.png").read_bytes()
+    (root / "images" / "2.png").write_bytes(data[: len(data) // 2])
+
+
+def stray_value(root):
+    label = np.asarray(Image.open(root / "labels" / "2.png")).copy()
+    label[3, 4] = 77
+    Image.fromarray(label).save(root / "labels" / "2.png")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (missing_folder, ["images: there is no such folder"]),
+        (empty_folder, ["labels: no files that end in .png"]),
+        (image_without_label, ["images: 1 image without label (2)", "labels"]),
+        (label_without_image, ["labels: 1 label without image (2)", "images"]),
+        (other_size, ["labels/2.png: the label is 30x20 and its image 64x48"]),
+        (truncated, ["images/2.png: unreadable image", "replace or remove it"]),
+        (stray_value, ["labels/2.png: label value 77", "config.classes.label_values"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_fault_in_the_data_is_named_with_its_mend(folders, run, damage, words):
+    config, root = folders
+    damage(root)
+    line = run(config, root / "run")
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_the_fault_is_mended(folders, run):
+    config, root = folders
+    good = (root / "images" / "2.png").read_bytes()
+    truncated(root)
+    run(config, root / "run")
+    (root / "images" / "2.png").write_bytes(good)
+    assert schedule.run(config, root / "run")["status"] == "finished"
+
+
+def test_a_broken_file_that_a_thread_reads_is_one_line_of_the_program(folders):
+    config, root = folders
+    truncated(root)
+    source = config.source
+    flags = [f"--config.source.{key}={source[key]}" for key in ("domain", "images", "labels")]
+    flags += [f"--config.data_dir={config.data_dir}", f"--workdir={root / 'run'}"]
+    assert "images/2.png: unreadable image" in program(QUICK, *flags)
+
+
+def test_a_class_table_that_does_not_fit_the_data_is_told(make_config, run, tmp_path):
+    config = make_config("uda")
+    config.classes.table = "cityscapes"
+    line = run(config, tmp_path / "run")
+    assert "camvid's 11 classes" in line and "config.classes.table=camvid" in line
+
+
+# ------------------------------------------------------------------------------- what was saved
+
+
+def test_a_changed_config_is_refused_by_the_program_and_nothing_is_touched(finished, tiny_dir):
+    before = hashes(finished)
+    flags = [f"--config.data_dir={tiny_dir}", "--config.seed=5", "--config.model.width=0.25"]
+    line = program(QUICK, f"--workdir={finished}", *flags)
+    assert "model.width (was 0.125, now 0.25)" in line and "seed (was 0, now 5)" in line
+    assert hashes(finished) == before
+
+
+def test_a_class_table_that_does_not_fit_the_checkpoint_is_told(finished, tmp_path, capfd):
+    shutil.copytree(finished, tmp_path / "run")
+    config = files.read_json(finished / "config.json")
+    names, palette = list(CAMVID.names[::-1]), [list(color) for color in CAMVID.palette]
+    config["classes"] |= {"table": "", "names": names, "palette": palette}
+    files.write_json(tmp_path / "run" / "config.json", config)
+    before = hashes(tmp_path / "run")
+    with pytest.raises(SystemExit) as end:
+        errors.exit_on_user_error(restore.restore)(tmp_path / "run")
+    line = the_line(capfd.readouterr().err, end.value.code)
+    assert "was trained with the 11 classes sky, building, pole" in line
+    assert "config.classes has 11: bicyclist, pedestrian, car" in line
+    assert hashes(tmp_path / "run") == before
+
+
+def test_a_workdir_that_is_a_file_is_named(make_config, run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert str(tmp_path / "file") in run(make_config("uda"), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------------ full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 MB, where the right to mount one is given."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk, but):
+    """Leaves only `but` bytes free."""
+    free = shutil.disk_usage(disk).free
+    with open(disk / "filler", "wb") as file:
+        file.write(bytes(max(0, free - but)))
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_stays(small_disk, tiny_dir):
+    workdir = small_disk / "run"
+    flags = [QUICK, f"--workdir={workdir}", f"--config.data_dir={tiny_dir}"]
+    line = program(*flags)  # two checkpoints of 6 MB fit, and not a third
+    assert "the disk is full: a checkpoint" in line and "free some space" in line
+    saved = hashes(workdir)
+    assert {name.split("/")[1] for name in saved if "checkpoints/" in name} == {"3", "6"}
+    fill(small_disk, but=0)
+    assert "the disk is full while writing" in program(*flags)
+    assert hashes(workdir) == saved
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_there_is_space_again(small_disk, tiny_dir, finished):
+    workdir = small_disk / "run"
+    flags = [QUICK, f"--workdir={workdir}", f"--config.data_dir={tiny_dir}"]
+    program(*flags)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    more = [sys.executable, "-m", "labor_jax.main", *flags]
+    ended = subprocess.run(more, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    ours, theirs = (files.read_json(d / "summary.json") for d in (workdir, finished))
+    assert [row["mIoU"] for row in ours["stages"]] == [row["mIoU"] for row in theirs["stages"]]
+
+
+@pytest.mark.parametrize("but", [8_192, 20_480, 100_000])
+@pytest.mark.slow
+def test_a_disk_that_is_nearly_full_is_one_line_wherever_it_gets_full(small_disk, tiny_dir, but):
+    flags = [QUICK, f"--workdir={small_disk / 'run'}", f"--config.data_dir={tiny_dir}"]
+    fill(small_disk, but)
+    assert "the disk is full" in program(*flags)
+
+
+def test_a_full_device_is_one_line(tmp_path, capfd):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+
+    @errors.exit_on_user_error
+    def main():
+        with open("/dev/full", "wb") as file:
+            file.write(b"x" * 100_000)
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert "the disk is full" in the_line(capfd.readouterr().err, end.value.code)

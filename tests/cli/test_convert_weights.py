@@ -1,0 +1,134 @@
+"""`labor-jax convert_weights`: files to files, runs to files, and a line for every tensor."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from labor_jax.cli.convert_weights import convert
+from labor_jax.infer import restore
+from labor_jax.util.errors import UserError
+from labor_jax.weights import tensor_files
+from labor_jax.weights.pretrained import load_weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """The finished run's segmenter as a file."""
+    path = tmp_path_factory.mktemp("exported") / "segmenter.pth"
+    convert(str(finished), str(path), False)
+    return path
+
+
+def rewritten(path, folder, **changes):
+    """The file with some tensors changed, renamed (a string) or left out (None)."""
+    tensors = dict(tensor_files.read(path).tensors)
+    for key, change in changes.items():
+        value = tensors.pop(key)
+        if change is not None:
+            tensors |= {change: value} if isinstance(change, str) else {key: change}
+    changed = folder / "changed.pth"
+    changed.write_bytes(tensor_files.encode(tensors, ".pth"))
+    return changed
+
+
+def test_a_runs_segmenter_goes_out_and_comes_back_bit_for_bit(finished, exported):
+    run = restore.restore(finished)
+    variables = {k: dict(v) for k, v in run.segmenter.variables.items()}
+    zeros = {k: _zeros(tree) for k, tree in variables.items()}
+    loaded = flatten_dict(load_weights(exported, run.config.model, zeros))
+    for name, value in flatten_dict(variables).items():
+        np.testing.assert_array_equal(loaded[name], value)
+
+
+def _zeros(tree):
+    return {k: _zeros(v) if isinstance(v, dict) else np.zeros_like(v) for k, v in tree.items()}
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_a_file_becomes_another_of_the_same_tensors(exported, tmp_path, suffix, capsys):
+    convert(str(exported), str(tmp_path / f"other{suffix}"), False)
+    convert(str(tmp_path / f"other{suffix}"), str(tmp_path / "back.pth"), False)
+    assert (tmp_path / "back.pth").read_bytes() == exported.read_bytes()
+    told = capsys.readouterr().out
+    assert "resnet18, 4 branches of 11 classes" in told
+    tensors = tensor_files.read(exported).tensors
+    counts = sum(name.endswith("num_batches_tracked") for name in tensors)
+    assert f"taken       {len(tensors) - counts}" in told
+    assert re.search(rf"left out +{counts} .*PyTorch's counts of batches", told)
+    assert re.search(rf"written +{len(tensors)} ", told)
+
+
+def test_the_backbone_alone_can_be_written(exported, tmp_path, capsys):
+    convert(str(exported), str(tmp_path / "backbone.pth"), True)
+    convert(str(tmp_path / "backbone.pth"), str(tmp_path / "again.safetensors"), False)
+    tensors = tensor_files.read(tmp_path / "again.safetensors").tensors
+    whole = tensor_files.read(exported).tensors
+    assert set(tensors) == {name for name in whole if not re.match(r"layer[56]\.", name)}
+    told = capsys.readouterr().out
+    assert re.search(r"left out +16 .*--backbone_only", told)
+    assert "no heads" in told
+
+
+def test_what_a_file_lacks_or_has_too_much_is_an_error_and_nothing_is_written(exported, tmp_path):
+    changed = rewritten(
+        exported,
+        tmp_path,
+        **{
+            "layer1.0.conv1.weight": "layer1.0.conv9.weight",
+            "bn1.bias": None,
+            "layer6.conv2d_list.1.bias": np.zeros(3, np.float32),
+        },
+    )
+    with pytest.raises(UserError) as error:
+        convert(str(changed), str(tmp_path / "out.pth"), False)
+    for words in (
+        "layer1.0.conv1.weight is missing",
+        "bn1.bias is missing",
+        "layer1.0.conv9.weight is unknown",
+        "layer6.conv2d_list.1.bias is (3,), not (11,)",
+    ):
+        assert words in str(error.value)
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_missing_head_is_told_and_half_a_head_refused(exported, tmp_path, capsys):
+    aux = [k for k in tensor_files.read(exported).tensors if k.startswith("layer5.")]
+    convert(
+        str(rewritten(exported, tmp_path, **dict.fromkeys(aux))), str(tmp_path / "main.pth"), False
+    )
+    assert "missing          the aux head" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"layer5\.conv2d_list\.0\.bias is missing"):
+        half = rewritten(exported, tmp_path, **dict.fromkeys(k for k in aux if k[-4:] == "bias"))
+        convert(str(half), str(tmp_path / "half.pth"), False)
+
+
+def test_a_resnet_that_there_is_not_is_named(tmp_path):
+    keys = [f"layer3.{block}.conv{n}.weight" for block in range(36) for n in (1, 2, 3)]
+    path = tmp_path / "resnet152.pth"
+    path.write_bytes(tensor_files.encode({k: np.zeros(1, np.float32) for k in keys}, ".pth"))
+    with pytest.raises(UserError, match=r"resnet152\.pth looks like resnet152; there is only res"):
+        convert(str(path), str(tmp_path / "out.pth"), False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.pth", "out.pth"], "absent.pth: no such file"),
+        (["absent.pth", "out.onnx"], "out.onnx: give a DST that ends in .pth, .safetensors, .npz"),
+        (["absent.pth"], "DST is missing; give SRC DST"),
+        (["a.pth", "b.pth", "c.pth"], "unexpected 'c.pth'"),
+    ],
+)
+def test_a_mistaken_call_is_one_line(arguments, words):
+    command = [sys.executable, "-m", "labor_jax", "convert_weights", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and not ended.stdout
+    assert ended.stderr.startswith("error: ") and words in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

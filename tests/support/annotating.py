@@ -1,0 +1,115 @@
+"""Runs to annotate, the server as a program, and a browser: what the annotator's tests share."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labor_jax.annotation import queries as q
+from labor_jax.config import schema
+from labor_jax.util import files
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHROMIUM = os.environ.get("LABOR_JAX_CHROMIUM") or shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM,
+    reason="needs Chromium: apt-get install chromium, or LABOR_JAX_CHROMIUM=the browser's path",
+)
+
+
+def make_run(workdir: pathlib.Path, pictures: dict[str, np.ndarray], queries: list) -> pathlib.Path:
+    """A run that waits for answers: pictures [H, W, 3] uint8 by id, and its first queries."""
+    for name, picture in pictures.items():
+        path = workdir / "images" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    config = schema.default_config()
+    config.annotator = "web"
+    config.target.domain, config.target.images = "folder", str(workdir / "images")
+    files.write_json(workdir / "config.json", config.to_dict())
+    q.write_queries(workdir, 1, queries)
+    return workdir
+
+
+def start(workdir: pathlib.Path, *flags: str, port: int = 0) -> tuple[subprocess.Popen, str]:
+    """The server of a run, and its address."""
+    command = [sys.executable, "-m", "labor_jax", "annotate", f"--workdir={workdir}"]
+    server = subprocess.Popen(
+        [*command, f"--port={port}", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    told = server.stdout.readline()
+    found = re.match(r"open (http://\S+)$", told)
+    assert found, told
+    return server, found[1]
+
+
+@contextlib.contextmanager
+def serving(workdir: pathlib.Path, *flags: str, port: int = 0) -> Iterator[str]:
+    """The address of a server of a run."""
+    server, address = start(workdir, *flags, port=port)
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def browsing() -> Iterator[Any]:
+    """A Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Any, address: str, **options: Any) -> Any:
+    """A page of a person of their own, once the first query is drawn; its errors are kept."""
+    page = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options).new_page()
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(address)
+    page.locator("#progress").filter(has_text=" of ").wait_for()
+    return page
+
+
+def place(page: Any) -> str:
+    """Which query a page shows: "point 3 of 40 · image 1 of 12", or that there is none."""
+    return re.sub(r" · [0-9.]+ s a \w+$", "", page.inner_text("#progress")) or page.inner_text(
+        "#ask"
+    )
+
+
+def press(page: Any, *keys: str) -> None:
+    """Presses keys, each when what the one before led to is drawn."""
+    for key in keys:
+        before = place(page)
+        page.keyboard.press(key)
+        wait_until(lambda before=before: place(page) != before)
+
+
+def wait_until(true: Any, seconds: float = 20.0) -> None:
+    """Waits until a function says so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def saved(page: Any) -> bool:
+    """Whether the page says that all is saved."""
+    return page.get_attribute("#saved", "data-state") == "saved"

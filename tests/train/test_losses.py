@@ -1,0 +1,129 @@
+"""Losses as (sum, count), against NumPy and the published programs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from labor_jax.train import losses
+
+SHAPE = (2, 3, 4, 5)
+LOGITS = hnp.arrays(np.float32, SHAPE, elements=st.floats(-80, 80, width=32))
+LABELS = hnp.arrays(np.uint8, SHAPE[:3], elements=st.sampled_from([0, 1, 2, 3, 4, 255]))
+
+cross_entropy = jax.jit(losses.cross_entropy)
+self_training = jax.jit(losses.self_training)
+
+
+def log_softmax(logits):
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+@given(LOGITS, LABELS)
+def test_cross_entropy_sums_and_counts_the_labelled_pixels(logits, labels):
+    log_p = log_softmax(logits)
+    expected = [-log_p[p][labels[p]] for p in np.ndindex(labels.shape) if labels[p] != 255]
+    total, count = cross_entropy(logits, labels)
+    np.testing.assert_allclose(total, sum(expected), rtol=1e-5, atol=1e-4)
+    assert count == len(expected)
+
+
+def test_without_a_labelled_pixel_the_loss_is_0_and_teaches_nothing():
+    labels = jnp.full(SHAPE[:3], 255, jnp.uint8)
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=SHAPE) * 1e4, jnp.float32)
+    loss, gradient = jax.value_and_grad(
+        lambda x: losses.normalise(losses.cross_entropy(x, labels), None)
+    )(logits)
+    assert loss == 0
+    assert not gradient.any()
+
+
+def test_ignored_pixels_get_no_gradient_and_others_do():
+    labels = np.full(SHAPE[:3], 255, np.uint8)
+    labels[1, 2, 3] = 4
+    gradient = jax.grad(lambda x: losses.cross_entropy(x, labels)[0])(jnp.zeros(SHAPE))
+    expected = np.zeros(SHAPE)
+    expected[1, 2, 3] = [0.2, 0.2, 0.2, 0.2, -0.8]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@given(LOGITS, LABELS, st.sampled_from([0.0, 0.3, 0.6, 0.99]))
+def test_self_training_learns_the_sure_predictions_where_nobody_has_said(logits, labels, above):
+    log_p = log_softmax(logits)
+    chosen = [
+        p
+        for p in np.ndindex(labels.shape)
+        if labels[p] == 255 and abs(np.exp(log_p[p].max()) - above) > 1e-6
+    ]
+    unclear = [p for p in np.ndindex(labels.shape) if labels[p] == 255 and p not in chosen]
+    labels[tuple(np.array(unclear, int).reshape(-1, 3).T)] = 0  # as near to it as floats are
+    sure = [log_p[p].max() for p in chosen if np.exp(log_p[p].max()) > above]
+    total, count = self_training(logits, labels, above)
+    np.testing.assert_allclose(total, -sum(sure), rtol=1e-5, atol=1e-4)
+    assert count == len(sure)
+
+
+def test_a_loss_is_the_sum_over_devices_by_the_count_over_all_devices():
+    totals, counts = jnp.array([6.0, 1.0, 0.0, 0.0]), jnp.array([1.0, 6.0, 0.0, 0.0])
+    parts = jax.vmap(lambda t, c: losses.normalise((t, c), "batch"), axis_name="batch")(
+        totals, counts
+    )
+    np.testing.assert_allclose(parts, totals / 7, rtol=1e-6)
+
+
+def test_nothing_to_count_gives_0():
+    assert losses.normalise((jnp.float32(0), jnp.float32(0)), None) == 0
+
+
+@pytest.mark.parametrize("domain", [losses.SOURCE, losses.TARGET])
+def test_vanilla_is_the_binary_cross_entropy_of_a_sigmoid(domain):
+    logits = np.linspace(-5, 5, 24).reshape(2, 3, 4, 1)
+    p = 1 / (1 + np.exp(-logits))
+    expected = -(domain * np.log(p) + (1 - domain) * np.log(1 - p))
+    total, count = losses.adversarial(jnp.asarray(logits, jnp.float32), domain, "vanilla")
+    assert count == 24
+    np.testing.assert_allclose(total, expected.sum(), rtol=1e-5)
+
+
+def test_least_squares_is_the_squared_distance_to_the_domain():
+    total, count = losses.adversarial(jnp.array([[[[3.0], [1.0]]]]), losses.TARGET, "ls")
+    assert (total, count) == (4, 2)
+
+
+def test_a_very_sure_discriminator_gives_a_finite_loss_and_gradient():
+    def loss(x):
+        return losses.adversarial(x, losses.SOURCE, "vanilla")[0]
+
+    value, gradient = jax.value_and_grad(loss)(jnp.full((1, 1, 1, 1), 500.0))
+    np.testing.assert_allclose([value, gradient.item()], [500, 1])
+
+
+def test_fooling_means_answering_source_for_the_target():
+    assert losses.SOURCE == 0 and losses.TARGET == 1
+    looks_like_source, _ = losses.adversarial(
+        jnp.full((1, 1, 1, 1), -3.0), losses.SOURCE, "vanilla"
+    )
+    looks_like_target, _ = losses.adversarial(jnp.full((1, 1, 1, 1), 3.0), losses.SOURCE, "vanilla")
+    assert looks_like_source < looks_like_target
+
+
+def test_discrepancy_is_a_mean_over_classes_too():
+    # Two heads that are sure of different classes differ by 1 in two of C elements.
+    for classes in (2, 10):
+        one = 100.0 * jax.nn.one_hot(jnp.zeros((1, 2, 3), int), classes)
+        other = 100.0 * jax.nn.one_hot(jnp.ones((1, 2, 3), int), classes)
+        total, count = losses.discrepancy(one, other)
+        np.testing.assert_allclose(total / count, 2 / classes, rtol=1e-6)
+
+
+def test_weight_similarity_is_the_cosine_of_all_parameters_as_one_vector():
+    one = {"a": jnp.array([[1.0, 2.0]]), "b": jnp.array([2.0])}
+    np.testing.assert_allclose(losses.weight_similarity(one, one), 1, rtol=1e-6)
+    opposite = jax.tree.map(lambda x: -3 * x, one)
+    np.testing.assert_allclose(losses.weight_similarity(one, opposite), -1, rtol=1e-6)
+    other = {"a": jnp.array([[2.0, 1.0]]), "b": jnp.array([0.0])}
+    np.testing.assert_allclose(losses.weight_similarity(one, other), 4 / 3 / 5**0.5, rtol=1e-6)

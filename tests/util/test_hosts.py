@@ -1,0 +1,191 @@
+"""Two processes of two devices each run as one process of four."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labor_jax.annotation import queries as q
+from labor_jax.util import hosts
+from labor_jax.util.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, True),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "8"}, True),
+        ({"SLURM_NTASKS": "8"}, False),  # of an allocation, in which this may be no step
+        ({"JAX_NUM_PROCESSES": "2"}, True),
+    ],
+)
+def test_the_environment_tells_whether_there_are_other_processes(environment, several, monkeypatch):
+    for name in ("TPU_WORKER_HOSTNAMES", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    started = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *how: started.append(how))
+    hosts.start(None)
+    assert bool(started) == several
+    hosts.start(False)
+    assert len(started) == several
+
+
+def test_being_asked_for_other_processes_that_nothing_tells_of_is_refused(monkeypatch):
+    for name in hosts.MANUAL:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=r"--distributed: .* set JAX_COORDINATOR_ADDRESS, "):
+        hosts.start(True)
+
+
+@given(st.lists(st.integers(0, 2**60), min_size=3, max_size=3))
+def test_counts_of_all_processes_add_up_beyond_what_int32_holds(counts):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "process_count", lambda: 3)
+        gathered = []
+
+        def split(parts):
+            gathered.append(np.asarray(parts))
+            return np.stack(gathered)
+
+        patch.setattr(hosts.multihost_utils, "process_allgather", split)
+        for count in counts:
+            total = hosts.total(np.array([count], np.int64))
+        assert all(parts.dtype == np.int32 for parts in gathered)
+        assert total.tolist() == [sum(counts)]
+
+
+def test_shares_of_all_processes_are_everything_once(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    shares = []
+    for index in range(3):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        shares += hosts.share(8)
+    assert sorted(shares) == list(range(8))
+
+
+# ------------------------------------------------------------------------- real processes
+
+SIGNALLED = """
+import os, signal, time
+from labor_jax import errors, hosts, stopping
+def main():
+    hosts.start(True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+with stopping.in_time():
+    errors.exit_on_user_error(main)()
+"""
+
+
+def test_sigterm_ends_a_process_that_has_joined_others():
+    values = (f"127.0.0.1:{free_port()}", "1", "0")
+    environment = os.environ | dict(zip(hosts.MANUAL, values, strict=True))
+    ended = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert "run the same command again" in ended.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start(
+    workdir: pathlib.Path, data_dir: str, processes: int, other: pathlib.Path | None = None
+) -> list[subprocess.Popen]:
+    """`configs/toytown.py:quick` on four devices in all, with sums in their order.
+
+    other: the DIR of all but the first process, if another.
+    """
+    port, started = free_port(), []
+    for index in range(processes):
+        # XLA cuts some products by the number of its threads, which is at least the devices'.
+        environment = os.environ | {
+            "NPROC": "4",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
+            "JAX_PLATFORMS": "cpu",
+        }
+        if processes > 1:
+            values = (f"127.0.0.1:{port}", str(processes), str(index))
+            environment |= dict(zip(hosts.MANUAL, values, strict=True))
+        program = [sys.executable, "-m", "labor_jax.main", "--config=configs/toytown.py:quick"]
+        program += [f"--workdir={other if other and index else workdir}"]
+        program += [f"--config.data_dir={data_dir}"]
+        program += ["--config.ordered_sums=true", "--config.log_every=1"]
+        started.append(
+            subprocess.Popen(program, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    return started
+
+
+def finish(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, tiny_dir):
+    workdir = tmp_path_factory.mktemp("alone")
+    assert finish(start(workdir, tiny_dir, 1))[0][0] == 0
+    return workdir
+
+
+def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:
+    for stage in (1, 2):
+        assert q.read_queries(one, stage) == q.read_queries(other, stage)
+    scores = [json.loads((d / "summary.json").read_text()) for d in (one, other)]
+    assert scores[0]["status"] == scores[1]["status"] == "finished"
+    assert abs(scores[0]["mIoU"] - scores[1]["mIoU"]) <= 0.1
+    assert scores[0]["budget"] == scores[1]["budget"]
+
+
+@pytest.mark.slow
+def test_two_processes_ask_what_one_asks_and_score_the_same(alone, tmp_path, tiny_dir):
+    for status, error in finish(start(tmp_path / "run", tiny_dir, 2)):
+        assert status == 0, error
+    assert_same_run(alone, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_that_one_of_them_stops_go_on_as_one(alone, tmp_path, tiny_dir):
+    workdir = tmp_path / "run"
+    processes = start(workdir, tiny_dir, 2)
+    metrics = workdir / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and '"phase": "adapt"' in metrics.read_text()):
+        assert time.monotonic() < deadline and processes[0].poll() is None
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    ends = finish(processes)
+    for status, error in ends:
+        assert status == 128 + signal.SIGTERM, error
+    assert "all saved: run the same command again" in ends[1][1].splitlines()[-1]
+    assert json.loads((workdir / "summary.json").read_text())["status"] == "running"
+    assert finish(start(workdir, tiny_dir, 1))[0][0] == 0
+    assert_same_run(alone, workdir)
+
+
+def test_processes_that_see_different_folders_are_told_so(tmp_path, tiny_dir):
+    for status, error in finish(start(tmp_path / "one", tiny_dir, 2, other=tmp_path / "two")):
+        assert status == 2
+        assert "is not the same folder for all 2 processes" in error.splitlines()[-1]
