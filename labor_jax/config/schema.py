@@ -253,8 +253,9 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(text.split())}"
 
 
-OWN = pathlib.Path(__file__).parent / "configs"
-"""The configs that come with labor_jax: in a checkout, a link to the folder at its top."""
+_HERE = pathlib.Path(__file__).parents
+OWN = next(path for path in (_HERE[1] / "configs", _HERE[2] / "configs") if path.is_dir())
+"""The configs that come with labor_jax: a wheel has them inside the package, a checkout beside it."""
 
 
 def find(path: str) -> str:

@@ -61,7 +61,9 @@ def test_help_of_a_program_tells_the_flags_that_several_share():
 
 def test_a_reader_that_has_seen_enough_is_not_told_of_it():
     # More than a pipe holds, to a reader that reads nothing.
-    lines = "from labor_jax import errors; errors.exit_on_user_error(lambda: print('x' * 10**7))()"
+    lines = (
+        "from labor_jax.util import errors; errors.exit_on_user_error(lambda: print('x' * 10**7))()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", lines], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -47,7 +47,7 @@ def test_a_process_killed_before_the_renaming_leaves_the_old_file(tmp_path):
     files.write_json(path, {"old": True})
     code = (
         "import os, signal\n"
-        "from labor_jax import files\n"
+        "from labor_jax.util import files\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"files.write_json({str(path)!r}, {{'old': False}})"
     )

@@ -84,7 +84,7 @@ def test_shares_of_all_processes_are_everything_once(monkeypatch):
 
 SIGNALLED = """
 import os, signal, time
-from labor_jax import errors, hosts, stopping
+from labor_jax.util import errors, hosts, stopping
 def main():
     hosts.start(True)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -22,7 +22,8 @@ time.sleep(60)
 
 def ended(body, number):
     """How a program ends at a signal: status, last line, seconds."""
-    lines = ["import time", "from labor_jax import cli, stopping", "stopping.PROMPT = 1"]
+    lines = ["import time", "from labor_jax.cli import program as cli"]
+    lines += ["from labor_jax.util import stopping", "stopping.PROMPT = 1"]
     lines += ["def main():", *(f"  {line}" for line in body.splitlines()), "cli.run(main)"]
     program = [sys.executable, "-c", "\n".join(lines)]
     pipe = subprocess.PIPE
