@@ -1,14 +1,12 @@
 """Data sets made from pairs of files: an image and a map of raw label values."""
 
-import collections
-import concurrent.futures
 import io
 import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import cv2
 import numpy as np
@@ -17,13 +15,12 @@ from PIL import ImageOps
 from labor_jax.data import folder, labels
 from labor_jax.data.builders import archives, base
 from labor_jax.data.builders.archives import File
+from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 KINDS = ("images", "labels")
 """In the order of each pair in `layout` and `shipped`."""
+THREADS = min(8, os.cpu_count() or 1)
 
 
 class Pairs(NamedTuple):
@@ -123,7 +120,7 @@ class PairedBuilder(base.Builder, skip_registration=True):  # type: ignore[call-
         self, split: str, pairs: list[tuple[str, File, File]]
     ) -> Iterator[base.Sample]:
         resized = []
-        samples = in_order(lambda pair: self._read(*pair), pairs)
+        samples = ahead(lambda pair: self._read(*pair), pairs, THREADS, 2 * THREADS)
         for sample, fits in base.track(samples, len(pairs), f"reading {self.name} {split}"):
             yield sample
             if not fits:
@@ -166,19 +163,6 @@ def checked_size(data: bytes, where: str, what: str) -> tuple[int, int]:
         size = file.size[::-1]
         file.verify()
         return size
-
-
-def in_order(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """`map` by a few threads, that runs no further ahead than they need."""
-    threads = min(8, os.cpu_count() or 1)
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        waiting: collections.deque[concurrent.futures.Future[U]] = collections.deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def counted(names: list[str]) -> str:
