@@ -255,7 +255,7 @@ def _said(error: Exception) -> str:
 
 _HERE = pathlib.Path(__file__).parents
 OWN = next(path for path in (_HERE[1] / "configs", _HERE[2] / "configs") if path.is_dir())
-"""The configs that come with labor_jax: a wheel has them inside the package, a checkout beside it."""
+"""The configs that come with labor_jax: inside the package in a wheel, beside it in a checkout."""
 
 
 def find(path: str) -> str:
