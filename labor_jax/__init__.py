@@ -52,12 +52,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labor_jax.annotation.queries import cut_segments as segments
     from labor_jax.config.schema import default_config
     from labor_jax.infer.segmenter import Predictor, load
     from labor_jax.models.build import build_segmenter, build_selector
     from labor_jax.selection.inconsistency import inconsistency_mask
     from labor_jax.selection.prototypes import representative_points as prototypes
+    from labor_jax.selection.segments import cut_segments as segments
     from labor_jax.train import losses
     from labor_jax.util.errors import UserError
 
@@ -86,7 +86,7 @@ _HOME = {
     "load": "labor_jax.infer.segmenter:load",
     "losses": "labor_jax.train.losses",
     "prototypes": "labor_jax.selection.prototypes:representative_points",
-    "segments": "labor_jax.annotation.queries:cut_segments",
+    "segments": "labor_jax.selection.segments:cut_segments",
 }
 
 

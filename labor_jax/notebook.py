@@ -28,6 +28,7 @@ from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import page, pictures
 from labor_jax.report.run import read_run
+from labor_jax.selection.segments import run_pixels
 from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _ring(shown: np.ndarray, center: tuple[int, int], color: Sequence[int]) -> N
 
 def _pixels(runs: list[int], size: Sequence[int]) -> np.ndarray:
     inside = np.zeros(size[0] * size[1], np.uint8)
-    inside[q.run_pixels(runs)] = 1
+    inside[run_pixels(runs)] = 1
     return inside.reshape(size)
 
 

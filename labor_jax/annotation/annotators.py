@@ -15,6 +15,7 @@ from labor_jax.annotation.journal import Answer
 from labor_jax.annotation.queries import Query
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
+from labor_jax.selection.segments import run_pixels
 from labor_jax.util import rng
 from labor_jax.util.errors import UserError
 
@@ -106,4 +107,4 @@ def is_inside(entry: Answer, asked: Query) -> bool:
     piece = pieces[entry["piece"]]
     if asked["kind"] == "points":
         return entry["point"] == piece
-    return bool(np.isin(queries.run_pixels(entry["runs"]), queries.run_pixels(piece)).all())
+    return bool(np.isin(run_pixels(entry["runs"]), run_pixels(piece)).all())

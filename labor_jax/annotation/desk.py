@@ -20,6 +20,7 @@ from labor_jax.annotation import journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.selection.segments import pixel_runs, run_pixels
 from labor_jax.util import files
 
 LEASE = 30.0
@@ -85,8 +86,8 @@ class Task:
     def open_pixels(self, piece: int) -> np.ndarray:
         """The flat pixel numbers, int64, of a segment that are not answered."""
         parts = [e["runs"] for e in self.answers.values() if e["piece"] == piece]
-        answered = q.run_pixels([value for runs in parts for value in runs])
-        return np.setdiff1d(q.run_pixels(self.query["segments"][piece]), answered)
+        answered = run_pixels([value for runs in parts for value in runs])
+        return np.setdiff1d(run_pixels(self.query["segments"][piece]), answered)
 
 
 class Desk:
@@ -296,11 +297,11 @@ class Desk:
                 and 0 < sum(runs[1::2]) <= len(pixels)
             ):
                 raise Refused("runs are [start, length, ...] of some pixels that are asked")
-            part = q.run_pixels(runs)
+            part = run_pixels(runs)
             if len(np.unique(part)) < len(part) or not np.isin(part, pixels).all():
                 raise Refused("these pixels are not asked, or answered already")
             pixels = np.sort(part)
-        return q.pixel_runs(pixels, task.query["size"][1])
+        return pixel_runs(pixels, task.query["size"][1])
 
     def _may(self, task: Task, client: str, annotator: str, now: float) -> bool:
         """Whether a page may work on a task."""

@@ -30,6 +30,7 @@ from labor_jax.annotation.formats import (
 from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORE, ClassTable
+from labor_jax.selection.segments import pixel_runs, run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
@@ -146,7 +147,7 @@ def _piece_pixels(query: q.Query, piece: int) -> np.ndarray:
 def entry_pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
     """The flat pixel numbers, int64, that an answer is about, in an image of size (H, W)."""
     if entry["kind"] == "segments":
-        return q.run_pixels(entry["runs"])
+        return run_pixels(entry["runs"])
     x, y = entry["point"]
     return np.array([y * size[1] + x])
 
@@ -260,7 +261,7 @@ class _Intake:
             if query["kind"] == "points":
                 where: dict[str, Any] = {"point": query["points"][piece]}
             else:
-                where = {"runs": q.pixel_runs(inside, query["size"][1])}
+                where = {"runs": pixel_runs(inside, query["size"][1])}
             more = where | {"id": f"import-{secrets.token_hex(12)}"}
             self.taken.append(journal.answer(query, int(piece), label, self._annotator, **more))
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 import labor_jax
-from labor_jax.annotation.queries import Query, run_pixels
+from labor_jax.annotation.queries import Query
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.selection.segments import run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 

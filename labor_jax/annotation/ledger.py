@@ -9,8 +9,9 @@ import numpy as np
 
 from labor_jax.annotation import journal
 from labor_jax.annotation.journal import Answer
-from labor_jax.annotation.queries import Query, asked_pixels, run_pixels
+from labor_jax.annotation.queries import Query, asked_pixels
 from labor_jax.data.labels import IGNORE
+from labor_jax.selection.segments import run_pixels
 
 __all__ = [
     "COUNTS",

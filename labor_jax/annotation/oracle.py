@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from labor_jax.annotation.journal import Answer, answer
-from labor_jax.annotation.queries import Query, components, label_runs, run_pixels
+from labor_jax.annotation.queries import Query
 from labor_jax.data.labels import IGNORE
+from labor_jax.selection.segments import components, label_runs, run_pixels
 from labor_jax.util.errors import UserError
 
 NAME = "oracle"

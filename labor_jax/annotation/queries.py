@@ -1,4 +1,4 @@
-"""Queries: what is asked of an annotator, one of an image and stage; and hard budgets.
+"""Queries: what is asked of an annotator, one of an image and stage.
 
 A query is a JSON object: {"id", "image", "stage", "kind", "size": [H, W]} and either "points":
 [[x, y], ...] or "segments": [[start, length, start, length, ...], ...], runs of row-major pixels.
@@ -13,9 +13,9 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 
+from labor_jax.selection.segments import label_runs, run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
@@ -23,30 +23,18 @@ __all__ = [
     "Query",
     "asked_pixels",
     "by_image",
-    "cap_segments",
     "check_complete",
-    "components",
     "cost",
-    "cut_segments",
     "damaged",
     "each_query",
-    "in_turns",
     "join_parts",
-    "keep_first",
-    "label_runs",
-    "majority",
     "missing",
-    "pixel_runs",
     "point_query",
     "queries_path",
     "read_queries",
     "read_score",
-    "renumbered",
-    "run_pixels",
     "score_path",
     "segment_query",
-    "stage_allowance",
-    "windows",
     "write_queries",
 ]
 
@@ -94,206 +82,12 @@ def cost(query: Query, unit: str) -> int:
     return len(query[query["kind"]])
 
 
-def label_runs(labels: np.ndarray) -> list[list[int]]:
-    """The runs [start, length, ...] of each of the labels 1, 2, ... in [H, W] int32."""
-    flat = labels.ravel()
-    # A run also ends with its row: a segment's runs can then be drawn row by row.
-    change = np.flatnonzero(np.diff(flat)) + 1
-    starts = np.union1d(np.concatenate([[0], change]), np.arange(0, flat.size, labels.shape[1]))
-    lengths = np.diff(np.append(starts, flat.size))
-    owner = flat[starts]
-    runs: list[list[int]] = [[] for _ in range(int(flat.max(initial=0)))]
-    for segment, start, length in zip(owner, starts, lengths, strict=True):
-        if segment:
-            runs[segment - 1] += [int(start), int(length)]
-    return runs
-
-
-def run_pixels(runs: list[int]) -> np.ndarray:
-    """The flat pixel numbers, int64, of runs [start, length, start, length, ...]."""
-    if not runs:
-        return np.zeros(0, np.int64)
-    return np.concatenate([np.arange(a, a + n) for a, n in zip(runs[::2], runs[1::2], strict=True)])
-
-
-def pixel_runs(pixels: np.ndarray, width: int) -> list[int]:
-    """Runs [start, length, ...] of sorted flat pixel numbers; a run ends with its row."""
-    if not pixels.size:
-        return []
-    begins = np.append(True, (np.diff(pixels) > 1) | (pixels[1:] % width == 0))
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(np.append(starts, pixels.size))
-    return np.stack([pixels[starts], lengths], 1).ravel().tolist()
-
-
 def asked_pixels(query: Query) -> np.ndarray:
     """The flat pixel numbers, int64, that a query asks for."""
     if query["kind"] == "points":
         points = np.array(query["points"], np.int64).reshape(-1, 2)
         return points[:, 1] * query["size"][1] + points[:, 0]
     return run_pixels([value for runs in query["segments"] for value in runs])
-
-
-def components(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Numbers the 8-connected regions of equal value inside a mask.
-
-    Args:
-      values: [H, W] uint8.
-      mask: [H, W] bool.
-    Returns:
-      [H, W] int32, 0 outside the mask, regions from 1.
-    """
-    regions, count = np.zeros(values.shape, np.int32), 0
-    for value in np.unique(values[mask]):
-        inside = mask & (values == value)
-        found, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
-        regions[inside] = labels[inside] + count
-        count += found - 1
-    return regions
-
-
-def cut_segments(mask: np.ndarray, cell: int) -> np.ndarray:
-    """The mask's connected components, cut along a grid [ours].
-
-    A mask of disagreement is one net along all boundaries: uncut, it could be asked only whole.
-
-    Args:
-      mask: [H, W] bool.
-      cell: pixels of the grid; no segment is wider or higher.
-    Returns:
-      [H, W] int32, 0 outside the mask, segments from 1.
-    """
-    rows, columns = (np.arange(n) // cell % 2 for n in mask.shape)
-    # Cells of one colour touch no other of it, so four colours cut along every line.
-    return components((2 * rows[:, None] + columns).astype(np.uint8), mask)
-
-
-def majority(segments: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """The class that most pixels of each segment have: [segments] int64.
-
-    Args:
-      segments: [H, W] int32, 0 = outside, segments from 1.
-      selected: [H, W] uint8.
-    """
-    classes = int(selected.max()) + 1
-    pairs = segments.astype(np.int64) * classes + selected
-    counts = np.bincount(pairs.ravel(), minlength=(int(segments.max()) + 1) * classes)
-    return counts.reshape(-1, classes)[1:].argmax(1)
-
-
-def stage_allowance(total: int, used: int, stage: int, stages: int) -> int:
-    """What an image may still be asked at a stage: an even share, unused shares carried on."""
-    return max(0, total * stage // stages - used)
-
-
-def cap_segments(
-    segments: np.ndarray,
-    selected: np.ndarray,
-    limit: int,
-    random: np.random.Generator,
-    costs: np.ndarray,
-) -> np.ndarray:
-    """A sample of a mask's segments that costs at most `limit`, balanced over classes [paper: the
-    mask; ours: the sample].
-
-    The class that cost least so far gets its next segment; a segment that does not fit is
-    left out. The order is drawn with chances in proportion to size, which is how a uniform sample
-    of the mask's pixels would meet the segments: crumbs cost a click each and teach little.
-
-    Args:
-      segments: [H, W] int32, 0 = outside, segments from 1.
-      selected: [H, W] uint8, the class that the selector sees at each pixel.
-      limit: of the costs.
-      random: decides the order.
-      costs: [N] int, of each segment.
-    Returns:
-      [H, W] int32, the kept segments numbered from 1.
-    """
-    if costs.sum() <= limit:
-        return segments
-    sizes = np.bincount(segments.ravel())[1:]
-    owner = majority(segments, selected)
-    waiting: dict[int, list[int]] = {}
-    # Efraimidis and Spirakis (2006): sorting these keys is a weighted sample without replacement.
-    keys = random.random(len(sizes)) ** (1 / sizes)
-    for segment in np.argsort(keys, kind="stable"):  # taken from the end
-        waiting.setdefault(int(owner[segment]), []).append(int(segment))
-    taken = dict.fromkeys(sorted(waiting), 0)
-    keep = np.zeros(len(sizes) + 1, np.int32)
-    while waiting:
-        neediest = min(waiting, key=lambda c: (taken[c], c))
-        segment = waiting[neediest].pop()
-        if costs[segment] <= limit:
-            limit -= costs[segment]
-            taken[neediest] += int(costs[segment])
-            keep[segment + 1] = 1
-        if not waiting[neediest]:
-            del waiting[neediest]
-    return renumbered(keep[segments] * segments)
-
-
-def renumbered(pieces: np.ndarray) -> np.ndarray:
-    """The pieces that are left, [H, W] int32, with numbers from 1 in the same order; 0 stays 0."""
-    there = np.bincount(pieces.ravel()) > 0
-    there[0] = False
-    return (np.cumsum(there) * there)[pieces].astype(np.int32)
-
-
-def keep_first(pieces: np.ndarray, order: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
-    """The first pieces of an order that cost at most `limit`, numbered from 1 in that order.
-
-    A piece that does not fit any more is left out, and smaller ones may follow.
-
-    Args:
-      pieces: [H, W] int32, 0 = outside, pieces from 1.
-      order: [N] int, the numbers less 1.
-      costs: [N] int.
-      limit: of the costs.
-    """
-    number = np.zeros(len(costs) + 1, np.int32)
-    kept = 0
-    for piece in order:
-        if costs[piece] <= limit:
-            limit -= costs[piece]
-            kept += 1
-            number[piece + 1] = kept
-    return number[pieces]
-
-
-def in_turns(order: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """An order in which the owners take turns, each with its own in the order given.
-
-    Args:
-      order: [N] int, a permutation.
-      owner: [N] int, whose each one is.
-    """
-    turn = np.zeros(len(order), np.int64)
-    for name in np.unique(owner):
-        own = order[owner[order] == name]
-        turn[own] = np.arange(len(own))
-    return order[np.argsort(turn[order], kind="stable")]
-
-
-def windows(
-    centres: np.ndarray, radius: int, size: tuple[int, int], limit: int, in_pixels: bool
-) -> np.ndarray:
-    """Squares around the first centres, cut at the image's border: [H, W] int32, from 1.
-
-    Args:
-      centres: [N, 2] int, (row, column), more than twice the radius apart.
-      radius: pixels on each side of a centre.
-      limit: of pixels or of squares.
-      in_pixels: which of both.
-    """
-    found = np.zeros(size, np.int32)
-    for number, (row, column) in enumerate(centres, start=1):
-        top, left = max(0, row - radius), max(0, column - radius)
-        window = found[top : row + radius + 1, left : column + radius + 1]
-        limit -= window.size if in_pixels else 1
-        if limit < 0:
-            break
-        window[:] = number
-    return found
 
 
 def queries_path(workdir: str | os.PathLike, stage: int, part: int | None = None) -> pathlib.Path:

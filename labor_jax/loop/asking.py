@@ -14,6 +14,8 @@ from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
 from labor_jax.selection import strategies
+from labor_jax.selection.budget import cap_segments, in_turns, keep_first, stage_allowance
+from labor_jax.selection.segments import cut_segments, majority, renumbered, windows
 from labor_jax.selection.superpixels import cores, cut_by_superpixels, superpixels
 from labor_jax.util import hosts, rng
 from labor_jax.util.errors import UserError
@@ -169,13 +171,13 @@ def _chosen_of_pool(
     rows = []
     for _, looked in images:
         share = total(config, looked.size)
-        own = q.stage_allowance(int(share * _pool_limit(config)), looked.used, stage, config.stages)
+        own = stage_allowance(int(share * _pool_limit(config)), looked.used, stage, config.stages)
         found = _candidates(stage, looked, config)
         fits = np.cumsum(found.costs) <= own
         lists = [x[fits].tolist() for x in found]
         rows.append([looked.image, share, looked.used, *lists])
     rows = hosts.gather(rows)
-    left = q.stage_allowance(
+    left = stage_allowance(
         sum(row[1] for row in rows), sum(row[2] for row in rows), stage, config.stages
     )
     image = np.repeat(np.arange(len(rows)), [len(row[3]) for row in rows])
@@ -183,7 +185,7 @@ def _chosen_of_pool(
     urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
     order = np.argsort(-urgency, kind="stable")
     if strategies.find(config.method).balanced:
-        order = q.in_turns(order, owner)
+        order = in_turns(order, owner)
     within = order[np.cumsum(costs[order]) <= left]
     return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
 
@@ -206,7 +208,7 @@ def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) 
         costs = np.full(len(scores), 1 if single else pixels)
         return _Candidates(scores, costs, answer["predicted"][tuple(points.T)])
     pieces = _pieces(looked, config)
-    costs, owner = _costs(pieces, config), q.majority(pieces, answer["predicted"])
+    costs, owner = _costs(pieces, config), majority(pieces, answer["predicted"])
     if strategy.asks == "superpixels":
         order, means = _ordered(stage, pieces, looked, config)
         return _Candidates(np.minimum.accumulate(means[order]), costs[order], owner[order])
@@ -236,7 +238,7 @@ def _query(
     strategy = strategies.find(config.method)
     whole = strategy.asks == "superpixels" or unit(config) == "clicks"
     if limit is None:
-        limit = q.stage_allowance(total(config, size), looked.used, stage, config.stages)
+        limit = stage_allowance(total(config, size), looked.used, stage, config.stages)
     if strategy.asks in ("points", "regions"):
         points = answer["points"][answer["found"]]
         points = points[:limit] if chosen is None else points[chosen]
@@ -245,19 +247,19 @@ def _query(
         radius, in_pixels = strategies.radius(strategy, config), unit(config) == "pixels"
         limit = limit if chosen is None else size[0] * size[1]
         return q.segment_query(
-            image, stage, size, q.windows(points, radius, size, limit, in_pixels), whole
+            image, stage, size, windows(points, radius, size, limit, in_pixels), whole
         )
     pieces = _pieces(looked, config)
     costs = _costs(pieces, config)
     if strategy.asks == "segments":
         limit = limit if chosen is None else int(costs[chosen].sum())
         random = rng.generator(config.seed, f"query/{image}", stage)
-        kept = q.cap_segments(pieces, answer["selected"], limit, random, costs)
+        kept = cap_segments(pieces, answer["selected"], limit, random, costs)
     else:
         order, _ = _ordered(stage, pieces, looked, config)
         if chosen is not None:
             order, limit = order[chosen], int(costs[order[chosen]].sum())
-        kept = q.keep_first(pieces, order, costs, limit)
+        kept = keep_first(pieces, order, costs, limit)
     return q.segment_query(image, stage, size, kept, whole)
 
 
@@ -268,12 +270,12 @@ def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
         image = looked.read_image()
         found = superpixels(image, config.superpixels.cell)
         touched = np.unique(found[looked.asked])
-        left = q.renumbered(np.where(np.isin(found, touched), 0, found))
+        left = renumbered(np.where(np.isin(found, touched), 0, found))
         return left if strategy.core == 1 else cores(left, image, strategy.core)
     mask = looked.answer["chosen"] & ~looked.asked
     if config.spl.cut == "superpixels":
         return cut_by_superpixels(mask, looked.read_image(), config.spl.cell, config.spl.crumb)
-    return q.cut_segments(mask, config.spl.cell)
+    return cut_segments(mask, config.spl.cell)
 
 
 def _costs(pieces: np.ndarray, config: ml_collections.ConfigDict) -> np.ndarray:
@@ -296,8 +298,8 @@ def _ordered(
     draw = rng.generator(config.seed, f"query/{looked.image}", stage).random(number)
     order = np.lexsort((draw, -means))
     if strategies.find(config.method).balanced:
-        owner = q.majority(pieces, looked.answer["predicted"])
-        order = q.in_turns(order, owner)
+        owner = majority(pieces, looked.answer["predicted"])
+        order = in_turns(order, owner)
     return order, means
 
 

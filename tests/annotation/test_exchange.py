@@ -17,6 +17,7 @@ from labor_jax.annotation import exchange, formats, journal
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import coco, labelstudio
 from labor_jax.data.labels import CAMVID, CITYSCAPES, CITYSCAPES_IDS
+from labor_jax.selection.segments import run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
@@ -147,7 +148,7 @@ def test_wrong_sizes_classes_and_answers_are_refused_with_counts(tmp_path, name)
     done = exchange.take_in(otherwise, tmp_path / "out", name, CAMVID, "ben")
     assert done.refused == {"pixels that are answered otherwise": (8, ["deep/a"])}
     assert (
-        pixels(otherwise, "deep/a")[q.run_pixels(queries("segments")[0]["segments"][0])] == 5
+        pixels(otherwise, "deep/a")[run_pixels(queries("segments")[0]["segments"][0])] == 5
     ).all()
 
     if name != "png":

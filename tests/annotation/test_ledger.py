@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.annotation import queries as q
+from labor_jax.selection.segments import components
 
 SIZE = (4, 5)
 TRUTH = hnp.arrays(np.uint8, SIZE, elements=st.sampled_from([0, 1, 255]))
@@ -17,7 +18,7 @@ PLACES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), unique=True, 
 
 @given(TRUTH, MASK, PLACES)
 def test_rows_count_what_was_asked_and_answered(truth, mask, places):
-    segments = q.components(np.zeros(SIZE, np.uint8), mask)
+    segments = components(np.zeros(SIZE, np.uint8), mask)
     queries = [
         q.segment_query("a", 1, SIZE, segments),
         q.point_query("a", 2, SIZE, places),
@@ -26,10 +27,10 @@ def test_rows_count_what_was_asked_and_answered(truth, mask, places):
     answers = [entry for query in queries for entry in oracle.annotate(query, truth)]
     first, second, third = ledger.rows(queries, answers)
     parts = sum(
-        q.components(truth, segments == number).max() for number in range(1, segments.max() + 1)
+        components(truth, segments == number).max() for number in range(1, segments.max() + 1)
     )
     void_parts = sum(
-        q.components(truth, (segments == number) & (truth == 255)).max()
+        components(truth, (segments == number) & (truth == 255)).max()
         for number in range(1, segments.max() + 1)
     )
     assert first == {

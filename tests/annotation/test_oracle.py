@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import queries as q
+from labor_jax.selection.segments import components, run_pixels
 from labor_jax.util.errors import UserError
 
 SIZE = (5, 6)
@@ -18,20 +19,20 @@ MASK = hnp.arrays(bool, SIZE)
 
 @given(TRUTH, SELECTED, MASK)
 def test_segments_are_answered_with_the_truth_and_only_there(truth, selected, mask):
-    query = q.segment_query("a", 1, SIZE, q.components(selected, mask))
+    query = q.segment_query("a", 1, SIZE, components(selected, mask))
     label = journal.label_map(oracle.annotate(query, truth), SIZE)
     np.testing.assert_array_equal(label, np.where(mask, truth, 255))
 
 
 @given(TRUTH, SELECTED, MASK)
 def test_each_part_of_a_segment_is_one_class_and_asked_once(truth, selected, mask):
-    query = q.segment_query("a", 1, SIZE, q.components(selected, mask))
+    query = q.segment_query("a", 1, SIZE, components(selected, mask))
     answers = oracle.annotate(query, truth)
     seen = np.zeros(truth.size, int)
     for entry in answers:
-        pixels = q.run_pixels(entry["runs"])
+        pixels = run_pixels(entry["runs"])
         assert set(truth.flat[pixels].tolist()) == {entry["class"]}
-        assert set(pixels) <= set(q.run_pixels(query["segments"][entry["piece"]]))
+        assert set(pixels) <= set(run_pixels(query["segments"][entry["piece"]]))
         seen[pixels] += 1
     np.testing.assert_array_equal(seen, mask.ravel())
 

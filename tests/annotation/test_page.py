@@ -28,6 +28,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID
 from labor_jax.selection import superpixels
+from labor_jax.selection.segments import run_pixels
 
 pytestmark = needs_chromium
 
@@ -407,9 +408,7 @@ def test_a_whole_run_by_keyboard_alone_learns_from_the_keys_pressed(
         for stage in (1, 2):
             query = next(x for x in q.read_queries(workdir, stage) if x["image"] == path.stem)
             for piece, where in enumerate(query[query["kind"]]):
-                at = (
-                    q.run_pixels(where) if query["kind"] == "segments" else where[1] * 64 + where[0]
-                )
+                at = run_pixels(where) if query["kind"] == "segments" else where[1] * 64 + where[0]
                 pixels[at] = expected[query["id"], piece]
         np.testing.assert_array_equal(read_label_png(path), pixels.reshape(48, 64))
 
@@ -474,7 +473,7 @@ def test_the_readmes_pictures(browser, tmp_path, kind):
             label = (
                 truth[where[1], where[0]]
                 if kind == "points"
-                else np.bincount(truth.flat[q.run_pixels(where)]).argmax()
+                else np.bincount(truth.flat[run_pixels(where)]).argmax()
             )
             press(page, "Space" if label == 255 else KEYS[label])
         wait_until(lambda: saved(page))

@@ -14,12 +14,12 @@ import pytest
 from support.made_up import confusions
 
 from labor_jax.annotation import journal, ledger, oracle
-from labor_jax.annotation import queries as q
 from labor_jax.compare import results
 from labor_jax.compare import run as compare
 from labor_jax.compare.cells import Cell
 from labor_jax.data.labels import CAMVID
 from labor_jax.infer import evaluate, metrics, restore
+from labor_jax.selection.segments import run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import Stopped, UserError
 
@@ -175,7 +175,7 @@ def test_what_is_counted_of_a_run_agrees_with_its_summary_and_its_journal(finish
     for entry in journal.read(finished, CAMVID):
         if entry["class"] != 255:
             truth = target.read_label(target.ids.index(entry["image"]))
-            border = oracle.at_border(truth).ravel()[q.run_pixels(entry["runs"])]
+            border = oracle.at_border(truth).ravel()[run_pixels(entry["runs"])]
             near, classed = near + border.sum(), classed + border.size
     assert found.border == pytest.approx(near / classed) and 0 < found.border <= 1
     assert found.wrong == 0, "the oracle answered"

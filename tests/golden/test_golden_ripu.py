@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from support import golden
 
-from labor_jax.annotation import queries as q
 from labor_jax.selection import ripu
+from labor_jax.selection.segments import windows
 from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
 from labor_jax.train import losses
 
@@ -55,9 +55,9 @@ def asked_in_rounds(score, rounds, number, radius, apart):
         open_ = jnp.where(closed, NEVER, score)
         points, found, _ = spaced_maxima(open_, number=number, radius=apart)
         assert found.all()
-        windows = q.windows(np.asarray(points[0]), radius, SIZE, number, in_pixels=False)
-        assert not (asked & (windows > 0)).any()
-        asked |= windows > 0
+        squares = windows(np.asarray(points[0]), radius, SIZE, number, in_pixels=False)
+        assert not (asked & (squares > 0)).any()
+        asked |= squares > 0
     return asked
 
 

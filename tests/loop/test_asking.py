@@ -9,6 +9,7 @@ from labor_jax.config import schema
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
 from labor_jax.loop import asking
+from labor_jax.selection.segments import run_pixels
 from labor_jax.selection.superpixels import superpixels
 from labor_jax.util.errors import UserError
 
@@ -145,7 +146,7 @@ def test_segments_cut_for_people_stay_in_the_budget_and_the_mask_too(tmp_path, f
     first = [asked.query for asked in stages[0]]
     assert any(x["segments"] for x in first)
     for query in first:
-        sizes = [len(q.run_pixels(runs)) for runs in query["segments"]]
+        sizes = [len(run_pixels(runs)) for runs in query["segments"]]
         assert sizes == sorted(sizes, reverse=True) and min(sizes, default=3) >= 3
 
 
@@ -320,7 +321,7 @@ def test_regions_are_squares_that_do_not_overlap(tmp_path):
     for asked in asking.ask(1, make_domain(), infer_at(1, regions=True), config, tmp_path):
         _, width = SIZES[asked.query["image"]]
         for runs in asked.query["segments"]:
-            rows, columns = np.divmod(q.run_pixels(runs), width)
+            rows, columns = np.divmod(run_pixels(runs), width)
             box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
             assert len(rows) == box <= 9
 
@@ -337,7 +338,7 @@ def test_superpixels_are_asked_whole_or_their_cores_and_none_twice(tmp_path, met
         for stage in stages:
             query = next(a.query for a in stage if a.query["image"] == image)
             for runs in query["segments"]:
-                inside = q.run_pixels(runs)
+                inside = run_pixels(runs)
                 number = pieces.flat[inside[0]]
                 whole = np.flatnonzero(pieces == number).tolist()
                 assert set(inside.tolist()) <= set(whole)
