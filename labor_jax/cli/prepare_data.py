@@ -24,9 +24,9 @@ from labor_jax.data import domain as domain_lib
 from labor_jax.data import folder, labels
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
-from labor_jax.report.monitor import show_progress
 from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
+from labor_jax.util.progress import show_progress
 
 THREADS = os.cpu_count() or 1
 """That read and check files."""

@@ -17,8 +17,8 @@ from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import metrics, restore
-from labor_jax.report.monitor import show_progress
 from labor_jax.util import errors, hosts
+from labor_jax.util.progress import show_progress
 
 __all__ = [
     "Predict",

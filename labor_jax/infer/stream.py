@@ -32,9 +32,9 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.transforms import resize_image
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
-from labor_jax.report.monitor import show_progress
 from labor_jax.util import errors, files
 from labor_jax.util.ahead import ahead
+from labor_jax.util.progress import show_progress
 
 __all__ = [
     "DEFAULT",

@@ -13,12 +13,12 @@ from support.tiny import like
 
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
-from labor_jax.report import monitor
 from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
 from labor_jax.train.checkpoint import Checkpoints, checksum
 from labor_jax.util import files, stopping
 from labor_jax.util.errors import Stopped, UserError
+from labor_jax.util.progress import Progress
 
 KILLS = 20
 KEPT = ("parameters.txt", "queries/*", "annotations/**/*", "previews/**/*.png")
@@ -123,7 +123,7 @@ def config(make_config):
 def halfway(tmp_path_factory, config):
     """The DIR of a run that was stopped when stage 2 was adapting, at step 20 of 22."""
     workdir = tmp_path_factory.mktemp("halfway")
-    advance = monitor.Progress.advance
+    advance = Progress.advance
 
     def stopping_advance(self, step, metrics=None):
         advance(self, step, metrics)
@@ -131,7 +131,7 @@ def halfway(tmp_path_factory, config):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(monitor.Progress, "advance", stopping_advance)
+        patch.setattr(Progress, "advance", stopping_advance)
         with pytest.raises(Stopped, match="stopped at step 20, all saved"):
             schedule.run(config, workdir)
     assert faults.saved_steps(workdir) == [6, 18, 20]

@@ -11,12 +11,12 @@ import signal
 import sys
 import time
 
-from labor_jax.report import monitor
 from labor_jax.train import checkpoint
+from labor_jax.util.progress import Progress
 
 where, *sys.argv[1:] = sys.argv[1:]
 workdir = next(a.partition("=")[2] for a in sys.argv if a.startswith("--workdir="))
-advance, save = monitor.Progress.advance, checkpoint.Checkpoints.save
+advance, save = Progress.advance, checkpoint.Checkpoints.save
 
 
 def die(number: int = signal.SIGKILL) -> None:
@@ -47,5 +47,5 @@ def dying_save(self, step, state, wait=False):
     die()
 
 
-monitor.Progress.advance, checkpoint.Checkpoints.save = dying_advance, dying_save
+Progress.advance, checkpoint.Checkpoints.save = dying_advance, dying_save
 runpy.run_module("labor_jax.main", run_name="__main__")
