@@ -9,7 +9,7 @@ import numpy as np
 from labor_jax.annotation.journal import Answer, answer
 from labor_jax.annotation.queries import Query
 from labor_jax.data.labels import IGNORE
-from labor_jax.selection.segments import components, label_runs, run_pixels
+from labor_jax.selection.segments import components, run_pixels, segment_runs
 from labor_jax.util.errors import UserError
 
 NAME = "oracle"
@@ -127,4 +127,4 @@ def _parts(truth: np.ndarray, inside: np.ndarray) -> list[list[int]]:
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     parts = np.zeros(truth.shape, np.int32)
     parts[box] = components(truth[box], inside[box])
-    return label_runs(parts)
+    return segment_runs(parts)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax.selection.segments import label_runs, run_pixels
+from labor_jax.selection.segments import run_pixels, segment_runs
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
@@ -69,7 +69,7 @@ def segment_query(
         "stage": stage,
         "kind": "segments",
         "size": list(size),
-        "segments": label_runs(segments),
+        "segments": segment_runs(segments),
     }
     return query | {"whole": True} if whole else query
 

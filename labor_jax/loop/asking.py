@@ -14,7 +14,7 @@ from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
 from labor_jax.selection import strategies
-from labor_jax.selection.budget import cap_segments, in_turns, keep_first, stage_allowance
+from labor_jax.selection.budget import cap_segments, keep_first, round_robin, stage_allowance
 from labor_jax.selection.segments import cut_segments, majority, renumbered, windows
 from labor_jax.selection.superpixels import cores, cut_by_superpixels, superpixels
 from labor_jax.util import hosts, rng
@@ -185,7 +185,7 @@ def _chosen_of_pool(
     urgency, costs, owner = (np.concatenate([row[3 + k] for row in rows]) for k in range(3))
     order = np.argsort(-urgency, kind="stable")
     if strategies.find(config.method).balanced:
-        order = in_turns(order, owner)
+        order = round_robin(order, owner)
     within = order[np.cumsum(costs[order]) <= left]
     return {row[0]: np.sort(number[within[image[within] == i]]) for i, row in enumerate(rows)}
 
@@ -299,7 +299,7 @@ def _ordered(
     order = np.lexsort((draw, -means))
     if strategies.find(config.method).balanced:
         owner = majority(pieces, looked.answer["predicted"])
-        order = in_turns(order, owner)
+        order = round_robin(order, owner)
     return order, means
 
 

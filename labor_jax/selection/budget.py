@@ -1,4 +1,7 @@
-"""Hard budgets: what an image may still be asked, and which of its segments fit."""
+"""Hard budgets: what an image may still be asked, and which of its segments that pays for.
+
+Costs and limits are in the budget's unit, which is points, pixels or clicks.
+"""
 
 import numpy as np
 
@@ -6,90 +9,104 @@ from labor_jax.selection.segments import majority, renumbered
 
 __all__ = [
     "cap_segments",
-    "in_turns",
     "keep_first",
+    "round_robin",
     "stage_allowance",
 ]
 
 
 def stage_allowance(total: int, used: int, stage: int, stages: int) -> int:
-    """What an image may still be asked at a stage: an even share, unused shares carried on."""
+    """What may be asked at a stage: its even share of the total, and what earlier stages left.
+
+    Args:
+      total: of all stages.
+      used: by the stages before this one.
+      stage: from 1.
+      stages: how many there are.
+    """
     return max(0, total * stage // stages - used)
 
 
 def cap_segments(
     segments: np.ndarray,
-    selected: np.ndarray,
+    classes: np.ndarray,
     limit: int,
     random: np.random.Generator,
     costs: np.ndarray,
 ) -> np.ndarray:
-    """A sample of a mask's segments that costs at most `limit`, balanced over classes [paper: the
-    mask; ours: the sample].
+    """A random sample of segments that costs at most `limit`, balanced over classes [ours].
 
-    The class that cost least so far gets its next segment; a segment that does not fit is
-    left out. The order is drawn with chances in proportion to size, which is how a uniform sample
-    of the mask's pixels would meet the segments: crumbs cost a click each and teach little.
+    The sample grows by a segment at a time, of the class that has cost least so far. A segment that
+    does not fit is left out. The chance to be the next of its class is proportional to a segment's
+    size, as if pixels of the mask were drawn uniformly and each brought its segment. With equal
+    chances most clicks would go to tiny segments, which teach little.
 
     Args:
-      segments: [H, W] int32, 0 = outside, segments from 1.
-      selected: [H, W] uint8, the class that the selector sees at each pixel.
-      limit: of the costs.
-      random: decides the order.
+      segments: [H, W] int32, 0 = outside, segments from 1 to N.
+      classes: [H, W] uint8, the class that the selector predicts; a segment is of its majority's.
+      limit: the most that the sample may cost.
+      random: draws the order.
       costs: [N] int, of each segment.
     Returns:
-      [H, W] int32, the kept segments numbered from 1.
+      [H, W] int32, 0 = outside, the sample's segments from 1.
     """
     if costs.sum() <= limit:
         return segments
     sizes = np.bincount(segments.ravel())[1:]
-    owner = majority(segments, selected)
+    owner = majority(segments, classes)
     waiting: dict[int, list[int]] = {}
     # Efraimidis and Spirakis (2006): sorting these keys is a weighted sample without replacement.
     keys = random.random(len(sizes)) ** (1 / sizes)
     for segment in np.argsort(keys, kind="stable"):  # taken from the end
         waiting.setdefault(int(owner[segment]), []).append(int(segment))
-    taken = dict.fromkeys(sorted(waiting), 0)
+    spent = dict.fromkeys(sorted(waiting), 0)
     keep = np.zeros(len(sizes) + 1, np.int32)
     while waiting:
-        neediest = min(waiting, key=lambda c: (taken[c], c))
+        neediest = min(waiting, key=lambda c: (spent[c], c))
         segment = waiting[neediest].pop()
         if costs[segment] <= limit:
             limit -= costs[segment]
-            taken[neediest] += int(costs[segment])
+            spent[neediest] += int(costs[segment])
             keep[segment + 1] = 1
         if not waiting[neediest]:
             del waiting[neediest]
     return renumbered(keep[segments] * segments)
 
 
-def keep_first(pieces: np.ndarray, order: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
-    """The first pieces of an order that cost at most `limit`, numbered from 1 in that order.
+def keep_first(
+    segments: np.ndarray, order: np.ndarray, costs: np.ndarray, limit: int
+) -> np.ndarray:
+    """The segments that fit into `limit`, taken greedily in an order.
 
-    A piece that does not fit any more is left out, and smaller ones may follow.
+    A segment that costs more than what is left is passed over; cheaper ones after it may still fit.
 
     Args:
-      pieces: [H, W] int32, 0 = outside, pieces from 1.
-      order: [N] int, the numbers less 1.
-      costs: [N] int.
-      limit: of the costs.
+      segments: [H, W] int32, 0 = outside, segments from 1 to N.
+      order: [n] int, n ≤ N, the segments' numbers less 1, the first to be taken first.
+      costs: [N] int, of each segment.
+      limit: the most that the kept ones may cost.
+    Returns:
+      [H, W] int32, 0 = outside, the kept segments from 1 in that order.
     """
     number = np.zeros(len(costs) + 1, np.int32)
     kept = 0
-    for piece in order:
-        if costs[piece] <= limit:
-            limit -= costs[piece]
+    for segment in order:
+        if costs[segment] <= limit:
+            limit -= costs[segment]
             kept += 1
-            number[piece + 1] = kept
-    return number[pieces]
+            number[segment + 1] = kept
+    return number[segments]
 
 
-def in_turns(order: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """An order in which the owners take turns, each with its own in the order given.
+def round_robin(order: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """An order in which owners take turns; each owner's items stay in the order given.
 
     Args:
-      order: [N] int, a permutation.
-      owner: [N] int, whose each one is.
+      order: [N] int, a permutation of the items 0 to N - 1.
+      owner: [N] int, of each item.
+    Returns:
+      [N] int: every owner's first item, then every owner's second, and so on. Within a round owners
+      come as their items stand in `order`.
     """
     turn = np.zeros(len(order), np.int64)
     for name in np.unique(owner):

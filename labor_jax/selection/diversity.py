@@ -9,17 +9,17 @@ __all__ = [
 
 
 def k_centre(features: jax.Array, taken: jax.Array, *, number: int) -> tuple[jax.Array, jax.Array]:
-    """Cells one after the other, each the farthest from those before and from the taken ones.
+    """Greedy k-centre: each cell chosen is the farthest from all cells chosen or taken before.
 
-    Where nothing is taken yet, the first is the cell farthest from the mean [ours].
+    Where no cell is taken, the first one chosen is the farthest from the mean [ours].
 
     Args:
-      features: [B, h, w, F] float; compared by their direction (cosine) [ours].
-      taken: [B, h, w] bool, cells that count as chosen and are not chosen again.
-      number: how many an image.
+      features: [B, h, w, F] float; their distance is 1 less their cosine similarity [ours].
+      taken: [B, h, w] bool, cells that count as chosen before and are not chosen again.
+      number: how many cells an image is asked at most.
     Returns:
-      cells: [B, number] int32, row-major.
-      found: [B, number] bool; the rest of `cells` means nothing.
+      cells: [B, number] int32, row-major cell numbers.
+      found: [B, number] bool; where it is false, `cells` means nothing.
     """
     batch, h, w, channels = features.shape
     flat = features.reshape(batch, h * w, channels).astype(jnp.float32)
@@ -27,11 +27,11 @@ def k_centre(features: jax.Array, taken: jax.Array, *, number: int) -> tuple[jax
     closed = taken.reshape(batch, h * w)
 
     def distances(centres: jax.Array) -> jax.Array:
-        """Of every cell to [B, n, F] centres: [B, h w, n], 0 to 2."""
+        """From every cell to centres [B, n, F]: [B, h w, n] float32, from 0 to 2."""
         return 1 - jnp.einsum("bpf,bnf->bpn", flat, centres)
 
     def of_a_row(row: jax.Array) -> jax.Array:
-        """Of every cell to the taken ones of a row, so that no [h w, h w] is ever held."""
+        """From every cell to the nearest taken one of a row; row by row, to save memory."""
         part = jax.lax.dynamic_slice_in_dim(flat, row * w, w, axis=1)
         is_taken = jax.lax.dynamic_slice_in_dim(closed, row * w, w, axis=1)
         return jnp.where(is_taken[:, None], distances(part), jnp.inf).min(-1)
@@ -47,7 +47,7 @@ def k_centre(features: jax.Array, taken: jax.Array, *, number: int) -> tuple[jax
         found = jnp.take_along_axis(left, cell[:, None], 1)[:, 0] > -jnp.inf
         centre = jnp.take_along_axis(flat, cell[:, None, None], axis=1)
         to_it = distances(centre)[..., 0]
-        alone = first & ~closed.any(1, keepdims=True)  # the distance from the mean has served
+        alone = first & ~closed.any(1, keepdims=True)  # `nearest` is still the mean's distance
         nearest = jnp.where(alone, to_it, jnp.minimum(nearest, to_it))
         closed = closed | (jnp.arange(h * w) == cell[:, None])
         return (nearest, closed), (cell.astype(jnp.int32), found)

@@ -22,7 +22,7 @@ def inconsistency_mask(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
 
 
 def mean_probability(logits1: jax.Array, logits2: jax.Array) -> jax.Array:
-    """Mean of the two heads' probability vectors, what PPL calls p.
+    """Mean of the two heads' probabilities, the p of PPL [paper].
 
     Args:
       logits1, logits2: [B, H, W, C] float32.

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from labor_jax.models.likeliest import class_sum, likeliest
+from labor_jax.selection.spacing import NEVER
 
 __all__ = [
     "representative_points",
 ]
-
-
-_NEVER = -jnp.inf
 
 
 def representative_points(
@@ -26,21 +24,22 @@ def representative_points(
 ) -> tuple[jax.Array, jax.Array]:
     """For each class, the pixels of the mask whose probabilities are nearest to the class's mean.
 
-    `D^(k) = {pixels of M with argmax p = k}`, `mu^(k) = mean of p over D^(k)`, ask for the pixel of
-    D^(k) most similar to mu^(k) [paper]. Cosine similarity, further points outside a radius of the
-    ones taken, and ties to the first pixel in reading order [ours].
+    With `D^(k) = {pixels of M with argmax p = k}` and `mu^(k) = mean of p over D^(k)`, the point of
+    class k is the pixel of D^(k) most similar to mu^(k) [paper]. Ours are the cosine as similarity,
+    further points of a class, a radius between them, and the first pixel in row-major order where
+    several are equally similar.
 
     Args:
       probs: [B, H, W, C] float32, mean of the two heads' probabilities.
       mask: [B, H, W] bool, the inconsistency mask M.
       taken: [B, H, W] bool, pixels that may not be asked any more.
-      points_per_class: how many points a class and image at most.
-      radius: pixels; a further point of a class is more than this from the ones before (larger
-        of the two coordinates' distances).
-      distance: "cosine" or "l2".
+      points_per_class: how many points a class of an image is asked at most.
+      radius: pixels; two points of a class are more than this apart in the larger of both
+        coordinates.
+      distance: "cosine", or "l2" for the Euclidean distance.
     Returns:
       points: [B, C, points_per_class, 2] int32, (row, column).
-      found: [B, C, points_per_class] bool; the rest of `points` means nothing.
+      found: [B, C, points_per_class] bool; where it is false, `points` means nothing.
     """
     height, width, classes = probs.shape[1:]
     predicted = likeliest(probs)
@@ -62,12 +61,12 @@ def representative_points(
     open_ = member & ~taken[..., None]
 
     def next_point(open_: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        score = jnp.where(open_, similarity[..., None], _NEVER)
+        score = jnp.where(open_, similarity[..., None], NEVER)
         flat = score.reshape(score.shape[0], height * width, classes)
-        top = flat.max(axis=1)  # with the first pixel of its height: quicker than an argmax on CPUs
+        top = flat.max(axis=1)  # then its first pixel: on CPUs faster than argmax
         pixels = jnp.arange(height * width)[:, None]
         best = jnp.where(flat == top[:, None], pixels, height * width).min(axis=1)
-        found = top > _NEVER
+        found = top > NEVER
         row, column = best // width, best % width
         near = (jnp.abs(rows[..., None] - row[:, None, None]) <= radius) & (
             jnp.abs(columns[..., None] - column[:, None, None]) <= radius

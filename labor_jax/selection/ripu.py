@@ -1,4 +1,4 @@
-"""RIPU's scores: impure regions of which the network is unsure (Xie et al., CVPR 2022)."""
+"""RIPU's scores: mixed predicted classes times uncertain predictions (Xie et al., CVPR 2022)."""
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,13 @@ def entropy(probs: jax.Array) -> jax.Array:
 def impurity(predicted: jax.Array, radius: int) -> jax.Array:
     """Entropy of the predicted classes in each pixel's window [cited: RIPU].
 
-    The sum over classes is taken over the window's pixels, each with an equal part of its class's
-    term: `sum_c -n_c/N log(n_c/N + 1e-6) = sum_i -1/N log(n_{c_i}/N + 1e-6)`. Small windows have
-    fewer pixels than there are classes, and no map of [B, H, W, C] is made.
+    The sum over classes c is computed as a sum over the window's N pixels i:
+    `sum_c -n_c/N log(n_c/N + 1e-6) = sum_i -1/N log(n_{c_i}/N + 1e-6)`. A small window has fewer
+    pixels than there are classes, and no array of shape [B, H, W, C] is made.
 
     Args:
       predicted: [B, H, W] int.
-      radius: the window is (2 radius + 1) pixels wide; outside the image is no pixel.
+      radius: the window is (2 radius + 1) pixels wide; at the border it has fewer pixels.
     Returns:
       [B, H, W] float32.
     """
@@ -55,7 +55,7 @@ def impurity(predicted: jax.Array, radius: int) -> jax.Array:
 def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Impurity times mean uncertainty of each pixel's window, for regions [cited: RIPU].
 
-    Both entropies are in units of that of 19 equal classes, as published: a constant.
+    Both entropies are divided by log 19, whatever the number of classes is, as published.
 
     Args:
       probs: [B, H, W, C] float32.
@@ -73,13 +73,17 @@ def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, j
 def point_score(probs: jax.Array, radius: int) -> jax.Array:
     """A pixel's own entropy times its window's impurity, for points [cited: RIPU].
 
-    Args and result as of `region_score`; natural logarithms.
+    Args:
+      probs: [B, H, W, C] float32.
+      radius: the window is (2 radius + 1) pixels wide.
+    Returns:
+      [B, H, W] float32; logarithms are natural.
     """
     return entropy(probs) * impurity(likeliest(probs), radius)
 
 
 def _window_pixels(size: tuple[int, ...], radius: int) -> np.ndarray:
-    """How many pixels each window has, fewer at the border: [H, W] float32."""
+    """How many of the image's pixels each window has: [H, W] float32."""
     sides = []
     for length in size:
         at = np.arange(length)

@@ -1,4 +1,4 @@
-"""The highest scores of a map, none near another: how a score becomes points to ask."""
+"""Non-maximum suppression: a map of scores becomes points to ask, none near another."""
 
 import functools
 
@@ -18,24 +18,31 @@ NEVER = -jnp.inf
 
 
 def dilated(mask: jax.Array, radius: int) -> jax.Array:
-    """Whether a pixel of a mask is within a radius: [B, H, W] bool to the same."""
+    """A mask dilated by a square: whether a pixel of the mask is within a radius.
+
+    Args:
+      mask: [B, H, W] bool.
+      radius: pixels, in the larger of both coordinates.
+    Returns:
+      [B, H, W] bool.
+    """
     return window_sums(mask.astype(jnp.float32), radius) > 0 if radius else mask
 
 
 def window_sums(x: jax.Array, radius: int) -> jax.Array:
-    """Sums over the square window around each pixel, nothing outside the image.
+    """Sums over the square window around each pixel; outside the image all is zero.
 
     Args:
       x: [B, H, W, ...] float32.
       radius: the window is (2 radius + 1) pixels wide.
     Returns:
-      x's shape.
+      The same shape, float32.
     """
     for axis in (1, 2):
         padding = [(0, 0)] * x.ndim
         padding[axis] = (radius, radius)
         framed, length = jnp.pad(x, padding), x.shape[axis]
-        shifts = range(2 * radius + 1)  # added up in one pass, unlike a reduce_window on a CPU
+        shifts = range(2 * radius + 1)  # XLA fuses the sum; on CPUs reduce_window is slower
         shifted = (jax.lax.slice_in_dim(framed, n, n + length, axis=axis) for n in shifts)
         x = functools.reduce(jnp.add, shifted)
     return x
@@ -44,22 +51,22 @@ def window_sums(x: jax.Array, radius: int) -> jax.Array:
 def spaced_maxima(
     score: jax.Array, *, number: int, radius: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The pixels of the highest scores, one after the other, more than a radius apart.
+    """Greedy non-maximum suppression: the highest scores, more than a radius apart.
 
-    Each choice takes the highest score that is left and closes a window around it; of equal ones,
-    the first column's first pixel, as RIPU's published selection does [cited: RIPU]. A choice
-    looks at a maximum a column, which only the window's columns change: O(W + radius H) and not
-    O(H W) as published.
+    Each step takes the highest score that is left and closes the window around it. Of equal scores
+    it takes the leftmost column's topmost pixel, as RIPU's published selection does [cited: RIPU].
+    The maximum of every column is kept between steps, and a step changes only those of its window.
+    A step therefore takes O(W + radius H) operations; the published program takes O(H W).
 
     Args:
       score: [B, H, W] float32; -inf where nothing may be asked.
-      number: how many an image.
-      radius: pixels; two are more than this apart in the larger of both coordinates. 0: no window,
-        and equal scores in reading order.
+      number: how many points an image is asked at most.
+      radius: pixels; two points are more than this apart in the larger of both coordinates. With 0
+        no window is closed, and equal scores come in row-major order.
     Returns:
-      points: [B, number, 2] int32 (row, column), the highest first.
-      found: [B, number] bool; the rest of `points` means nothing.
-      scores: [B, number] float32.
+      points: [B, n, 2] int32 (row, column), the highest first; n = min(number, H W).
+      found: [B, n] bool; where it is false, `points` and `scores` mean nothing.
+      scores: [B, n] float32.
     """
     height, width = score.shape[1:]
     number = min(number, height * width)
@@ -68,20 +75,20 @@ def spaced_maxima(
         points = jnp.stack(jnp.divmod(flat, width), -1).astype(jnp.int32)
         return points, scores > NEVER, scores
     one = functools.partial(_spaced_maxima, number=number, radius=radius)
-    return jax.lax.map(one, score)  # not vmap: a window is written in place
+    return jax.lax.map(one, score)  # under vmap a window would not be written in place
 
 
 def _spaced_maxima(
     score: jax.Array, *, number: int, radius: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     side = 2 * radius + 1
-    # Transposed, so that a column lies together; framed, so that a window never leaves the map.
+    # Transposed, so that a column is contiguous; padded, so that no window leaves the map.
     framed = jnp.pad(score.T, radius, constant_values=NEVER)
     rows = jnp.arange(framed.shape[1])
 
     def next_point(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple, tuple]:
-        # The window before this one is closed now and not when it was found: reads after the write
-        # let XLA change the map in place, where it would otherwise copy it at each step.
+        # The previous step's window is written at the start of this step. All reads then come after
+        # the only write, so that XLA updates the map in place instead of copying it at each step.
         framed, highest, strip, left = carry
         framed = jax.lax.dynamic_update_slice_in_dim(framed, strip, left, axis=0)
         column = jnp.argmax(highest)

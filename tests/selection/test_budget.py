@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from labor_jax.selection.budget import cap_segments, in_turns, keep_first, stage_allowance
+from labor_jax.selection.budget import cap_segments, keep_first, round_robin, stage_allowance
 from labor_jax.selection.segments import components, cut_segments, renumbered
 
 SIZE = (5, 6)
@@ -126,4 +126,4 @@ def test_the_first_pieces_that_fit_are_kept_and_numbered_in_their_order(pieces, 
 
 def test_owners_take_turns_each_with_its_own_best():
     owner = np.array([7, 7, 9, 9, 7, 7])
-    assert in_turns(np.array([4, 2, 0, 1, 3, 5]), owner).tolist() == [4, 2, 0, 3, 1, 5]
+    assert round_robin(np.array([4, 2, 0, 1, 3, 5]), owner).tolist() == [4, 2, 0, 3, 1, 5]

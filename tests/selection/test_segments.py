@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as hnp
 from labor_jax.selection.segments import (
     components,
     cut_segments,
-    label_runs,
     majority,
     pixel_runs,
     run_pixels,
+    segment_runs,
     windows,
 )
 
@@ -25,7 +25,7 @@ MASK = hnp.arrays(bool, SIZE)
 
 @given(SEGMENTS)
 def test_runs_hold_exactly_each_segments_pixels(segments):
-    runs = label_runs(segments)
+    runs = segment_runs(segments)
     assert len(runs) == segments.max()
     for number, one in enumerate(runs, start=1):
         np.testing.assert_array_equal(run_pixels(one), np.flatnonzero(segments == number))
@@ -33,7 +33,7 @@ def test_runs_hold_exactly_each_segments_pixels(segments):
 
 @given(SEGMENTS)
 def test_a_run_never_crosses_a_row(segments):
-    for runs in label_runs(segments):
+    for runs in segment_runs(segments):
         for start, length in zip(runs[::2], runs[1::2], strict=True):
             assert length > 0
             assert start // SIZE[1] == (start + length - 1) // SIZE[1]
