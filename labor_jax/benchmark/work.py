@@ -12,7 +12,7 @@ import numpy as np
 from labor_jax.data import labels, toytown
 from labor_jax.data.builders.base import decoded, png
 from labor_jax.data.domain import Domain
-from labor_jax.train import parallel, state
+from labor_jax.train import optimizers, parallel, state
 
 NATIVE = {
     "camvid": (360, 480),
@@ -86,7 +86,7 @@ def bind(function: Any, work: Work) -> Any:
     return functools.partial(
         function,
         networks=work.networks,
-        optimizers=state.make_optimizers(work.config),
+        optimizers=optimizers.make_optimizers(work.config),
         config=work.config,
         axis_name=None,
     )

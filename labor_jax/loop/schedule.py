@@ -36,7 +36,7 @@ from labor_jax.report import write_report
 from labor_jax.report.monitor import Monitor, check_records
 from labor_jax.report.summary import Summary
 from labor_jax.selection import strategies
-from labor_jax.train import parallel, state, steps
+from labor_jax.train import optimizers, parallel, state, steps
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files, hosts
 from labor_jax.util.errors import Stopped, UserError, Waiting
@@ -255,7 +255,7 @@ def _compile(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
     axis_name = None if mode == "jit" else parallel.AXIS
     bound = {
         "networks": state.make_networks(config, num_classes, axis_name),
-        "optimizers": state.make_optimizers(config),
+        "optimizers": optimizers.make_optimizers(config),
         "config": config,
     }
     local = state.make_networks(config, num_classes, axis_name=None)

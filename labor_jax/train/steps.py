@@ -21,7 +21,8 @@ from labor_jax.selection import strategies
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
 from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
 from labor_jax.train import losses, pseudo_labels
-from labor_jax.train.state import Networks, Optimizers, State, Trained, first_selector_step
+from labor_jax.train.optimizers import Optimizers
+from labor_jax.train.state import Networks, State, Trained, first_selector_step
 
 Batch = dict[str, dict[str, jax.Array]]
 Metrics = dict[str, jax.Array]

@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from support import tiny
 
 from labor_jax.selection import strategies
-from labor_jax.train import parallel, state, steps
+from labor_jax.train import optimizers, parallel, steps
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SIZE = (24, 30)
@@ -28,7 +28,7 @@ def mapped_step(name, mode):
     step = functools.partial(
         getattr(steps, name),
         networks=tiny.make_networks(config, None if mode == "jit" else parallel.AXIS),
-        optimizers=state.make_optimizers(config),
+        optimizers=optimizers.make_optimizers(config),
         config=config,
     )
     if mode == "shard_map":  # `map_step` places host arrays first, which cannot be traced

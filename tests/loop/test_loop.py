@@ -23,7 +23,7 @@ from labor_jax.infer import evaluate, restore
 from labor_jax.loop import asking, schedule
 from labor_jax.report.monitor import read_metrics
 from labor_jax.selection import strategies
-from labor_jax.train import state
+from labor_jax.train import optimizers, state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files
 from labor_jax.util.errors import UserError, Waiting
@@ -45,7 +45,7 @@ def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
     assert [p.stage for p in plan if p.name == "evaluate"] == [0, 1, 2, 3]
     training = [p for p in plan if p.first < p.last]
     assert sum(p.last - p.first for p in training if p.name != "selector") == (
-        state.segmenter_steps(config)
+        optimizers.segmenter_steps(config)
     )
     asking = [p.stage for p in plan if p.name == "query"]
     assert asking == [s for s in (1, 2, 3) if asking.asks(method, s)]

@@ -17,14 +17,14 @@ import numpy as np  # noqa: E402
 from support import tiny  # noqa: E402
 
 from labor_jax.models import resnet  # noqa: E402
-from labor_jax.train import parallel, state, steps  # noqa: E402
+from labor_jax.train import optimizers, parallel, steps  # noqa: E402
 
 assert jax.device_count() == int(devices)
 resnet.LAYERS["resnet18"] = (1, 1, 1, 1)
 config = tiny.make_config(**{"model.batch_norm": norm, "method": "labor_ppl"})
 shared = {
     "networks": tiny.make_networks(config, None if mode == "jit" else parallel.AXIS),
-    "optimizers": state.make_optimizers(config),
+    "optimizers": optimizers.make_optimizers(config),
     "config": config,
 }
 # Late enough for the heads to be pushed apart.

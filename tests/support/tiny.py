@@ -13,6 +13,7 @@ from labor_jax.data import labels
 from labor_jax.infer import restore
 from labor_jax.models import resnet
 from labor_jax.train import state
+from labor_jax.train.optimizers import make_optimizers
 
 CLASSES, BATCH, SIZE = 4, 4, (32, 40)
 
@@ -44,7 +45,7 @@ def shallow(patch: Any) -> None:
 
 def make_state(config: ml_collections.ConfigDict) -> state.State:
     """Filled networks at the start of stage 1's selector, on the host."""
-    networks, optimizers = make_networks(config, None), state.make_optimizers(config)
+    networks, optimizers = make_networks(config, None), make_optimizers(config)
     image = jnp.zeros((1, *SIZE, 3), jnp.uint8)
     maps = jnp.zeros((1, *SIZE, CLASSES))
     main, aux = (filled(networks.discriminator, maps, seed=s)["params"] for s in (1, 2))

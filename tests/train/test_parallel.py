@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support import tiny
 
-from labor_jax.train import parallel, state, steps
+from labor_jax.train import optimizers, parallel, steps
 
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 MODES = ("jit", "pmap", "shard_map")
@@ -45,7 +45,7 @@ def stepped():
             step = functools.partial(
                 getattr(steps, name),
                 networks=tiny.make_networks(config, None if mode == "jit" else parallel.AXIS),
-                optimizers=state.make_optimizers(config),
+                optimizers=optimizers.make_optimizers(config),
                 config=config,
             )
             start = tiny.make_state(config)

@@ -11,7 +11,7 @@ from support import tiny
 
 from labor_jax.loop import schedule
 from labor_jax.models.resize import upsample
-from labor_jax.train import parallel, state, steps
+from labor_jax.train import optimizers, parallel, state, steps
 from labor_jax.util import rng
 
 
@@ -28,7 +28,7 @@ def compiled(name, **values):
     step = functools.partial(
         getattr(steps, name),
         networks=tiny.make_networks(config, None),
-        optimizers=state.make_optimizers(config),
+        optimizers=optimizers.make_optimizers(config),
         config=config,
     )
     mapped = parallel.map_step(step, "jit")
@@ -165,7 +165,7 @@ def test_adaptsegnets_batch_norm_sees_source_then_target_and_keeps_scale_and_bia
 
 def test_discriminators_learn_to_tell_source_from_target(start):
     config = tiny.make_config(**{"adversarial.learning_rate": 1e-2})
-    optimizer = state.make_optimizers(config).discriminator
+    optimizer = optimizers.make_optimizers(config).discriminator
     draw = np.random.default_rng(0)
     sure, unsure = (
         jax.nn.softmax(scale * draw.normal(size=(2, 32, 40, tiny.CLASSES))) for scale in (5, 0.5)
@@ -329,7 +329,7 @@ def test_the_first_step_of_a_stages_selector_is_where_the_plan_has_it():
     for phase in schedule.phases(config):
         if phase.name == "selector":
             assert state.first_selector_step(config, phase.stage) == phase.first
-    assert state.segmenter_steps(config) == 7 + 3 * 5
+    assert optimizers.segmenter_steps(config) == 7 + 3 * 5
 
 
 def test_adaptsegnets_factors_reach_stem_blocks_projections_and_heads():
@@ -351,7 +351,7 @@ def test_adaptsegnets_factors_reach_stem_blocks_projections_and_heads():
         },
         "main": {"branch_0": {"kernel": 0, "bias": 0}},
     }
-    assert state.rate_factors(params, config, 10.0) == {
+    assert optimizers.rate_factors(params, config, 10.0) == {
         "backbone": {
             "conv1": {"kernel": 1.0},
             "bn1": {"scale": 0.0},
@@ -369,7 +369,7 @@ def test_the_rate_decays_towards_the_step_that_is_asked_for():
     rates = []
     for decay_steps in (0, 60):
         values = {"optimizer.decay_steps": decay_steps, "optimizer.weight_decay": 0.0}
-        optimizer = state.make_optimizers(
+        optimizer = optimizers.make_optimizers(
             tiny.make_config(**values, **{"optimizer.momentum": 0.0, "optimizer.power": 1.0})
         ).segmenter
         params = {"main": jnp.ones(1)}
@@ -383,7 +383,7 @@ def test_the_rate_decays_towards_the_step_that_is_asked_for():
 
 def test_heads_learn_faster_by_their_factor_and_the_rate_decays():
     config = tiny.make_config(**{"optimizer.momentum": 0.0, "optimizer.weight_decay": 0.0})
-    optimizer = state.make_optimizers(config).segmenter
+    optimizer = optimizers.make_optimizers(config).segmenter
     params = {"backbone": jnp.ones(2), "main": jnp.ones(2), "aux": jnp.ones(2)}
     opt_state, rates = optimizer.init(params), []
     for _ in range(30):
@@ -398,7 +398,7 @@ def test_heads_learn_faster_by_their_factor_and_the_rate_decays():
 
 def test_weight_decay_is_coupled_and_the_rate_may_grow_at_first():
     config = tiny.make_config(**{"optimizer.weight_decay": 0.5, "optimizer.warmup": 4})
-    optimizer = state.make_optimizers(config).segmenter
+    optimizer = optimizers.make_optimizers(config).segmenter
     params = {"backbone": jnp.full(1, 2.0)}
     updates, _ = optimizer.update({"backbone": jnp.ones(1)}, optimizer.init(params), params)
     np.testing.assert_allclose(updates["backbone"], -2e-3 / 4 * (1 + 0.5 * 2), rtol=1e-6)
@@ -406,7 +406,7 @@ def test_weight_decay_is_coupled_and_the_rate_may_grow_at_first():
 
 def test_a_long_gradient_is_clipped():
     config = tiny.make_config(**{"optimizer.weight_decay": 0.0, "optimizer.clip": 1.0})
-    optimizer = state.make_optimizers(config).segmenter
+    optimizer = optimizers.make_optimizers(config).segmenter
     params = {"backbone": jnp.zeros(4)}
     updates, _ = optimizer.update({"backbone": jnp.full(4, 9.0)}, optimizer.init(params), params)
     np.testing.assert_allclose(jnp.linalg.norm(updates["backbone"]), 2e-3, rtol=1e-5)

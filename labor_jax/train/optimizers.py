@@ -1,0 +1,86 @@
+"""The three optimisers: their rates over time, and each tensor's own factor of the rate."""
+
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+
+class Optimizers(NamedTuple):
+    """One optimiser a kind of network."""
+
+    segmenter: optax.GradientTransformation
+    discriminator: optax.GradientTransformation
+    selector: optax.GradientTransformation
+
+
+def segmenter_steps(config: ml_collections.ConfigDict) -> int:
+    """How many steps the segmenter takes in a whole run."""
+    return config.warmup_steps + config.stages * config.adapt_steps
+
+
+def make_optimizers(config: ml_collections.ConfigDict) -> Optimizers:
+    """SGD or Adam with polynomial decay; heads learn `head_factor` times faster [cited]."""
+    c, s = config.optimizer, config.selector
+    steps = c.decay_steps or segmenter_steps(config)
+    return Optimizers(
+        segmenter=_optimizer(config, c.name, c.learning_rate, c.head_factor, steps),
+        discriminator=optax.adam(
+            _polynomial(config.adversarial.learning_rate, steps, c), *config.adversarial.betas
+        ),
+        selector=_optimizer(config, s.optimizer, s.learning_rate, s.head_factor, s.steps),
+    )
+
+
+def _polynomial(peak: float, steps: int, c: ml_collections.ConfigDict) -> optax.Schedule:
+    """`peak (1 - step / steps)^power` [cited: AdaptSegNet], after `c.warmup` steps of growth."""
+    decay = optax.polynomial_schedule(peak, 0.0, c.power, steps)
+    if not c.warmup:
+        return decay
+    return lambda step: decay(step) * jnp.minimum(1.0, (step + 1) / c.warmup)
+
+
+def _optimizer(
+    config: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
+) -> optax.GradientTransformation:
+    """Coupled weight decay, then SGD or Adam, then each tensor's own factor of the rate."""
+    c = config.optimizer
+
+    @optax.stateless
+    def own_rates(updates: Any, _: Any) -> Any:
+        return jax.tree.map(jnp.multiply, updates, rate_factors(updates, config, head_factor))
+
+    parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
+    parts.append(optax.add_decayed_weights(c.weight_decay))
+    parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
+    parts.append(own_rates)
+    parts.append(optax.scale_by_learning_rate(_polynomial(peak, steps, c)))
+    return optax.chain(*parts)
+
+
+def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
+    """How many times the learning rate each tensor takes; 1 for the backbone by default.
+
+    `block_factor` and `projection_factor` are for ResNets' blocks and for the projections beside
+    them: AdaptSegNet as released lists these tensors three and four times in one group [cited].
+
+    Args:
+      params: {"backbone": ..., head: ...}, any tensors.
+    Returns:
+      The same tree of floats.
+    """
+
+    def factor(path: tuple, _: Any) -> float:
+        name = "/".join(entry.key for entry in path)
+        if not name.startswith("backbone"):
+            return head_factor
+        if config.model.batch_norm == "adaptsegnet" and re.search(r"bn\d?/", name):
+            return 0.0
+        if "/downsample" in name:
+            return config.optimizer.projection_factor
+        return config.optimizer.block_factor if "/layer" in name else 1.0
+
+    return jax.tree_util.tree_map_with_path(factor, params)
