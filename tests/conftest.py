@@ -37,10 +37,10 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def make_config(tiny_dir: str) -> Callable[..., ml_collections.ConfigDict]:
     """A method's quick config with some values changed, that saves at the end of phases only."""
-    from labor_jax.config import schema
+    from labor_jax.config import load
 
     def make(method: str, **values: Any) -> ml_collections.ConfigDict:
-        c = schema.load(str(ROOT / "configs" / "toytown.py") + ":quick")
+        c = load(str(ROOT / "configs" / "toytown.py") + ":quick")
         c.data_dir, c.method, c.checkpoint_every = tiny_dir, method, 100
         c.update_from_flattened_dict(values)
         return c

@@ -18,7 +18,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.benchmark.profile import compiled_with_lines, costliest
-from labor_jax.config.schema import check
+from labor_jax.config.checking import check
 from labor_jax.data import folder, labels, pipeline
 from labor_jax.data.images import encode_jpeg
 from labor_jax.infer import evaluate as evaluation

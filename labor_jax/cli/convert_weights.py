@@ -19,7 +19,7 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 
 from labor_jax.cli import program
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.infer import restore
 from labor_jax.models import build
 from labor_jax.util import errors, files
@@ -70,7 +70,7 @@ def _dilations(network: state_dict.Network) -> tuple[int, ...]:
 
 def _shapes(network: state_dict.Network) -> dict[str, tuple[int, ...]]:
     """Of a whole segmenter's variables, or of its backbone's where a file has no heads."""
-    model = schema.default_config().model
+    model = default_config().model
     model.backbone, model.width = network.backbone, network.width
     model.dilations = _dilations(network) or model.dilations
     segmenter = build.build_segmenter(model, max(1, network.classes))

@@ -19,7 +19,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from labor_jax.cli import program
-from labor_jax.config import schema
+from labor_jax.config import checking
 from labor_jax.data import domain as domain_lib
 from labor_jax.data import folder, labels
 from labor_jax.data.domain import Domain
@@ -80,7 +80,7 @@ def checked_domains(config: ml_collections.ConfigDict) -> tuple[dict[str, Split]
     Raises:
       UserError: a key of the config is wrong, or a file is missing, broken or does not fit.
     """
-    schema.check(config)
+    checking.check(config)
     table = labels.table_from_config(config.classes)
     domains = {
         name: domain_lib.load(config[name], config.data_dir, table)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from labor_jax.config import schema
+from labor_jax.config import files
 from labor_jax.util import errors, stopping
 
 flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
@@ -31,7 +31,7 @@ def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
 
 def define_config(default: str | None = None) -> flags.FlagHolder:
     """--config, whose keys --config.KEY change; needed where there is no default."""
-    found = default and schema.find(default)
+    found = default and files.find(default)
     holder = config_flags.DEFINE_config_file("config", found, "NAME, or PATH.py, [:VARIANT]")
     if not default:
         flags.mark_flag_as_required("config")
@@ -39,7 +39,7 @@ def define_config(default: str | None = None) -> flags.FlagHolder:
 
 
 def _config_found(argv: list[str]) -> list[str]:
-    """The arguments with --config's file as `schema.find` finds it.
+    """The arguments with --config's file as `files.find` finds it.
 
     It is loaded here, too: ml_collections tells of a mistake in it by a traceback.
     """
@@ -49,11 +49,11 @@ def _config_found(argv: list[str]) -> list[str]:
     for before, argument in zip(["", *argv], argv, strict=False):
         name, equals, value = argument.partition("=")
         if before in ("--config", "-config"):
-            schema.load(argument)
-            argument = schema.find(argument)
+            files.load(argument)
+            argument = files.find(argument)
         elif name in ("--config", "-config") and equals:
-            schema.load(value)
-            argument = f"{name}={schema.find(value)}"
+            files.load(value)
+            argument = f"{name}={files.find(value)}"
         found.append(argument)
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from labor_jax.compare import cells, page, results
 from labor_jax.compare.cells import Cell
-from labor_jax.config import schema
+from labor_jax.config import checking
 from labor_jax.data import domain, labels
 from labor_jax.loop import schedule
 from labor_jax.report.page import duration
@@ -62,7 +62,7 @@ def run(
     }
     for cell in plan:
         with _named(cell):
-            schema.check(configs[cell])
+            checking.check(configs[cell])
             schedule.check_same_run(configs[cell], workdir / cell.name)
     table = labels.table_from_config(config.classes)
     target, val = (domain.load(config[n], config.data_dir, table) for n in ("target", "val"))

@@ -3,6 +3,7 @@
 A config file takes what it needs from here: `from labor_jax.config import default_config`.
 """
 
-from labor_jax.config.schema import check_variant, default_config, load
+from labor_jax.config.files import check_variant, load
+from labor_jax.config.schema import default_config
 
 __all__ = ["check_variant", "default_config", "load"]

@@ -13,7 +13,8 @@ import ml_collections
 import numpy as np
 from absl import flags
 
-from labor_jax.config import schema
+from labor_jax.config import checking
+from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels
 from labor_jax.train import parallel, steps
 from labor_jax.train.checkpoint import Checkpoints
@@ -80,7 +81,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r} (no config.json); give a run's DIR")
     try:
-        return schema.from_dict(files.read_json(path))
+        return from_dict(files.read_json(path))
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
 
@@ -115,7 +116,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    schema.check(config)
+    checking.check(config)
     table = labels.table_from_config(config.classes)
     if is_file:
         return make_run(config, table, step, _load_exported(path, config, len(table)))
@@ -127,7 +128,7 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
     """The step after which a file was exported, and its config."""
     try:
         told = json.loads(tensor_files.texts(path)[BESIDE])
-        return int(told["step"]), schema.from_dict(told["config"])
+        return int(told["step"]), from_dict(told["config"])
     except (ValueError, TypeError, KeyError, AttributeError):
         if zipfile.is_zipfile(path) and "model.stablehlo" in zipfile.ZipFile(path).namelist():
             raise UserError(

@@ -26,7 +26,8 @@ from clu import parameter_overview
 
 from labor_jax.annotation import annotators, journal, ledger
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import checking
+from labor_jax.config.changes import differences
 from labor_jax.data import domain, images, labels, pipeline
 from labor_jax.infer import metrics
 from labor_jax.infer.evaluate import evaluate
@@ -89,7 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
       UserError: the config, the data or what DIR already holds makes no run.
       Waiting: people have to answer before it can go on.
     """
-    schema.check(config)
+    checking.check(config)
     table = labels.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
     hosts.check_shared(workdir)
@@ -132,7 +133,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
 def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     """Raises UserError, naming the keys, where DIR holds a run of another config."""
     if (workdir / "config.json").exists():
-        changed = schema.differences(read_config(workdir), config)
+        changed = differences(read_config(workdir), config)
         if changed:
             raise UserError(
                 f"--workdir: {workdir} holds a run with another config: {'; '.join(changed)}; "
@@ -228,7 +229,7 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
     other = read_config(config.warmup_from)
     changed = [
         line
-        for line in schema.differences(other, config)
+        for line in differences(other, config)
         if not {line.split(".")[0].split(" ")[0], line.split(" ")[0]} & set(AFTER_WARMUP)
         or line.startswith("selector.optimizer ")  # its state is in every checkpoint
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labor_jax.annotation import journal, ledger
-from labor_jax.config import schema
+from labor_jax.config.changes import flat
 from labor_jax.report.monitor import read_metrics
 from labor_jax.util import files
 
@@ -71,7 +71,7 @@ def read_run(workdir: str | os.PathLike) -> Run:
                     answers[query["stage"], query["image"]] = own
     return Run(
         summary=summary,
-        config=schema.flat(summary.get("config") or _json(workdir / "config.json")),
+        config=flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
         previews=previews,
         queries=queries,

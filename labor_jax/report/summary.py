@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from labor_jax import __version__
-from labor_jax.config.schema import flat
+from labor_jax.config.changes import flat
 from labor_jax.util import files, hosts
 from labor_jax.util.errors import UserError
 

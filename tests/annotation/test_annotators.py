@@ -5,7 +5,7 @@ import pytest
 
 from labor_jax.annotation import annotators, journal, oracle
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID
 from labor_jax.util.errors import UserError
@@ -67,7 +67,7 @@ def test_a_noisy_oracle_mistakes_whole_parts_of_segments():
 
 
 def make(tmp_path, name, **values):
-    config = schema.default_config()
+    config = default_config()
     config.annotator = name
     config.update_from_flattened_dict(values)
     target = Domain("streets", ("a",), lambda _: None, lambda _: make_truth())
@@ -94,7 +94,7 @@ def test_a_replay_gives_the_answers_of_a_journal_with_what_was_taken_back_left_o
 def test_a_replay_of_another_or_an_unfinished_run_is_refused(tmp_path):
     query = q.point_query("a", 1, SIZE, [(0, 1), (2, 3)])
     for directory in ("", str(tmp_path / "empty")):
-        config = schema.default_config()
+        config = default_config()
         config.annotator, config.replay = "replay", directory
         with pytest.raises(UserError, match=r"config\.replay: no answers in"):
             annotators.check(config)

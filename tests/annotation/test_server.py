@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.data.labels import CAMVID
 from labor_jax.util import files
 
@@ -283,7 +283,7 @@ def test_the_tokens_file_is_its_owners_alone_and_lasts(tmp_path):
 
 
 def make_run(path, tiny_dir):
-    config = schema.default_config()
+    config = default_config()
     config.target.domain, config.data_dir = "toytown/tiny", tiny_dir
     files.write_json(path / "config.json", config.to_dict())
     return path

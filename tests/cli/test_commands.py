@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from labor_jax import __main__ as commands
-from labor_jax.config import schema
+from labor_jax.config import files
 from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -89,15 +89,15 @@ def test_the_demo_is_a_run_of_toytown(given, wanted):
 
 def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own = schema.load(str(ROOT / "configs" / "toytown.py") + ":quick").to_dict()
+    own = files.load(str(ROOT / "configs" / "toytown.py") + ":quick").to_dict()
     for name in ("toytown", "toytown.py", "configs/toytown.py"):
-        assert schema.load(f"{name}:quick").to_dict() == own
+        assert files.load(f"{name}:quick").to_dict() == own
     mine = "from ml_collections import ConfigDict\ndef get_config(v): return ConfigDict({'v': v})"
     (tmp_path / "toytown.py").write_text(mine)
-    assert schema.load("toytown.py:mine").v == "mine", "a file that is there comes first"
+    assert files.load("toytown.py:mine").v == "mine", "a file that is there comes first"
     for name in ("elsewhere/toytown.py", "toytown.txt", "nonsense"):
         with pytest.raises(UserError, match=rf"no file '{name}'; give one, or one of ada"):
-            schema.find(name)
+            files.find(name)
 
 
 def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
@@ -125,7 +125,7 @@ def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
     ],
 )
 def test_a_mistake_in_a_config_file_is_told_by_its_line(tmp_path, line, words):
-    head = "from labor_jax.config.schema import default_config\ndef get_config(variant=''):\n"
+    head = "from labor_jax.config import default_config\ndef get_config(variant=''):\n"
     body = f"    c = default_config()\n    {line}\n    return c\n"
     (tmp_path / "mine.py").write_text(head + body)
     ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)

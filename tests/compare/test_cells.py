@@ -4,7 +4,7 @@ import pytest
 
 from labor_jax.compare import cells
 from labor_jax.compare.cells import Cell, parse_budget
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.util.errors import UserError
 
 
@@ -71,7 +71,7 @@ def test_seeds_are_run_one_after_the_other_and_the_shared_warm_up_first():
 
 
 def test_a_cell_is_told_its_budget_its_seed_and_whose_warm_up_it_shares():
-    base = schema.default_config()
+    base = default_config()
     base.beside, base.annotator = "elsewhere", "web"
     points = cells.cell_config(base, Cell("random", 2, parse_budget("7points")), "runs/full")
     assert (points.method, points.seed, points.beside) == ("random", 2, "")
@@ -86,7 +86,7 @@ def test_a_cell_is_told_its_budget_its_seed_and_whose_warm_up_it_shares():
 
 
 def test_a_reference_keeps_the_configs_budget_and_only_uda_takes_the_warm_up():
-    base = schema.default_config()
+    base = default_config()
     found = {m: cells.cell_config(base, Cell(m, 1), "runs/full") for m in cells.REFERENCES}
     assert {m: c.warmup_from for m, c in found.items()} == {
         "full": "",

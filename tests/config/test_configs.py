@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from support import fabricate_streets
 
-from labor_jax.config import schema
+from labor_jax.config import changes, checking, schema
+from labor_jax.config import files as config_files
 from labor_jax.data import domain
 from labor_jax.data.builders import prepared
 from labor_jax.data.labels import CAMVID, table_from_config
@@ -23,7 +24,7 @@ OF_THE_PAPER = [
 
 
 def load(name, variant=""):
-    return schema.load(str(ROOT / "configs" / f"{name}.py") + (f":{variant}" * bool(variant)))
+    return config_files.load(str(ROOT / "configs" / f"{name}.py") + (f":{variant}" * bool(variant)))
 
 
 def variants(name):
@@ -37,12 +38,12 @@ def variants(name):
 def test_a_config_says_its_command_and_all_its_variants_make_a_run(name):
     docstring = (ROOT / "configs" / f"{name}.py").read_text()
     assert f"python -m labor_jax.main --config=configs/{name}.py --workdir=" in docstring
-    default = set(schema.flat(schema.default_config()))
+    default = set(changes.flat(schema.default_config()))
     for variant in ["", *variants(name)]:
         config = load(name, variant)
-        schema.check(config)
+        checking.check(config)
         assert len(table_from_config(config.classes)) >= 2
-        assert set(schema.flat(config)) == default, "no key of its own"
+        assert set(changes.flat(config)) == default, "no key of its own"
         assert not variant or f":{variant}" in docstring
 
 
@@ -50,25 +51,25 @@ def test_a_config_says_its_command_and_all_its_variants_make_a_run(name):
 def test_a_config_comes_back_from_its_file_as_the_same_run(name, tmp_path):
     config = load(name)
     files.write_json(tmp_path / "config.json", config.to_dict())
-    read = schema.from_dict(files.read_json(tmp_path / "config.json"))
+    read = config_files.from_dict(files.read_json(tmp_path / "config.json"))
     assert read.to_dict() == config.to_dict()
-    assert schema.differences(read, config) == []
+    assert changes.differences(read, config) == []
 
 
 def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
     config = load("toytown")
     older = config.to_dict()
     del older["evaluation"], older["input"]["source_size"]
-    assert schema.from_dict(older).to_dict() == config.to_dict()
+    assert config_files.from_dict(older).to_dict() == config.to_dict()
 
 
 def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     old, new = schema.default_config(), schema.default_config()
     new.data_dir, new.parallel, new.log_every = "elsewhere", "jit", 3
     new.strategies = ("mine",)  # runs that are there stand beside those of one's own method
-    assert schema.differences(old.to_dict(), new) == []
+    assert changes.differences(old.to_dict(), new) == []
     new.optimizer.clip, new.model.dilations = 1.0, (6, 12)
-    assert schema.differences(old.to_dict(), new) == [
+    assert changes.differences(old.to_dict(), new) == [
         "model.dilations (was [6, 12, 18, 24], now [6, 12])",
         "optimizer.clip (was 0.0, now 1.0)",
     ]
@@ -106,7 +107,7 @@ def test_a_value_that_makes_no_run_is_refused_by_its_key(key, value):
     config = schema.default_config()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=rf"^config\.{key}: "):
-        schema.check(config)
+        checking.check(config)
 
 
 # ------------------------------------------------------------------------------------- one step

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import checking, default_config
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
 from labor_jax.loop import asking
@@ -70,7 +70,7 @@ def infer_at(stage, seen=None, share=0.6, regions=False):
 
 
 def make_config(method, **values):
-    c = schema.default_config()
+    c = default_config()
     c.method, c.stages = method, STAGES
     c.input.size, c.eval_batch_size = (32, 32), 2
     c.spl.cell = c.superpixels.cell = 4
@@ -277,7 +277,7 @@ def test_every_way_to_ask_keeps_every_budget(tmp_path, method, unit, scope):
     config = make_config(method, **values, **{"budget.max_fraction": 0.2})
     if unit == "points" and method not in ("random", "labor_ppl"):
         with pytest.raises(UserError, match=r"config\.budget\.unit: .* give pixels or clicks"):
-            schema.check(config)
+            checking.check(config)
         return
     stages = ask_all(config, tmp_path)
     shares = {i: asking.total(config, SIZES[i]) for i in IDS}

@@ -15,7 +15,8 @@ from support.tiny import like
 
 from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import default_config
+from labor_jax.config.files import from_dict
 from labor_jax.data import domain
 from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID, CITYSCAPES
@@ -36,7 +37,7 @@ PIXELS, IMAGES = 48 * 64, 12
 
 @pytest.mark.parametrize("method", strategies.methods())
 def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
-    config = schema.default_config()
+    config = default_config()
     config.method, config.stages = method, 3
     plan = schedule.phases(config)
     assert plan[0].first == 0
@@ -55,7 +56,7 @@ def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
 
 
 def test_a_plan_reads_as_the_paper():
-    config = schema.default_config()
+    config = default_config()
     config.method, config.stages = "labor_spl", 1
     stage = ["selector", "query", "annotate", "adapt", "evaluate"]
     assert [p.name for p in schedule.phases(config)] == ["warmup", "evaluate", *stage]
@@ -160,7 +161,7 @@ def test_a_run_leaves_the_files_that_others_read(spl):
     assert not [name for name in names if "partial" in name or "tmp" in name]
     assert (
         restore.read_config(spl).to_dict()
-        == schema.from_dict(files.read_json(spl / "config.json")).to_dict()
+        == from_dict(files.read_json(spl / "config.json")).to_dict()
     )
     phases = {record["phase"] for record in read_metrics(spl)}
     assert phases == {"warmup", "evaluate", "selector", "query", "adapt"}

@@ -8,7 +8,7 @@ from support import tiny
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
@@ -56,7 +56,7 @@ def play(workdir: pathlib.Path, images: int) -> None:
         assert not any(schedule._still_open(this, 1, journal.on_disk(workdir, CAMVID)))
         assert schedule._label_reader(this, 1)(images - 1) is not None
         assert schedule._budget(this, 1)["images"] == images
-    files.write_json(workdir / "config.json", schema.default_config().to_dict())
+    files.write_json(workdir / "config.json", default_config().to_dict())
     assert len(read_run(workdir).ledger) == images
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from labor_jax.annotation import journal
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule, stopping_rules
 from labor_jax.util.files import read_json
 
 
 def make_config(**values):
-    c = schema.default_config()
+    c = default_config()
     c.stages = 3
     c.update_from_flattened_dict(values)
     return c

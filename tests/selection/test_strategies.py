@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from labor_jax.config import schema
+from labor_jax.config import checking, default_config
 from labor_jax.selection import strategies
 from labor_jax.train import steps
 from labor_jax.util.errors import UserError
@@ -20,7 +20,7 @@ NAMES = strategies.names()
 
 
 def make_config(method, **values):
-    c = schema.default_config()
+    c = default_config()
     c.method = method
     c.ppl.radius = c.points.radius = 1
     c.update_from_flattened_dict(values)
@@ -171,7 +171,7 @@ def test_an_unknown_way_to_ask_and_a_name_that_is_taken_are_refused():
 def test_a_module_that_is_not_there_is_told():
     config = make_config("random", strategies=("no_such_module",))
     with pytest.raises(UserError, match=r"config\.strategies: 'no_such_module' cannot be imported"):
-        schema.check(config)
+        checking.check(config)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from labor_jax.annotation import queries as q
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.util import files
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def make_run(workdir: pathlib.Path, pictures: dict[str, np.ndarray], queries: li
         path = workdir / "images" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)
-    config = schema.default_config()
+    config = default_config()
     config.annotator = "web"
     config.target.domain, config.target.images = "folder", str(workdir / "images")
     files.write_json(workdir / "config.json", config.to_dict())

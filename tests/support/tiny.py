@@ -8,7 +8,7 @@ import ml_collections
 import numpy as np
 from support.filling import filled
 
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.data import labels
 from labor_jax.infer import restore
 from labor_jax.models import resnet
@@ -20,7 +20,7 @@ CLASSES, BATCH, SIZE = 4, 4, (32, 40)
 
 def make_config(**values: Any) -> ml_collections.ConfigDict:
     """A run of few classes, whose SGD moves every parameter visibly in one step."""
-    c = schema.default_config()
+    c = default_config()
     c.input.size, c.batch_size = SIZE, BATCH
     c.model.width, c.model.dilations = 0.125, (1,)
     c.adversarial.width = 4

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from support import golden, tiny
 from support.filling import filled
 
-from labor_jax.config import schema
+from labor_jax.config import default_config
 from labor_jax.models.build import build_segmenter
 from labor_jax.models.mobilenet_v2 import MobileNetV2
 from labor_jax.train import state
@@ -25,7 +25,7 @@ IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
 
 
 def model_config(backbone: str, **values) -> ConfigDict:
-    config = schema.default_config().model
+    config = default_config().model
     config.update({"backbone": backbone, "width": 0.125, "batch_norm": "frozen"} | values)
     return config
 

@@ -1,0 +1,110 @@
+"""How configs are found and read: Python files that users write, and a run's config.json."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import traceback
+from typing import Any
+
+import ml_collections
+
+from labor_jax.config.schema import default_config
+from labor_jax.util.errors import UserError
+
+__all__ = ["OWN", "check_variant", "find", "from_dict", "load"]
+
+
+def check_variant(variant: str, *known: str) -> None:
+    """Raises UserError unless a config file has the VARIANT of `--config=NAME.py:VARIANT`."""
+    if variant and variant not in known:
+        raise UserError(
+            f"--config: no variant {variant!r}; there is {', '.join(f':{name}' for name in known)}"
+        )
+
+
+def load(path: str) -> ml_collections.ConfigDict:
+    """The config that `find` finds.
+
+    Raises:
+      UserError: no such file or variant, or the file is wrong; tells the line.
+    """
+    file, _, variant = find(path).partition(":")
+    spec = importlib.util.spec_from_file_location("labor_jax_config", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--config: {file!r} is no Python file; give NAME.py[:VARIANT]")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise UserError(f"{file}: there is no function get_config; name it so")
+        config = module.get_config(*[variant] * bool(variant))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's Python may raise
+        raise UserError(f"{file}{_line(error, file)}: {_said(error)}") from None
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f"{file}: get_config gives no config; end it with `return c`")
+    return config
+
+
+def _line(error: Exception, file: str) -> str:
+    """Where in a file an error came from."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(file)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _said(error: Exception) -> str:
+    """What an error says, on one line: of an unknown key, which one was meant."""
+    text = str(error)
+    if key := re.search(r'Key "(\w+)" does not exist', text):
+        near = re.search(r'Did you mean "(\w+)"', text)
+        meant = (
+            f"did you mean {near[1]!r}?" if near else "labor_jax/config.py lists those there are"
+        )
+        return f"unknown key {key[1]!r}; {meant}"
+    text = error.msg if isinstance(error, SyntaxError) else text
+    return f"{type(error).__name__}: {' '.join(text.split())}"
+
+
+_HERE = pathlib.Path(__file__).parents
+OWN = next(path for path in (_HERE[1] / "configs", _HERE[2] / "configs") if path.is_dir())
+"""The configs that come with labor_jax: inside the package in a wheel, beside it in a checkout."""
+
+
+def find(path: str) -> str:
+    """The file of `--config=PATH.py[:VARIANT]`, which `NAME` and `configs/NAME.py` may stand for,
+    if it is one of `OWN`.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    file, colon, variant = path.partition(":")
+    if pathlib.Path(file).is_file():
+        return path
+    name = pathlib.PurePath(file)
+    own = OWN / f"{name.stem}.py"
+    if name.parts[:-1] in ((), ("configs",)) and name.suffix in ("", ".py") and own.is_file():
+        return f"{own}{colon}{variant}"
+    known = ", ".join(sorted(path.stem for path in OWN.glob("*.py")))
+    raise UserError(f"--config: there is no file {file!r}; give one, or one of {known}")
+
+
+def from_dict(values: dict) -> ml_collections.ConfigDict:
+    """The config that `config.json` holds; JSON's lists become tuples again.
+
+    Keys that an earlier version did not have take their defaults, which are what it did.
+    """
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: restore(v) for k, v in value.items()}
+        return tuple(restore(v) for v in value) if isinstance(value, list) else value
+
+    config = default_config()
+    with config.unlocked():  # a later version's keys
+        config.update(restore(values))
+    return config
