@@ -271,9 +271,9 @@ def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
     """
     import ipywidgets
 
-    from labor_jax.cli import annotate
+    from labor_jax.annotation import serving
 
-    table, read_image = annotate.open_run(pathlib.Path(workdir))
+    table, read_image = serving.open_run(pathlib.Path(workdir))
     asking = Asking(Desk(workdir, table), name)
     text, picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
 

@@ -10,9 +10,6 @@ Data sets that are not drawn are made from what their sites ship: without --manu
 what that is. Interrupted, the same command starts again; a data set that is there is only shown.
 """
 
-import os
-from typing import NamedTuple
-
 import ml_collections
 import numpy as np
 from absl import flags
@@ -22,56 +19,9 @@ from labor_jax.cli import program
 from labor_jax.config import checking
 from labor_jax.data import domain as domain_lib
 from labor_jax.data import folder, labels
-from labor_jax.data.domain import Domain
+from labor_jax.data.checking import Split, checked, table_of_shares
 from labor_jax.data.labels import ClassTable
-from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
-from labor_jax.util.progress import show_progress
-
-THREADS = os.cpu_count() or 1
-"""That read and check files."""
-
-
-class Split(NamedTuple):
-    """What is shown of a split: how many images, and its pixels of each class, void last."""
-
-    images: int
-    pixels: np.ndarray | None
-
-
-def table_of_shares(splits: dict[str, Split], table: ClassTable) -> str:
-    """Images a split and percent of pixels a class, as text; "-" where there are no labels."""
-    shares = {
-        name: None if split.pixels is None else 100 * split.pixels / max(split.pixels.sum(), 1)
-        for name, split in splits.items()
-    }
-    width = max(13, *(len(name) + 2 for name in splits))
-    rows = [("", *splits), ("images", *(str(split.images) for split in splits.values()))]
-    labelled = any(share is not None for share in shares.values())
-    for k, name in enumerate([*table.names, "void"] if labelled else []):
-        cells = ("-" if share is None else f"{share[k]:.2f} %" for share in shares.values())
-        rows.append((name, *cells))
-    return "\n".join(row[0].ljust(16) + "".join(f"{v:>{width}}" for v in row[1:]) for row in rows)
-
-
-def checked(domain: Domain, table: ClassTable) -> Split:
-    """A split of which every file was read once.
-
-    Raises:
-      UserError: the first that is broken, of another size, or has values outside the table.
-    """
-
-    def count(index: int) -> np.ndarray:
-        domain.read_image(index)
-        label = domain.read_label(index) if domain.read_label else np.empty(0, np.uint8)
-        return labels.count(label, len(table))
-
-    number, pixels = len(domain.ids), np.zeros(len(table) + 1, np.int64)
-    with show_progress(f"read {domain.name}", 0, number, "image") as progress:
-        for done, counts in enumerate(ahead(count, range(number), THREADS, 4 * THREADS), start=1):
-            pixels += counts
-            progress.advance(done)
-    return Split(number, pixels if domain.read_label else None)
 
 
 def checked_domains(config: ml_collections.ConfigDict) -> tuple[dict[str, Split], ClassTable]:

@@ -13,10 +13,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from labor_jax.cli import prepare_data
 from labor_jax.data import domain, toytown
 from labor_jax.data.builders import prepared
 from labor_jax.data.builders import toytown as builder
+from labor_jax.data.checking import checked
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.util.errors import UserError
 
@@ -246,7 +246,7 @@ def test_the_real_camvid_is_read(tmp_path):
 
 def test_shares_count_every_pixel_once(data_dir):
     opened = load("toytown/tiny", "target_train", data_dir)
-    counts = prepare_data.checked(opened, CAMVID).pixels
+    counts = checked(opened, CAMVID).pixels
     assert counts.sum() == 12 * 48 * 64
     stacked = np.stack([opened.read_label(i) for i in range(12)])
     assert counts[3] == (stacked == 3).sum() and counts[11] == (stacked == 255).sum()
@@ -268,7 +268,7 @@ def test_prepare_data_prints_counts_and_shares(data_dir):
 def test_shares_are_kept_with_a_prepared_set(data_dir):
     kept = prepared.builder("toytown/tiny", data_dir).info.metadata["pixels"]
     for split in TINY:
-        counted = prepare_data.checked(load("toytown/tiny", split, data_dir), CAMVID)
+        counted = checked(load("toytown/tiny", split, data_dir), CAMVID)
         np.testing.assert_array_equal(kept[split], counted.pixels)
 
 

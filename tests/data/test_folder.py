@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labor_jax.cli.prepare_data import checked
 from labor_jax.data import folder
+from labor_jax.data.checking import checked
 from labor_jax.data.labels import CAMVID, CITYSCAPES, ClassTable
 from labor_jax.util.errors import UserError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from labor_jax.cli.convert_weights import convert
 from labor_jax.infer import restore
+from labor_jax.infer.convert import convert
 from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights

@@ -1,0 +1,105 @@
+"""The annotator's server as a process: its port, its lock on the run, its beginning and end."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import signal
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import uvicorn
+
+from labor_jax.annotation import desk, journal, ledger, server
+from labor_jax.data import domain, labels
+from labor_jax.data.labels import ClassTable
+from labor_jax.infer import restore
+from labor_jax.util import errors
+
+
+def serve(
+    workdir: pathlib.Path, host: str, port: int, annotator: str, again: int, in_frame: bool = False
+) -> None:
+    """Serves the annotator until it is interrupted; then says who answered what.
+
+    Args:
+      host: the address to listen at.
+      annotator: the name that goes with answers; "" lets the page ask for it.
+      again: of how many images a stage a second annotator's opinion is asked.
+      in_frame: a notebook of this machine may show the page in a frame.
+    Raises:
+      UserError: no run, damaged files, a port that is taken, or another annotator at work.
+    """
+    table, read_image = open_run(workdir)
+    with only_one(workdir), _listening(host, port) as listener:
+        setup = {
+            "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
+                :16
+            ],
+            "annotator": annotator,
+            "workdir": str(workdir),
+            "in_frame": in_frame,
+        }
+        app = server.make_app(desk.Desk(workdir, table, again), table, read_image, setup)
+        token, port = server.read_token(workdir), listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"open http://{shown}:{port}/?token={token}", flush=True)
+        guard = server.Guard(app, token, host, port, in_frame)
+        settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
+        if in_frame and stat.S_ISFIFO(os.fstat(0).st_mode):
+            threading.Thread(target=_end_with_notebook, daemon=True).start()
+        try:
+            uvicorn.Server(settings).run(sockets=[listener])
+        except KeyboardInterrupt:
+            print()
+        for line in ledger.describe(journal.lines(workdir, table)):
+            print(line)
+
+
+def _end_with_notebook() -> None:
+    """A notebook's kernel that dies leaves a pipe that ends."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
+    """A run's classes, and its target images by id; labels cannot be read through it."""
+    config = restore.read_config(workdir)
+    table = labels.table_from_config(config.classes)
+    target = domain.load(config.target, config.data_dir, table)
+    index = {image: i for i, image in enumerate(target.ids)}
+    return table, lambda image: target.read_image(index[image])
+
+
+@contextlib.contextmanager
+def only_one(workdir: pathlib.Path) -> Iterator[None]:
+    """Two servers of one run would hand out the same queries."""
+    path = workdir / "annotations" / ".serving"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.UserError(
+                f"--workdir: {workdir} is being annotated already; open that program's address"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise errors.UserError(
+            f"--host and --port: cannot listen at {host} port {port} ({reason}); give others"
+        ) from None
+    with listener:
+        yield listener
