@@ -9,7 +9,7 @@ def default_config() -> ml_collections.ConfigDict:
     """The defaults; a file in `configs/` changes what it needs."""
     c = ml_collections.ConfigDict()
     c.seed = 0
-    c.method = "labor_ppl"  # source_only | uda | full | a name of selection/strategies.py
+    c.method = "labor_ppl"  # source_only | uda | full | a name in selection/strategies/
     c.strategies = ()  # modules that register strategies of your own
     c.beside = ""  # method=random: a finished run's DIR; ask as many clicks as it did
     c.warmup_from = ""  # a run's DIR with the same warm-up: start from its end

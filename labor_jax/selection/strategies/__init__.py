@@ -1,0 +1,50 @@
+"""Every strategy, by name: a score for each pixel, and what is asked where it is high.
+
+A strategy is one decorated function. Every module of this folder is imported, so a new one needs
+no entry elsewhere. One of your own can lie in any module that `config.strategies` names; its name
+is then a `config.method`:
+
+    from labor_jax.selection.strategies import Seen, strategy
+
+    @strategy("my_margin", asks="points")
+    def my_margin(seen: Seen, config) -> jax.Array:
+        best, second = jnp.moveaxis(jax.lax.top_k(seen.probs, 2)[0], -1, 0)
+        return second - best
+"""
+
+from labor_jax.selection.strategies.registry import (
+    ASKS,
+    WITHOUT,
+    Score,
+    Seen,
+    Strategy,
+    chooses,
+    find,
+    load,
+    methods,
+    names,
+    needs_selector,
+    radius,
+    strategy,
+)
+from labor_jax.selection.strategies.uncertainty import margin_of
+from labor_jax.util.discovery import import_all
+
+__all__ = [
+    "ASKS",
+    "WITHOUT",
+    "Score",
+    "Seen",
+    "Strategy",
+    "chooses",
+    "find",
+    "load",
+    "margin_of",
+    "methods",
+    "names",
+    "needs_selector",
+    "radius",
+    "strategy",
+]
+
+import_all(__name__)

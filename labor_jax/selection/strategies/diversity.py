@@ -1,0 +1,30 @@
+"""Pixels whose features differ from each other's."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from labor_jax.selection import diversity
+from labor_jax.selection.spacing import NEVER
+from labor_jax.selection.strategies.registry import Seen, strategy
+
+
+@strategy("diversity", asks="points")
+def diverse(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """Pixels whose features are far from each other and from those asked before: k-centre.
+
+    A cell of the feature map is asked at its middle pixel.
+    """
+    (batch, height, width), (h, w) = seen.taken.shape, seen.features.shape[1:3]
+    rows = ((jnp.arange(h) + 0.5) * height / h).astype(jnp.int32)
+    columns = ((jnp.arange(w) + 0.5) * width / w).astype(jnp.int32)
+    image = jnp.arange(batch)[:, None, None]
+    cell_rows = jnp.arange(height) * h // height
+    cell_columns = jnp.arange(width) * w // width
+    taken = jnp.zeros((batch, h, w), bool)
+    taken = taken.at[image, cell_rows[:, None], cell_columns].max(seen.taken)
+    number = min(seen.number, h * w)
+    cells, found = diversity.k_centre(seen.features, taken, number=number)
+    priority = jnp.where(found, -jnp.arange(number, dtype=jnp.float32), NEVER)
+    score = jnp.full(seen.taken.shape, NEVER, jnp.float32)
+    return score.at[image[..., 0], rows[cells // w], columns[cells % w]].max(priority)

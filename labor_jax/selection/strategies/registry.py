@@ -1,0 +1,165 @@
+"""What a strategy is, and the strategies there are, by name."""
+
+import importlib
+import operator
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import jax
+import ml_collections
+
+from labor_jax.util.errors import UserError
+
+__all__ = [
+    "ASKS",
+    "WITHOUT",
+    "Score",
+    "Seen",
+    "Strategy",
+    "chooses",
+    "find",
+    "load",
+    "methods",
+    "names",
+    "needs_selector",
+    "radius",
+    "strategy",
+]
+
+
+WITHOUT = ("source_only", "uda", "full")
+"""The methods that choose nothing: two never ask, one asks everything."""
+ASKS = ("points", "regions", "segments", "superpixels")
+
+
+class Seen(NamedTuple):
+    """What a strategy may look at: target images as the networks see them, no label.
+
+    Attributes:
+      logits: [B, H, W, C] float32, the segmenter's, at the label's resolution.
+      heads: two of [B, H, W, C] float32, the selector's; () where the strategy has no selector.
+      features: [B, h, w, F] float, what the segmenter's main head sees.
+      taken: [B, H, W] bool, pixels asked before.
+      keys: [B] keys, each a function of (seed, image, stage).
+      number: how many points or regions an image can be asked at most.
+    """
+
+    logits: jax.Array
+    heads: tuple[jax.Array, ...]
+    features: jax.Array
+    taken: jax.Array
+    keys: jax.Array
+    number: int
+
+    @property
+    def probs(self) -> jax.Array:
+        """[B, H, W, C] float32, the segmenter's probabilities."""
+        return jax.nn.softmax(self.logits)
+
+    @property
+    def noise(self) -> jax.Array:
+        """[B, H, W] float32 in [0, 1), each pixel's own."""
+        return jax.vmap(lambda key: jax.random.uniform(key, self.taken.shape[1:]))(self.keys)
+
+
+Score = Callable[[Seen, ml_collections.ConfigDict], jax.Array]
+"""(what is seen, config) -> [B, H, W] float32: the higher, the sooner asked; -inf: never."""
+
+
+class Strategy(NamedTuple):
+    """A way to ask.
+
+    Attributes:
+      score: the pure function.
+      asks: "points": the highest pixels; "regions": square windows around them; "segments": all
+        that is not -inf, in pieces, a sample balanced over classes where the budget is short;
+        "superpixels": those of the highest mean, with one click for the class that most of it has.
+      selector: whether the selector is fitted and shown.
+      radius: config key of the pixels between two points, of one stage or several, or of the half
+        width of a region; "": 0.
+      balanced: whether the predicted classes take turns, among superpixels or in the pool.
+      pooled: whether the budget is the pool's where `config.budget.scope` is "".
+      core: the share of a superpixel that is asked, its pixels of the most similar colours.
+    """
+
+    score: Score
+    asks: str
+    selector: bool = False
+    radius: str = ""
+    balanced: bool = False
+    pooled: bool = False
+    core: float = 1.0
+
+
+_STRATEGIES: dict[str, Strategy] = {}
+
+
+def strategy(
+    name: str,
+    *,
+    asks: str,
+    selector: bool = False,
+    radius: str = "",
+    balanced: bool = False,
+    pooled: bool = False,
+    core: float = 1.0,
+) -> Callable[[Score], Score]:
+    """Registers a score by name; the arguments are `Strategy`'s."""
+    if asks not in ASKS:
+        raise ValueError(f"asks={asks!r} is not one of {', '.join(ASKS)}")
+    if name in WITHOUT:
+        raise ValueError(f"{name!r} is a method that asks without choosing")
+    if not 0 < core <= 1:
+        raise ValueError(f"core={core!r} is not a share in (0, 1]")
+
+    def register(score: Score) -> Score:
+        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled, core)
+        return score
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """The strategies there are."""
+    return tuple(_STRATEGIES)
+
+
+def methods() -> tuple[str, ...]:
+    """What `config.method` can be."""
+    return (*WITHOUT, *_STRATEGIES)
+
+
+def chooses(method: str) -> bool:
+    """Whether a method has a strategy."""
+    return method in _STRATEGIES
+
+
+def find(method: str) -> Strategy:
+    """The strategy of a method that `chooses`."""
+    return _STRATEGIES[method]
+
+
+def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
+    """A strategy's radius, in pixels of the label."""
+    return operator.attrgetter(strategy.radius)(config) if strategy.radius else 0
+
+
+def needs_selector(method: str) -> bool:
+    """Whether a method fits the pixel selector."""
+    return chooses(method) and find(method).selector
+
+
+def load(modules: Iterable[str]) -> None:
+    """Imports the modules that register strategies from outside.
+
+    Raises:
+      UserError: there is no such module.
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(
+                f"config.strategies: {name!r} cannot be imported ({error}); "
+                f"give modules that Python finds, such as a file in this folder without its .py"
+            ) from None

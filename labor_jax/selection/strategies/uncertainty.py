@@ -1,0 +1,63 @@
+"""Pixels of which the segmenter is unsure."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from labor_jax.models.likeliest import likeliest
+from labor_jax.selection import ripu
+from labor_jax.selection.spacing import NEVER
+from labor_jax.selection.strategies.registry import Seen, strategy
+from labor_jax.selection.strategies.turns import in_turns
+
+MARGIN_SCALE = 0.2
+"""Of the margins in `balanced_margin`: a pixel of such a margin is e times less likely drawn."""
+
+
+@strategy("entropy", asks="points", radius="points.radius")
+def entropy(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """The segmenter's entropy."""
+    return ripu.entropy(seen.probs)
+
+
+def margin_of(probs: jax.Array) -> jax.Array:
+    """The second largest probability less the largest: [..., C] to [...], -1 to 0."""
+    best = probs.max(-1)
+    rest = jnp.where(jnp.arange(probs.shape[-1]) == likeliest(probs)[..., None], -1.0, probs)
+    return rest.max(-1) - best
+
+
+@strategy("margin", asks="points", radius="points.radius")
+def margin(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """How near the segmenter's second class is to its first."""
+    return margin_of(seen.probs)
+
+
+@strategy("least_confidence", asks="points", radius="points.radius")
+def least_confidence(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """How small the segmenter's largest probability is."""
+    return -seen.probs.max(-1)
+
+
+@strategy("pixelpick", asks="points")
+def pixelpick(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """Pixels drawn uniformly from the 5 % of the smallest margins [cited: PixelPick]."""
+    score = jnp.where(seen.taken, -2.0, margin_of(seen.probs))
+    flat = score.reshape(len(score), -1)
+    least = jax.lax.top_k(flat, max(1, flat.shape[1] // 20))[0][:, -1]
+    return jnp.where(score >= least[:, None, None], seen.noise, NEVER)
+
+
+@strategy("balanced_margin", asks="points", balanced=True, pooled=True)
+def balanced_margin(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
+    """Unsure pixels of every class in turn, over the whole pool [ours].
+
+    Three things cost the others' clicks. The smallest margins are one thin net along the borders
+    of large things, next to each other and often on pixels that nobody can name: so pixels are
+    drawn, with chances that fall with the margin, exp(-margin / 0.2). Rare classes are in few
+    images, whose own budgets end where they could still teach: so the budget is the pool's. And
+    what is rare is seldom predicted: so the predicted classes take turns in it.
+    """
+    # The highest of these sums are a sample without replacement (Gumbel; Efraimidis, Spirakis).
+    gumbel = -jnp.log(-jnp.log(jnp.maximum(seen.noise, 1e-12)))
+    return in_turns(seen, margin_of(seen.probs) / MARGIN_SCALE + gumbel)
