@@ -47,11 +47,11 @@ import importlib
 for name in {MODULES}:
     importlib.import_module(name)
 from labor_jax.config import default_config
-from labor_jax.data import domain, labels, pipeline
+from labor_jax.data import labels, loading, pipeline
 c = default_config()
 for spec in (c.source, c.target):
     spec.domain = "toytown/tiny"
-source, target = (domain.load(s, {tiny_dir!r}, labels.CAMVID) for s in (c.source, c.target))
+source, target = (loading.load(s, {tiny_dir!r}, labels.CAMVID) for s in (c.source, c.target))
 c.input.size, c.batch_size = (32, 32), 2
 with pipeline.batches(source, target, None, c, 0, 1) as batches:
     next(batches)

@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 
 from labor_jax.annotation import desk, journal, ledger, server
-from labor_jax.data import domain, labels
+from labor_jax.data import loading
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import restore
 from labor_jax.util import errors
@@ -70,8 +70,8 @@ def _end_with_notebook() -> None:
 def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
     """A run's classes, and its target images by id; labels cannot be read through it."""
     config = restore.read_config(workdir)
-    table = labels.table_from_config(config.classes)
-    target = domain.load(config.target, config.data_dir, table)
+    table = loading.table_from_config(config.classes)
+    target = loading.load(config.target, config.data_dir, table)
     index = {image: i for i, image in enumerate(target.ids)}
     return table, lambda image: target.read_image(index[image])
 

@@ -19,7 +19,7 @@ from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.benchmark.profile import compiled_with_lines, costliest
 from labor_jax.config.checking import check
-from labor_jax.data import folder, labels, pipeline
+from labor_jax.data import folder, loading, pipeline
 from labor_jax.data.images import encode_jpeg
 from labor_jax.infer import evaluate as evaluation
 from labor_jax.infer.restore import make_inference, make_run, views
@@ -173,7 +173,7 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     )
     batch = w.to_ask(work, images)["image"]
     found = program(infer, (work.start.segmenter, batch), images, device, repeat)
-    table = labels.table_from_config(config.classes)
+    table = loading.table_from_config(config.classes)
     config = config.copy_and_resolve_references()
     config.parallel = "jit"
     mapped = make_inference(steps.predict, config, work.classes, views(config))
@@ -195,7 +195,7 @@ def predict(
     """
     config = work.config.copy_and_resolve_references()
     config.parallel = "jit"
-    table = labels.table_from_config(config.classes)
+    table = loading.table_from_config(config.classes)
     size = w.native_size(config.target, config.input.size)
     run = make_run(config, table, 0, work.start.segmenter)
     images = w.to_ask(work, config.eval_batch_size)["image"]

@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.data import labels, toytown
+from labor_jax.data import labels, loading, toytown
 from labor_jax.data.builders.base import decoded, png
 from labor_jax.data.domain import Domain
 from labor_jax.train import optimizers, parallel, state
@@ -40,7 +40,7 @@ def make(config: ml_collections.ConfigDict) -> Work:
     devices = parallel.device_count(config.parallel)
     config.batch_size = max(1, config.batch_size // devices)
     config.eval_batch_size = max(1, config.eval_batch_size // devices)
-    classes = len(labels.table_from_config(config.classes))
+    classes = len(loading.table_from_config(config.classes))
     start = state.init_state(config, classes)
     return Work(
         config,

@@ -17,8 +17,7 @@ from ml_collections import config_flags
 
 from labor_jax.cli import program
 from labor_jax.config import checking
-from labor_jax.data import domain as domain_lib
-from labor_jax.data import folder, labels
+from labor_jax.data import folder, labels, loading
 from labor_jax.data.checking import Split, checked, table_of_shares
 from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
@@ -31,9 +30,9 @@ def checked_domains(config: ml_collections.ConfigDict) -> tuple[dict[str, Split]
       UserError: a key of the config is wrong, or a file is missing, broken or does not fit.
     """
     checking.check(config)
-    table = labels.table_from_config(config.classes)
+    table = loading.table_from_config(config.classes)
     domains = {
-        name: domain_lib.load(config[name], config.data_dir, table)
+        name: loading.load(config[name], config.data_dir, table)
         for name in ("source", "target", "val")
     }
     return {name: checked(domain, table) for name, domain in domains.items()}, table

@@ -14,7 +14,7 @@ import numpy as np
 from labor_jax.compare import cells, page, results
 from labor_jax.compare.cells import Cell
 from labor_jax.config import checking
-from labor_jax.data import domain, labels
+from labor_jax.data import loading
 from labor_jax.loop import schedule
 from labor_jax.report.page import duration
 from labor_jax.selection import strategies
@@ -64,8 +64,8 @@ def run(
         with _named(cell):
             checking.check(configs[cell])
             schedule.check_same_run(configs[cell], workdir / cell.name)
-    table = labels.table_from_config(config.classes)
-    target, val = (domain.load(config[n], config.data_dir, table) for n in ("target", "val"))
+    table = loading.table_from_config(config.classes)
+    target, val = (loading.load(config[n], config.data_dir, table) for n in ("target", "val"))
     for name, opened, why in (("target", target, "to answer from"), ("val", val, "to score with")):
         if opened.read_label is None:
             raise UserError(f"config.{name}: {opened.name} has no labels {why}; give some")

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,6 @@ __all__ = [
     "count",
     "encode",
     "label_ids",
-    "table_from_config",
 ]
 
 
@@ -172,26 +170,6 @@ SYNTHIA_RAW = dataclasses.replace(
 """Cityscapes' classes by the ids, from 0 to 22, in SYNTHIA's files."""
 
 TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
-
-
-def table_from_config(classes: Any) -> ClassTable:
-    """The table named by `config.classes.table`, or built from names, palette and values.
-
-    Raises:
-      UserError: unknown name, or names, palette and values that do not fit.
-    """
-    if classes.table:
-        if classes.table not in TABLES:
-            raise UserError(
-                f"config.classes.table: unknown table {classes.table!r}; known: {', '.join(TABLES)}"
-            )
-        return TABLES[classes.table]
-    return ClassTable(
-        names=tuple(classes.names),
-        palette=tuple((int(r), int(g), int(b)) for r, g, b in classes.palette),
-        values=tuple(int(v) for v in classes.label_values),
-        void_values=tuple(int(v) for v in classes.void_values),
-    )
 
 
 def encode(

@@ -15,7 +15,7 @@ from absl import flags
 
 from labor_jax.config import checking
 from labor_jax.config.files import from_dict
-from labor_jax.data import domain, labels
+from labor_jax.data import domain, labels, loading
 from labor_jax.train import parallel, steps
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
@@ -68,7 +68,7 @@ class Run(NamedTuple):
 
     def load_domain(self, which: str) -> domain.Domain:
         """The run's "source", "target" or "val" images."""
-        return domain.load(self.config[which], self.config.data_dir, self.table)
+        return loading.load(self.config[which], self.config.data_dir, self.table)
 
 
 def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
@@ -117,7 +117,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
     checking.check(config)
-    table = labels.table_from_config(config.classes)
+    table = loading.table_from_config(config.classes)
     if is_file:
         return make_run(config, table, step, _load_exported(path, config, len(table)))
     step, segmenter = _newest(path, config, table)

@@ -27,7 +27,7 @@ import numpy as np
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.data import folder, images, labels
+from labor_jax.data import folder, image_files, images, labels
 from labor_jax.data.domain import Domain
 from labor_jax.data.transforms import resize_image
 from labor_jax.infer import restore
@@ -230,7 +230,7 @@ def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
-            kinds = ", ".join(folder.SUFFIXES)
+            kinds = ", ".join(image_files.SUFFIXES)
             raise errors.UserError(
                 f"--images: {path} is no video that OpenCV can read; give one, or a folder, or an "
                 f"image ({kinds})"
@@ -310,7 +310,7 @@ def main() -> None:
         options = options._replace(overlap=values.overlap)
     if out.resolve() == given.resolve():
         raise errors.UserError("--out: is --images itself; give another folder")
-    if given.is_file() and given.suffix.lower() not in folder.SUFFIXES:
+    if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
         done, broken = predict_video(run, given, out, options)
         what = "frame"
     else:

@@ -28,7 +28,7 @@ from labor_jax.annotation import annotators, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.config import checking
 from labor_jax.config.changes import differences
-from labor_jax.data import domain, images, labels, pipeline
+from labor_jax.data import domain, images, labels, loading, pipeline
 from labor_jax.infer import metrics
 from labor_jax.infer.evaluate import evaluate
 from labor_jax.infer.restore import make_inference, read_config, views
@@ -91,7 +91,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
       Waiting: people have to answer before it can go on.
     """
     checking.check(config)
-    table = labels.table_from_config(config.classes)
+    table = loading.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
     hosts.check_shared(workdir)
     check_same_run(config, workdir)
@@ -102,7 +102,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     if summary.finished:
         return summary.values
     domains = {
-        n: domain.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
+        n: loading.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
     }
     _check_labels(config, domains)
 

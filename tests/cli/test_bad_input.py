@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labor_jax.data import domain
+from labor_jax.data import loading
 from labor_jax.data.labels import CAMVID
 from labor_jax.infer import restore
 from labor_jax.loop import schedule
@@ -114,7 +114,7 @@ def test_a_folder_without_a_run_is_told(tmp_path, name):
 def folders(tmp_path, make_config):
     """A config whose source is two folders, and these: four images with their labels."""
     config = make_config("uda")
-    drawn = domain.load(config.source, config.data_dir, CAMVID)
+    drawn = loading.load(config.source, config.data_dir, CAMVID)
     for kind in ("images", "labels"):
         (tmp_path / kind).mkdir()
     for index in range(4):

@@ -136,7 +136,7 @@ def test_a_config_that_makes_no_run_is_told_before_anything_runs(quick, tmp_path
 @pytest.mark.parametrize("name", ["target", "val"])
 def test_images_without_labels_are_told_before_anything_runs(quick, tmp_path, name, monkeypatch):
     config, started = quick
-    load = compare.domain.load
+    load = compare.loading.load
 
     def unlabelled(spec, data_dir, table):
         opened = load(spec, data_dir, table)
@@ -145,7 +145,7 @@ def test_images_without_labels_are_told_before_anything_runs(quick, tmp_path, na
             opened.name, opened.ids, opened.read_image, None if hidden else opened.read_label
         )
 
-    monkeypatch.setattr(compare.domain, "load", unlabelled)
+    monkeypatch.setattr(compare.loading, "load", unlabelled)
     with pytest.raises(UserError, match=rf"config\.{name}: .* has no labels"):
         compare.run(config, tmp_path, asked())
     assert not started

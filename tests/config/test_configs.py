@@ -9,9 +9,10 @@ from support import fabricate_streets
 
 from labor_jax.config import changes, checking, schema
 from labor_jax.config import files as config_files
-from labor_jax.data import domain
+from labor_jax.data import loading
 from labor_jax.data.builders import prepared
-from labor_jax.data.labels import CAMVID, table_from_config
+from labor_jax.data.labels import CAMVID
+from labor_jax.data.loading import table_from_config
 from labor_jax.loop import schedule
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
@@ -118,7 +119,7 @@ def drawn(tmp_path_factory, tiny_dir):
     """Four of toytown's target scenes as CamVid and as plain folders have them."""
     root = tmp_path_factory.mktemp("drawn")
     spec = load("toytown", "quick").target
-    scenes = domain.load(spec, tiny_dir, CAMVID)
+    scenes = loading.load(spec, tiny_dir, CAMVID)
     for split in ("train", "val"):
         for kind in ("", "annot"):
             (root / f"{split}{kind}").mkdir()

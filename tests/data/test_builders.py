@@ -13,10 +13,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from labor_jax.data import domain, toytown
+from labor_jax.data import domain, loading, toytown
 from labor_jax.data.builders import prepared
-from labor_jax.data.builders import toytown as builder
 from labor_jax.data.checking import checked
+from labor_jax.data.datasets import toytown as builder
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.util.errors import UserError
 
@@ -33,7 +33,7 @@ def data_dir(tmp_path_factory) -> str:
 
 def load(name: str, split: str, data_dir, manual_dir="", table=CAMVID) -> domain.Domain:
     spec = ml_collections.ConfigDict({"domain": name, "split": split, "manual_dir": manual_dir})
-    return domain.load(spec, str(data_dir), table)
+    return loading.load(spec, str(data_dir), table)
 
 
 def flat(look, seed, index, height, width):
@@ -80,11 +80,11 @@ def test_threads_read_what_one_reads(data_dir):
 def test_no_tensorflow_is_imported_to_read_or_prepare(data_dir, tmp_path):
     code = f"""
 import sys, ml_collections, numpy as np
-from labor_jax.data import domain, labels, toytown
+from labor_jax.data import labels, loading, toytown
 toytown.render = lambda look, seed, index, h, w: (np.zeros((h, w, 3), "u1"), np.zeros((h, w), "u1"))
 spec = ml_collections.ConfigDict(dict(domain="toytown/tiny", split="target_val"))
 for path in ({data_dir!r}, {str(tmp_path)!r}):
-    opened = domain.load(spec, path, labels.CAMVID)
+    opened = loading.load(spec, path, labels.CAMVID)
     opened.read_image(0), opened.read_label(0)
 assert not {{"tensorflow", "torch", "jax"}} & set(sys.modules)
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labor_jax.data import folder
+from labor_jax.data import folder, image_files
 from labor_jax.data.checking import checked
 from labor_jax.data.labels import CAMVID, CITYSCAPES, ClassTable
 from labor_jax.util.errors import UserError
@@ -81,7 +81,7 @@ def test_a_photo_is_turned_upright(tmp_path):
     pixels = np.zeros((4, 6, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
     assert folder.load(str(tmp_path), "", CAMVID).read_image(0).shape == (6, 4, 3)
-    assert folder.image_size(tmp_path / "x.jpg") == (6, 4)
+    assert image_files.image_size(tmp_path / "x.jpg") == (6, 4)
 
 
 def test_palette_labels_are_read_by_index_not_colour(folders):
@@ -172,11 +172,11 @@ def test_sixteen_bits_of_grey_become_eight_and_fractions_are_refused(tmp_path):
     grey = np.array([[0, 256, 65535], [32768, 255, 511]], np.uint16)
     for name in ("a.png", "b.tiff"):
         Image.fromarray(grey).save(tmp_path / name)
-        read = folder.read_image_file(tmp_path / name)
+        read = image_files.read_image_file(tmp_path / name)
         np.testing.assert_array_equal(read, np.stack([grey // 256] * 3, axis=-1))
     Image.fromarray(np.ones((2, 3), np.float32)).save(tmp_path / "c.tif")
     assert "c.tif: unreadable image (its pixels are fractions" in told(
-        lambda: folder.read_image_file(tmp_path / "c.tif")
+        lambda: image_files.read_image_file(tmp_path / "c.tif")
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support import fabricate_streets as fabricate
 
-from labor_jax.data import domain, labels
+from labor_jax.data import labels, loading
 from labor_jax.data.builders import prepared
 from labor_jax.util.errors import UserError
 
@@ -35,7 +35,7 @@ def make(name: str, root: pathlib.Path, archives: bool = False) -> fabricate.Kno
 def load(name: str, root: pathlib.Path, split: str = "train", table=labels.CITYSCAPES):
     """A split prepared from `root`, beside it."""
     spec = ml_collections.ConfigDict({"domain": name, "split": split, "manual_dir": str(root)})
-    return domain.load(spec, str(root.parent / "data"), table)
+    return loading.load(spec, str(root.parent / "data"), table)
 
 
 def told(name: str, root: pathlib.Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labor_jax.data import folder, images
+from labor_jax.data import folder, image_files, images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, encode
 from labor_jax.infer import export, restore, stream
 from labor_jax.infer.segmenter import Predictor
@@ -68,7 +68,7 @@ def test_label_ids_are_the_numbers_of_label_files_and_nothing_else_is_written(ru
     values = tuple(300 - number for number in range(len(run.table)))
     mine = run._replace(table=dataclasses.replace(run.table, values=values, void_values=()))
     predict_folder(mine, domain, tmp_path / "mine", Options(label_ids=True))
-    raw = folder.read_raw_label(tmp_path / "mine" / f"{domain.ids[0]}.png", "mine")
+    raw = image_files.read_raw_label(tmp_path / "mine" / f"{domain.ids[0]}.png", "mine")
     train_ids = images.read_label_png(tmp_path / "out" / f"{domain.ids[0]}.png")
     assert raw.dtype == np.uint16
     np.testing.assert_array_equal(encode(raw, mine.table, "mine"), train_ids)

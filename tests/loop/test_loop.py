@@ -17,7 +17,7 @@ from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import queries as q
 from labor_jax.config import default_config
 from labor_jax.config.files import from_dict
-from labor_jax.data import domain
+from labor_jax.data import domain, loading
 from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.infer import evaluate, restore
@@ -78,7 +78,7 @@ def spl(finished) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def watched(base, make_config, spl) -> tuple[pathlib.Path, set[str]]:
     """The DIR of labor_ppl after spl's warm-up; and which functions read the target's truth."""
-    load, readers = domain.load, set()
+    load, readers = loading.load, set()
 
     def watching(spec, data_dir, table):
         opened = load(spec, data_dir, table)
@@ -95,7 +95,7 @@ def watched(base, make_config, spl) -> tuple[pathlib.Path, set[str]]:
         return domain.Domain(opened.name, opened.ids, opened.read_image, read_label)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule.domain, "load", watching)
+        patch.setattr(schedule.loading, "load", watching)
         schedule.run(make_config("labor_ppl", warmup_from=str(spl)), base / "ppl")
     return base / "ppl", readers
 
@@ -197,7 +197,7 @@ def test_a_run_stays_within_its_hard_budget_and_asks_no_pixel_twice(method, requ
 
 def test_the_labels_are_the_truth_at_exactly_the_pixels_asked(spl, make_config):
     config = make_config("labor_spl")
-    target = domain.load(config.target, config.data_dir, CAMVID)
+    target = loading.load(config.target, config.data_dir, CAMVID)
     labelled = 0
     for index, image in enumerate(target.ids):
         asked = np.zeros(PIXELS, bool)
@@ -259,7 +259,7 @@ def test_full_labels_every_pixel_at_the_first_stage(base, spl, make_config):
 def unlabelled(base, make_config) -> pathlib.Path:
     """Toytown's target images in a folder, without labels."""
     config = make_config("uda")
-    target = domain.load(config.target, config.data_dir, CAMVID)
+    target = loading.load(config.target, config.data_dir, CAMVID)
     (base / "images" / "deep").mkdir(parents=True)
     for index in range(6):
         Image.fromarray(target.read_image(index)).save(base / "images" / "deep" / f"{index}.png")
@@ -407,7 +407,7 @@ def test_a_run_that_asks_people_waits_for_them_and_goes_on_like_any_other(
 ):
     workdir, config = base / "people", make_config("labor_spl", warmup_from=str(spl))
     config.annotator = "web"
-    target = domain.load(config.target, config.data_dir, CAMVID)
+    target = loading.load(config.target, config.data_dir, CAMVID)
     for stage in (1, 2):
         for _ in range(2):
             with pytest.raises(Waiting, match=rf"^\d+ images wait .* --workdir={workdir}\n"):

@@ -9,7 +9,7 @@ import numpy as np
 from support.filling import filled
 
 from labor_jax.config import default_config
-from labor_jax.data import labels
+from labor_jax.data import loading
 from labor_jax.infer import restore
 from labor_jax.models import resnet
 from labor_jax.train import state
@@ -103,4 +103,4 @@ def make_run(**values: Any) -> restore.Run:
     segmenter = make_networks(config, None).segmenter
     variables = filled(segmenter, jnp.zeros((1, *config.input.size, 3), jnp.uint8), seed=3)
     trained = state.Trained(variables["params"], variables.get("batch_stats", {}), opt_state=())
-    return restore.make_run(config, labels.table_from_config(config.classes), 7, trained)
+    return restore.make_run(config, loading.table_from_config(config.classes), 7, trained)

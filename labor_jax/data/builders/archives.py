@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 
-from labor_jax.data.folder import SUFFIXES
+from labor_jax.data.image_files import SUFFIXES
 from labor_jax.util.errors import UserError
 
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import ImageOps
 
-from labor_jax.data import folder, labels
+from labor_jax.data import image_files, labels
 from labor_jax.data.builders import archives, base
 from labor_jax.data.builders.archives import File
 from labor_jax.util.ahead import ahead
@@ -56,7 +56,7 @@ class PairedBuilder(base.Builder, skip_registration=True):  # type: ignore[call-
     @staticmethod
     def read_raw(data: bytes, where: str) -> np.ndarray:
         """Raw values [H, W] uint8 or uint16 of a label file's bytes."""
-        return folder.read_raw_label(io.BytesIO(data), where)
+        return image_files.read_raw_label(io.BytesIO(data), where)
 
     def check(self, manual_dir: str) -> None:
         """Raises UserError unless what to make it from is there and most of it in pairs."""
@@ -157,7 +157,7 @@ def checked_size(data: bytes, where: str, what: str) -> tuple[int, int]:
     Raises:
       UserError: it is not.
     """
-    with folder.opened(io.BytesIO(data), where, what) as file:
+    with image_files.opened(io.BytesIO(data), where, what) as file:
         if file.format != "PNG":
             return ImageOps.exif_transpose(file.convert("RGB")).size[::-1]
         size = file.size[::-1]

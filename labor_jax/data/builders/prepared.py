@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from labor_jax.data.builders.base import Builder, decoded
-from labor_jax.data.builders.camvid import Camvid
-from labor_jax.data.builders.cityscapes import Cityscapes
-from labor_jax.data.builders.gta5 import Gta5
-from labor_jax.data.builders.synthia_rand_cityscapes import SynthiaRandCityscapes
-from labor_jax.data.builders.toytown import Toytown
+from labor_jax.data.datasets.camvid import Camvid
+from labor_jax.data.datasets.cityscapes import Cityscapes
+from labor_jax.data.datasets.gta5 import Gta5
+from labor_jax.data.datasets.synthia_rand_cityscapes import SynthiaRandCityscapes
+from labor_jax.data.datasets.toytown import Toytown
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import TABLES, ClassTable
 from labor_jax.util.errors import UserError
