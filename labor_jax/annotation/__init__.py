@@ -1,1 +1,1 @@
-"""Queries, answers, the journal and what is derived from it."""
+"""Queries, who answers them, the journal of all answers, and what is computed from it."""

@@ -1,7 +1,7 @@
-"""Who answers: oracle, noisy oracle, a replayed journal, or people. The loop cannot tell which.
+"""Who answers: the oracle, the noisy oracle, another run's journal, or people.
 
-An annotator is `annotate(query) → answers`. People answer in their own time (labor-jax annotate):
-they have no such function, and the run waits for them.
+An annotator is a function `annotate(query) -> answers`. People are none: a run ends where it needs
+their answers, they give them with `labor-jax annotate`, and the run is started again.
 """
 
 import os
@@ -20,28 +20,38 @@ from labor_jax.util import rng
 from labor_jax.util.errors import UserError
 
 FROM_TRUTH = ("oracle", "noisy")
-"""The annotators that need the target's labels."""
+"""The values of config.annotator that need the target's labels."""
 
 Annotate = Callable[[Query], list[Answer]]
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError where a journal is to be replayed that is not there."""
+    """Checks that the journal that is to be replayed exists.
+
+    Raises:
+      UserError: it does not.
+    """
     if config.annotator == "replay" and not (
         config.replay and journal.path(config.replay).is_file()
     ):
         raise UserError(
-            f"config.replay: no answers in {config.replay!r}; give the DIR of a run that has some"
+            f"config.replay: no answers in {config.replay!r}; give the DIR of a run with answers"
         )
 
 
 def are_people(config: ml_collections.ConfigDict) -> bool:
-    """Whether people answer, whom a run has to wait for."""
+    """Whether people answer, so that a run ends where it needs answers."""
     return config.annotator == "web"
 
 
 def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -> Annotate:
-    """The annotator of a run that has no people to wait for."""
+    """The annotator of a run that people do not answer.
+
+    Args:
+      config: annotator, replay, seed, noisy.
+      target: its labels are read where the annotator needs them.
+      table: the classes.
+    """
     if config.annotator == "replay":
         return _replay(config.replay, table)
     index = {image: i for i, image in enumerate(target.ids)}
@@ -64,10 +74,10 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
 def answer_open(
     workdir: str | os.PathLike, stage: int, annotate: Annotate, table: ClassTable
 ) -> Iterator[int]:
-    """Lets an annotator answer what is open of a stage; yields how many queries are done.
+    """Has an annotator answer all that is open of a stage; yields how many queries are done.
 
-    What stands in the journal stays: a killed run goes on where it ends, and an oracle may finish
-    what a person has begun.
+    Answers that stand in the journal are kept: a killed run goes on after them, and an oracle may
+    complete what people have begun.
     """
     written = journal.on_disk(workdir, table)
     for number, asked in enumerate(queries.each_query(workdir, stage), start=1):
@@ -79,20 +89,20 @@ def answer_open(
 
 
 def _replay(directory: str, table: ClassTable) -> Annotate:
-    """The answers of another run's journal, to the same queries."""
+    """An annotator that gives the answers of another run's journal to the same queries."""
     known = journal.on_disk(directory, table)
 
     def annotate(query: Query) -> list[Answer]:
         answers = journal.answers_to(query, known)
         if not all(is_inside(entry, query) for entry in answers):
             raise UserError(
-                f"config.replay: {directory!r} was asked otherwise about {query['image']} at "
+                f"config.replay: {directory!r} was asked something else about {query['image']} at "
                 f"stage {query['stage']}; give a run of the same config"
             )
         if journal.open_pieces(query, answers):
             raise UserError(
-                f"config.replay: {directory!r} does not answer all about {query['image']} at "
-                f"stage {query['stage']}; let it be answered to the end"
+                f"config.replay: {directory!r} does not answer all that is asked about "
+                f"{query['image']} at stage {query['stage']}; have it answered to the end"
             )
         return [{k: v for k, v in entry.items() if k != "classes"} for entry in answers]
 
@@ -100,7 +110,7 @@ def _replay(directory: str, table: ClassTable) -> Annotate:
 
 
 def is_inside(entry: Answer, asked: Query) -> bool:
-    """Whether an answer is about pixels of the piece that it names."""
+    """Whether an answer's pixels all belong to the piece of the query that it names."""
     pieces = asked[asked["kind"]]
     if entry["kind"] != asked["kind"] or not 0 <= entry["piece"] < len(pieces):
         return False

@@ -1,8 +1,8 @@
-"""The desk that hands queries to people and takes their answers: nobody gets another's, none is
-answered twice, and an answer counts when it is in the journal.
+"""The desk gives tasks to people and writes their answers to the journal.
 
-A task is a query, or a query once more for a second opinion. Whoever works on one holds a lease,
-which lapses when nothing is heard for a while.
+A task is a query, or the same query once more for a second opinion. A person works on it in a
+client, such as an open page of a browser. The client holds a lease on the task: no other client
+may answer it. The lease ends a while after the client's last sign of life.
 """
 
 import collections
@@ -24,26 +24,29 @@ from labor_jax.selection.segments import pixel_runs, run_pixels
 from labor_jax.util import files
 
 LEASE = 30.0
-"""Seconds after which a silent page's task is free for others; pages speak every five."""
+"""Seconds that a lease lasts after the client's last request; the page sends one every five."""
 LONGEST = 3600.0
-"""Seconds an answer may claim at most."""
+"""Seconds; an answer that claims to have taken longer is refused."""
 
 
 class Refused(Exception):
-    """An answer that cannot be taken; says why."""
+    """An answer that cannot be taken; the message says why."""
 
 
 class Task:
-    """A query and what stands of it.
+    """A query, or a second opinion on it, and the answers that stand.
 
     Attributes:
-      id: the query's, with "/again" behind it for a second opinion.
-      left: by piece, how many of its pixels are not answered.
-      open: how many pieces are not wholly answered.
-      answers: that stand, by place.
-      by: how many answers of each annotator stand.
-      skipped: (piece, annotator).
-      version: how many lines were added: a page sees whether it knows all.
+      id: the query's id, followed by "/again" for a second opinion.
+      query: the query.
+      second: whether it is a second opinion.
+      left: for each piece, how many of its pixels have no answer.
+      open: how many pieces have a pixel without an answer.
+      answers: those that stand, by `journal.place`.
+      by: how many of these each annotator gave.
+      skipped: who skipped which piece, (piece, annotator).
+      version: how many lines were added; a client compares it to learn whether it is up to date.
+      holder: who holds the lease: (client, annotator, when it ends); None: nobody.
     """
 
     def __init__(self, query: q.Query, second: bool) -> None:
@@ -56,10 +59,10 @@ class Task:
         self.by: collections.Counter[str] = collections.Counter()
         self.skipped: set[tuple[int, str]] = set()
         self.version = 0
-        self.holder: tuple[str, str, float] | None = None  # client, annotator, until
+        self.holder: tuple[str, str, float] | None = None
 
     def add(self, entry: Answer) -> None:
-        """Takes in a line of the journal."""
+        """Adds a line of the journal."""
         self.version += 1
         at = journal.place(entry)
         if entry.get("undo"):
@@ -80,20 +83,20 @@ class Task:
         self.by[entry["annotator"]] += times
 
     def open_pieces(self) -> list[int]:
-        """The numbers of the pieces that are not wholly answered."""
+        """The numbers of the pieces that have a pixel without an answer."""
         return [piece for piece, pixels in enumerate(self.left) if pixels > 0]
 
     def open_pixels(self, piece: int) -> np.ndarray:
-        """The flat pixel numbers, int64, of a segment that are not answered."""
+        """The flat numbers of a segment's pixels that have no answer: [N] int64, ascending."""
         parts = [e["runs"] for e in self.answers.values() if e["piece"] == piece]
         answered = run_pixels([value for runs in parts for value in runs])
         return np.setdiff1d(run_pixels(self.query["segments"][piece]), answered)
 
 
 class Desk:
-    """The open queries of the run in DIR; safe to call from threads.
+    """The tasks of a run; its methods may be called from several threads.
 
-    Raises:
+    Raises, where it is made or reads files again:
       UserError: the run's queries or its journal are damaged.
     """
 
@@ -108,9 +111,11 @@ class Desk:
         """Reads all queries and the journal.
 
         Args:
-          again: of how many queries a stage a second opinion is asked.
+          workdir: the run's DIR.
+          table: the classes.
+          again: how many second opinions are asked at each stage.
           lease: seconds.
-          clock: monotonic seconds.
+          clock: the time in seconds; it never goes back.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
         self._lease, self._clock = lease, clock
@@ -119,22 +124,30 @@ class Desk:
         self._by_id: dict[str, Answer] = {}
         self._stages: set[int] = set()
         self._spent: dict[str, list[float]] = {}
-        self._last: dict[str, str] = {}  # by annotator: the task of the last answer
+        self._last: dict[str, str] = {}  # by annotator, the task of their last answer
         self._refresh()
 
     def take(
         self, client: str, annotator: str, want: str | None = None, opened: bool = False
     ) -> dict[str, Any]:
-        """What a page works on now: the task that it wants, or has, or the best that is free.
+        """Leases a task to a client and tells how far the work is.
 
         Args:
-          opened: the page was just opened: it goes on for an older one of the same annotator,
-            whose browser may have died.
+          client: the client's id; leases on other tasks that it holds end.
+          annotator: the name of the person who works in it.
+          want: the id of the task that the client asks for. Where it may not have that one, or asks
+            for none, it gets the first task by `_rank` of those that it may have.
+          opened: whether the client was just started. The leases of the annotator's other clients
+            then end: a browser may have crashed.
         Returns:
-          {"task", "then"} (ids or null; `then` is likely next), {"version"} of the task,
-          {"at"} which task of the stage it is, {"done", "total"} tasks of the stage, {"open"}
-          tasks that are not answered, {"clicks", "seconds"} of the annotator so far; {"last"}, the
-          task of the annotator's last answer, or null; {"finished"}: the run asks nothing more.
+          "task": the leased task's id, None if there is none; "version": that task's;
+          "then": the id of the task that is likely to be next, or None;
+          "at": the task's number in its stage, from 1;
+          "done", "total": how many tasks of the stage are answered, and how many it has;
+          "open": how many tasks are left for this annotator;
+          "clicks", "seconds": what the annotator has done so far;
+          "last": the id of the task of the annotator's last answer, or None;
+          "finished": whether the run has ended, so that nothing more will be asked.
         """
         with self._lock:
             now = self._clock()
@@ -181,7 +194,10 @@ class Desk:
             return False
 
     def view(self, task_id: str) -> dict[str, Any] | None:
-        """A task as a page needs it: the query, and what stands and was skipped; None: no such."""
+        """A task for a client: the query, the answers that stand, what was skipped by whom.
+
+        None if there is no such task.
+        """
         with self._lock:
             task = self._tasks.get(task_id)
             if task is None:
@@ -199,27 +215,32 @@ class Desk:
             }
 
     def image(self, task_id: str) -> str | None:
-        """The id of a task's image; None: there is no such task."""
+        """The id of a task's image; None if there is no such task."""
         task = self._tasks.get(task_id)
         return None if task is None else task.query["image"]
 
     def release(self, client: str) -> None:
-        """A page was closed: what it held is free."""
+        """Ends a client's leases; it was closed."""
         with self._lock:
             for task in self._tasks.values():
                 if task.holder and task.holder[0] == client:
                     task.holder = None
 
     def record(self, client: str, annotator: str, said: list[dict[str, Any]]) -> dict[str, Any]:
-        """Writes down what a page says, in order. What was written before is not written again.
+        """Writes a client's answers to the journal, in order.
+
+        An answer whose id is in the journal already is not written again: clients repeat what they
+        do not know to be saved.
 
         Args:
-          said: {"id", "task", "seconds"} and either "undo": the id of an answer, or "piece" and
-            "class" (null skips), and "runs" for a part of a segment.
+          client: the client's id.
+          annotator: the name of the person who works in it.
+          said: each {"id", "task", "seconds"} and either "undo", the id of an answer to take back,
+            or "piece" and "class" (None skips the piece) and, for a part of a segment, "runs".
         Returns:
-          {"saved": ids that are in the journal now, "refused": {id: why}}.
+          "saved": the ids that are in the journal now; "refused": the reason for each other id.
         Raises:
-          OSError: the journal cannot be written; nothing is saved.
+          OSError: the journal cannot be written; nothing was saved.
         """
         with self._lock:
             saved, refused, lines = [], {}, []
@@ -249,7 +270,7 @@ class Desk:
             return {"saved": saved, "refused": refused}
 
     def _line(self, one: dict[str, Any], client: str, annotator: str) -> tuple[Task, Answer]:
-        """What someone said as a line of the journal; raises Refused."""
+        """A client's answer as a line of the journal, with its task; raises Refused."""
         task = self._tasks.get(one["task"]) if isinstance(one.get("task"), str) else None
         if task is None:
             raise Refused("there is no such task")
@@ -286,7 +307,10 @@ class Desk:
         return task, journal.answer(task.query, piece, label, annotator, **more)
 
     def _part(self, task: Task, piece: int, runs: Any) -> list[int]:
-        """The runs of an answer: a part that is asked for and open, or all that is open."""
+        """The runs of an answer to a segment: the given ones, or all pixels without an answer.
+
+        Raises Refused where the given ones are no runs of such pixels.
+        """
         pixels = task.open_pixels(piece)
         if runs is not None:
             if not (
@@ -304,13 +328,17 @@ class Desk:
         return pixel_runs(pixels, task.query["size"][1])
 
     def _may(self, task: Task, client: str, annotator: str, now: float) -> bool:
-        """Whether a page may work on a task."""
+        """Whether a client may work on a task."""
         if task.holder and task.holder[0] != client and task.holder[2] > now:
             return False
         return not self._is_closed_to(annotator, task)
 
     def _is_closed_to(self, annotator: str, task: Task) -> bool:
-        """Whether it is a second opinion that is another's to give, or comes too early."""
+        """Whether a task is a second opinion that the annotator may not give.
+
+        It is asked once the query is answered, of a person who answered none of it, and nobody else
+        has begun to give it.
+        """
         if not task.second:
             return False
         first = self._tasks[task.query["id"]]
@@ -318,7 +346,11 @@ class Desk:
         return bool(first.open or first.by[annotator] or others)
 
     def _rank(self, task: Task, client: str, annotator: str) -> tuple:
-        """Smaller comes first: what one has begun, then what is new, then what one has skipped."""
+        """The sort key of the tasks that a client may have; the smallest is leased.
+
+        Tasks that the annotator skipped wholly come last. Before them: the client's own task, then
+        those that the annotator has begun, then first opinions, then second ones.
+        """
         held = bool(task.holder and task.holder[0] == client)
         skipped = task.skipped and all(
             (piece, annotator) in task.skipped for piece in task.open_pieces()
@@ -331,7 +363,7 @@ class Desk:
         spent[1] += min(line["seconds"] or 0.0, ledger.IDLE)
 
     def _refresh(self) -> None:
-        """Takes in the stages that have been asked since."""
+        """Reads the queries of stages that were asked since the last time."""
         found = {
             int(path.stem.removeprefix("stage_"))
             for path in (self._workdir / "queries").glob("stage_*.jsonl")
@@ -342,7 +374,7 @@ class Desk:
         self._reload()
 
     def _reload(self) -> None:
-        """Starts again from the files; leases live on."""
+        """Makes all tasks from the files anew; leases are kept."""
         holders = {task.id: task.holder for task in self._tasks.values()}
         self._tasks, self._by_id, self._spent, self._last = {}, {}, {}, {}
         for stage in sorted(self._stages):

@@ -1,7 +1,8 @@
-"""Queries out to other tools as tasks, answers back in from their files.
+"""Queries are written as files of other annotation tools, and answers are read from such files.
 
-A task's shapes are the query's points or segments, labelled "?" until somebody gives a class's
-name or "unsure". What comes back is taken pixel by pixel: inside what was asked, or not at all.
+A file has a shape for each piece of the queries, labelled `OPEN`. In the tool a person replaces
+that label by a class's name or by `UNSURE`. Reading checks every pixel: only what was asked and is
+not answered yet is taken.
 """
 
 import functools
@@ -18,8 +19,8 @@ from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import (
     OPEN,
     UNSURE,
+    ImageShapes,
     Label,
-    Page,
     Shape,
     coco,
     cvat,
@@ -34,17 +35,19 @@ from labor_jax.selection.segments import pixel_runs, run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
-FORMATS = ("cvat", "labelstudio", "coco", "labelme", "png")
+FORMATS = {"cvat": cvat, "labelstudio": labelstudio, "coco": coco, "labelme": labelme, "png": png}
+"""The modules that write and read a format's files, by its name."""
 EXAMPLES = 3
+"""How many examples are kept of what was refused for one reason."""
 
 
 class Imported(NamedTuple):
-    """What became of a file.
+    """What was done with a file's shapes.
 
     Attributes:
-      taken: answers that were written.
-      known: how many pixels were answered so already.
-      refused: by reason, the count and some examples.
+      taken: the answers that were added to the journal.
+      known: how many pixels the journal had already given the same class.
+      refused: by reason, how many pixels, shapes or images, and some examples.
     """
 
     taken: list[Answer]
@@ -52,21 +55,21 @@ class Imported(NamedTuple):
     refused: dict[str, tuple[int, list[str]]]
 
 
-def _module(name: str, table: ClassTable, ids: str) -> tuple[Callable, Callable]:
-    """A format's (write, read)."""
-    if name == "png":
-        values = table.values
-        if ids == "label":
-            if table.names != CITYSCAPES.names:
-                raise UserError("--ids: label ids are known of the cityscapes table only")
-            values = CITYSCAPES_IDS
-        write = functools.partial(png.write, values=values)
-        return write, functools.partial(png.read, labels=_labels(table), values=values)
-    module = {"cvat": cvat, "labelstudio": labelstudio, "coco": coco, "labelme": labelme}[name]
-    return module.write, module.read
+def _functions(name: str, table: ClassTable, ids: str) -> tuple[Callable, Callable]:
+    """The functions (write, read) of a format."""
+    if name != "png":
+        return FORMATS[name].write, FORMATS[name].read
+    values = table.values
+    if ids == "label":
+        if table.names != CITYSCAPES.names:
+            raise UserError("--ids: only the cityscapes classes have label ids; give --ids=train")
+        values = CITYSCAPES_IDS
+    write = functools.partial(png.write, values=values)
+    return write, functools.partial(png.read, labels=_labels(table), values=values)
 
 
 def _labels(table: ClassTable) -> list[Label]:
+    """Every label that a shape can have."""
     named = zip(table.names, table.palette, strict=True)
     own = [Label(name, color) for name, color in named]
     return [*own, Label(UNSURE, (150, 150, 150)), Label(OPEN, (255, 255, 255))]
@@ -80,56 +83,58 @@ def export(
     read_image: Callable[[str], np.ndarray],
     ids: str = "train",
 ) -> int:
-    """Writes the images that are asked about, and what is asked of them with its answers so far.
+    """Writes the images that were asked about, with what is asked and the answers so far.
 
     Args:
-      out: a folder that is not there yet, or is empty.
-      name: one of FORMATS.
+      workdir: the run's DIR.
+      out: a folder that does not exist yet, or is empty.
+      name: one of `FORMATS`.
+      table: the classes.
       read_image: an image's id -> [H, W, 3] uint8 RGB.
-      ids: of png: "train", or "label" for Cityscapes' own values.
+      ids: what png files hold: "train" for the class table's values, "label" for Cityscapes' ids.
     Returns:
       The number of images.
     Raises:
-      UserError: nothing is asked, or `out` holds something.
+      UserError: the run has no queries, `out` is not empty, or the classes have no label ids.
     """
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out: {out} is not empty; give another folder")
-    write, _ = _module(name, table, ids)
-    pages = list(_pages(workdir, table))
-    if not pages:
-        raise UserError(f"--workdir: nothing is asked in {workdir}")
-    for page in pages:
-        image = pathlib.PurePath(page.file).relative_to("images").with_suffix("").as_posix()
-        files.write_atomic(out / page.file, images.encode_png(read_image(image)))
-    write(out, pages, _labels(table))
-    return len(pages)
+    write, _ = _functions(name, table, ids)
+    items = list(_items(workdir, table))
+    if not items:
+        raise UserError(f"--workdir: {workdir} has no queries yet; run it until it asks")
+    for item in items:
+        image = pathlib.PurePath(item.file).relative_to("images").with_suffix("").as_posix()
+        files.write_atomic(out / item.file, images.encode_png(read_image(image)))
+    write(out, items, _labels(table))
+    return len(items)
 
 
-def _pages(workdir: str | os.PathLike, table: ClassTable) -> Iterator[Page]:
-    """Every image with its queries of all stages; an answered piece comes in its parts."""
+def _items(workdir: str | os.PathLike, table: ClassTable) -> Iterator[ImageShapes]:
+    """The shapes of every image's queries: the answered parts of each piece, then what is open."""
     answers = journal.by_query(journal.read(workdir, table))
     names = [*table.names, *[UNSURE] * (IGNORE + 1 - len(table))]
     for image, queries in _queries(workdir).items():
         shapes, size = [], tuple(queries[0]["size"])
         for query in queries:
             own = answers.get(query["id"], [])
-            still = set(journal.open_pieces(query, own))
+            open_ = set(journal.open_pieces(query, own))
             done: dict[int, list[Answer]] = {}
             for entry in own:
                 done.setdefault(entry["piece"], []).append(entry)
             for piece in range(len(query[query["kind"]])):
                 parts = [(names[e["class"]], entry_pixels(e, size)) for e in done.get(piece, [])]
-                if piece in still:
+                if piece in open_:
                     rest = _piece_pixels(query, piece)
                     for _, pixels in parts:
                         rest = np.setdiff1d(rest, pixels)
                     parts.append((OPEN, rest))
                 shapes += [Shape(label, pixels, query["kind"]) for label, pixels in parts]
-        yield Page(f"images/{image}.png", size, shapes)
+        yield ImageShapes(f"images/{image}.png", size, shapes)
 
 
 def _queries(workdir: str | os.PathLike) -> dict[str, list[q.Query]]:
-    """All queries that ask something, by image."""
+    """All queries that have a piece, by image."""
     paths = pathlib.Path(workdir, "queries").glob("stage_*.jsonl")
     stages = sorted(int(path.stem.removeprefix("stage_")) for path in paths)
     found: dict[str, list[q.Query]] = {}
@@ -145,7 +150,7 @@ def _piece_pixels(query: q.Query, piece: int) -> np.ndarray:
 
 
 def entry_pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
-    """The flat pixel numbers, int64, that an answer is about, in an image of size (H, W)."""
+    """The flat pixel numbers of an answer, in an image of size (H, W): [N] int64."""
     if entry["kind"] == "segments":
         return run_pixels(entry["runs"])
     x, y = entry["point"]
@@ -160,31 +165,44 @@ def take_in(
     annotator: str,
     ids: str = "train",
 ) -> Imported:
-    """Takes the answers of a tool's files into the journal, and refuses what was not asked.
+    """Adds the answers of a tool's files to the journal; what was not asked is refused.
 
+    Args:
+      workdir: the run's DIR.
+      path: a file, or a folder of files.
+      name: one of `FORMATS`.
+      table: the classes.
+      annotator: who answered.
+      ids: as of `export`.
     Raises:
-      UserError: there are no such files, or they are damaged; nothing is taken.
+      UserError: there are no such files, or they cannot be read; no answer was added.
     """
     if not path.exists():
-        raise UserError(f"--file: there is no {path}")
-    _, read = _module(name, table, ids)
+        raise UserError(f"--file: {path} does not exist; give the file that the tool has exported")
+    _, read = _functions(name, table, ids)
     try:
-        pages = list(read(path))
+        items = list(read(path))
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"--file: {path} cannot be read as {name} ({reason})") from None
-    if not pages:
-        raise UserError(f"--file: {path} has no images in the format {name}")
+        raise UserError(
+            f"--file: {path} cannot be read as {name} ({reason}); export it from the tool again, "
+            f"or give its --format"
+        ) from None
+    if not items:
+        raise UserError(f"--file: {path} has no images in the format {name}; give its --format")
     intake = _Intake(workdir, table, annotator)
-    for page in pages:
-        intake.page(page)
+    for item in items:
+        intake.take(item)
     journal.append(workdir, intake.taken, table)
-    refused = {reason: (count, some) for reason, (count, some) in intake.refused.items()}
-    return Imported(intake.taken, intake.known, refused)
+    return Imported(intake.taken, intake.known, intake.refused)
 
 
 class _Intake:
-    """Sorts the shapes of pages into answers and refusals."""
+    """Turns images' shapes into answers, and counts what is refused.
+
+    Attributes:
+      taken, known, refused: as of `Imported`, so far.
+    """
 
     def __init__(self, workdir: str | os.PathLike, table: ClassTable, annotator: str) -> None:
         self._table, self._annotator = table, annotator
@@ -201,20 +219,22 @@ class _Intake:
             some = [*some, example]
         self.refused[reason] = before + count, some
 
-    def page(self, page: Page) -> None:
-        image = self._find(page.file)
-        shapes = [shape for shape in page.shapes if shape.label != OPEN]
+    def take(self, item: ImageShapes) -> None:
+        """Takes an image's shapes in."""
+        image = self._find(item.file)
+        shapes = [shape for shape in item.shapes if shape.label != OPEN]
         if image is None:
             if shapes:
-                self._refuse("images that nothing is asked about", page.file)
+                self._refuse("images that nothing is asked about", item.file)
             return
         queries = self._queries[image]
         size = tuple(queries[0]["size"])
-        if page.size is not None and tuple(page.size) != size:
-            wrong = f"{page.file} is {page.size[1]}x{page.size[0]}, not {size[1]}x{size[0]}"
+        if item.size is not None and tuple(item.size) != size:
+            wrong = f"{item.file} is {item.size[1]}x{item.size[0]}, not {size[1]}x{size[0]}"
             self._refuse("images of another size", wrong)
             return
-        # By pixel: which query and piece asks it, and what it is answered.
+        # For each pixel, the query and the piece that ask about it, and the class it was given;
+        # -1 where there is none.
         owner, given = np.full((2, size[0] * size[1]), -1), np.full(size[0] * size[1], -1)
         for number, query in enumerate(queries):
             for piece in range(len(query[query["kind"]])):
@@ -232,6 +252,7 @@ class _Intake:
         owner: np.ndarray,
         given: np.ndarray,
     ) -> None:
+        """Takes a shape in; `owner` [2, H W] and `given` [H W] int64 are as in `take`."""
         label = self._classes.get(shape.label)
         if label is None:
             self._refuse("shapes of an unknown class", f"{shape.label!r} in {image}")
@@ -266,7 +287,10 @@ class _Intake:
             self.taken.append(journal.answer(query, int(piece), label, self._annotator, **more))
 
     def _find(self, file: str) -> str | None:
-        """The image that a file's name means: its id, or the only one that it ends in."""
+        """The id that a file's name stands for; None where it fits no id, or several.
+
+        Tools shorten or lengthen paths: an id also fits if one of both is the end of the other.
+        """
         name = pathlib.PurePosixPath(file).with_suffix("").as_posix()
         for start in ("images/", "labels/"):
             if name.removeprefix(start) in self._queries:
@@ -276,7 +300,7 @@ class _Intake:
 
 
 def describe(imported: Imported) -> Iterable[str]:
-    """What became of a file, a line each."""
+    """Lines of text: how much was taken, and what was refused for which reason."""
     yield f"{len(imported.taken):,} answers taken, {imported.known:,} pixels were known already"
     for reason, (count, some) in imported.refused.items():
         yield f"refused: {count:,} {reason}, such as {'; '.join(some)}"

@@ -1,12 +1,24 @@
-"""The journal: every answer, in order, one JSON line each. The truth that labels derive from.
+"""The journal: every answer in the order it was given. Label maps are derived from it.
 
-A line: {"query", "piece", "image", "stage", "kind", "class" (255 = unsure or void, null = skipped),
-"point": [x, y] or "runs": [start, length, ...], "seconds", "annotator", "version", "classes"}.
-"piece" numbers the query's points or segments; a segment that holds several classes has a line for
-each part. Lines of a person have an "id" besides, so that one sent twice is written once.
+It is one file, `annotations/journal.jsonl`, whose lines are only ever added. A line is a JSON
+object:
 
-Nothing is ever taken out. "undo": true takes back the standing answer of the same place. A
-"second": true is a second opinion: it is compared with the first and gives no label.
+    "query", "image", "stage", "kind"   of the query that it answers
+    "piece"      the number of the query's point or segment
+    "point"      [x, y], where the kind is "points"
+    "runs"       [start, length, ...], where the kind is "segments": the pixels that get the class.
+                 A segment of several classes has a line for each part
+    "class"      a train id; 255 = unsure or void; null = skipped
+    "seconds"    that the answer took a person; null where no person answered
+    "annotator"  a name
+    "version"    of labor_jax
+    "classes"    the digest of the class table
+    "id"         of a person's answer: one that is sent twice is written once
+    "undo"       true takes back the answer that stands at the same place
+    "second"     true marks a second opinion: it is compared with the first and gives no label
+
+An answer stands if no later line took it back or replaced it. Its place is its piece, and within a
+segment the first pixel of its runs.
 """
 
 import contextlib
@@ -50,9 +62,11 @@ Answer = dict[str, Any]
 
 
 def answer(query: Query, piece: int, label: int | None, annotator: str, **where: Any) -> Answer:
-    """An answer to a piece of a query; `where` is point=[x, y] or runs=[start, length, ...].
+    """A line of the journal that answers a piece of a query.
 
-    `where` may also have the optional keys of a line.
+    Args:
+      label: the class, a train id; 255 = unsure or void; None = skipped.
+      where: point=[x, y] or runs=[start, length, ...]; optional keys of a line, too.
     """
     return {
         "query": query["id"],
@@ -69,15 +83,15 @@ def answer(query: Query, piece: int, label: int | None, annotator: str, **where:
 
 
 def path(workdir: str | os.PathLike) -> pathlib.Path:
-    """Where the journal is."""
+    """The journal's file."""
     return pathlib.Path(workdir, "annotations", "journal.jsonl")
 
 
 def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTable) -> None:
-    """Adds answers and returns when they are on disk; all of them, or on an error none.
+    """Adds answers, and returns when they are on disk.
 
     Raises:
-      OSError: the disk is full, say.
+      OSError: they cannot be written, for example because the disk is full; none was added.
     """
     digest = table.digest()
     lines = "".join(json.dumps(a | {"classes": digest}) + "\n" for a in answers).encode()
@@ -89,23 +103,24 @@ def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTa
                 lines = lines[file.write(lines) :]
             os.fsync(file.fileno())
         except BaseException:
-            file.truncate(end)  # half a line would spoil the next one
+            file.truncate(end)  # the next line would be joined to half of this one
             raise
 
 
 def lines(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
-    """All that was ever written, in order: undone, skipped and second answers too.
+    """All lines of the journal, in order: undone, skipped and second answers too.
 
-    A last line that a killed program left half-written was never confirmed: it is cut off the file.
+    A last line without its end was left by a killed program, which had not confirmed it. It is cut
+    off the file.
 
     Raises:
-      UserError: a line in the middle is damaged, or was answered with another class table.
+      UserError: a line is damaged, or was answered with another class table.
     """
     return [entry for _, entry in _placed(workdir, table)]
 
 
 def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int, Answer]]:
-    """`lines`, read one at a time, each with its place in the file."""
+    """`lines` one at a time, each with the byte at which it begins."""
     file = path(workdir)
     if not file.exists():
         return
@@ -116,7 +131,7 @@ def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int
     place, digest = 0, table.digest()
     with open(file, "rb") as opened:
         for number, line in enumerate(opened, start=1):
-            if place == end:  # what follows was written since
+            if place == end:  # the rest was added since
                 return
             try:
                 entry = json.loads(line)
@@ -135,7 +150,7 @@ def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int
 
 
 def _whole_lines(file: pathlib.Path, block: int = 2**16) -> int:
-    """Where a file's last whole line ends, in bytes."""
+    """How many bytes a file's whole lines have; it is read in blocks from its end."""
     with open(file, "rb") as opened:
         left = opened.seek(0, os.SEEK_END)
         while left:
@@ -158,7 +173,9 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
 
 
 def on_disk(workdir: str | os.PathLike, table: ClassTable) -> files.Index:
-    """`lines` by query, left on disk: all answers to segments may be more than memory holds.
+    """`lines` by their query's id; they are read from disk at each access.
+
+    The answers to all segments of a large data set can be more than memory holds.
 
     Raises:
       UserError: as `lines`.
@@ -168,13 +185,17 @@ def on_disk(workdir: str | os.PathLike, table: ClassTable) -> files.Index:
 
 
 def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer]:
-    """The answers to a query that stand and give labels, of a journal's lines by query."""
+    """The answers to a query that stand and give labels.
+
+    Args:
+      written: the journal's lines by query, as `on_disk` gives them.
+    """
     return standing(entry for entry in written.get(query["id"], []) if not entry.get("second"))
 
 
 @contextlib.contextmanager
 def _locked(workdir: str | os.PathLike) -> Iterator[None]:
-    """No other program reads or writes the journal meanwhile."""
+    """Holds a lock that every program takes to write the journal or to cut its end off."""
     folder = os.open(path(workdir).parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -184,7 +205,11 @@ def _locked(workdir: str | os.PathLike) -> Iterator[None]:
 
 
 def standing(entries: Iterable[Answer]) -> list[Answer]:
-    """The answers that were not taken back, in order; a skipped piece has none."""
+    """The answers that stand, in order: neither taken back nor replaced; skipped ones are left out.
+
+    Args:
+      entries: lines of the journal, in its order.
+    """
     stand: dict[tuple, Answer] = {}
     for entry in entries:
         key = (entry["query"], entry.get("second") and entry["annotator"], place(entry))
@@ -196,7 +221,7 @@ def standing(entries: Iterable[Answer]) -> list[Answer]:
 
 
 def by_query(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Answers by their query's id."""
+    """Answers by their query's id, in order."""
     found: dict[str, list[Answer]] = {}
     for entry in answers:
         found.setdefault(entry["query"], []).append(entry)
@@ -204,10 +229,10 @@ def by_query(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
 
 
 def open_pieces(query: Query, answers: Iterable[Answer]) -> list[int]:
-    """The numbers of the pieces that are not, or not wholly, answered.
+    """The numbers of the pieces that have a pixel without an answer.
 
     Args:
-      answers: that stand, of this query; parts of a segment do not overlap.
+      answers: those to this query that stand; parts of a segment do not overlap.
     """
     points = query["kind"] == "points"
     left = [1 if points else sum(piece[1::2]) for piece in query[query["kind"]]]
@@ -217,7 +242,12 @@ def open_pieces(query: Query, answers: Iterable[Answer]) -> list[int]:
 
 
 def label_map(answers: Iterable[Answer], size: tuple[int, int]) -> np.ndarray:
-    """The labels [H, W] uint8 that an image's answers give, 255 where there is none."""
+    """The label map that an image's answers give: [H, W] uint8 train ids, 255 = no label.
+
+    Args:
+      answers: those to the image's queries that stand.
+      size: (H, W).
+    """
     label = np.full(size[0] * size[1], IGNORE, np.uint8)
     for entry in answers:
         if entry["kind"] == "points":
@@ -229,7 +259,7 @@ def label_map(answers: Iterable[Answer], size: tuple[int, int]) -> np.ndarray:
 
 
 def labels_path(workdir: str | os.PathLike, image: str) -> pathlib.Path:
-    """Where an image's labels are; no file where it has none."""
+    """The file of an image's label map; there is none where nothing was answered."""
     return pathlib.Path(workdir, "annotations", "labels", f"{image}.png")
 
 
@@ -239,11 +269,14 @@ def write_labels(
     sizes: dict[str, tuple[int, int]],
     table: ClassTable,
 ) -> None:
-    """Derives `annotations/labels/IMAGE.png` from the answers; files may be deleted any time.
+    """Writes the label map of every image that has answers, `annotations/labels/IMAGE.png`.
+
+    The files may be deleted at any time: they can be made again.
 
     Args:
-      answers: of all stages that count.
-      sizes: (H, W) of each image that was asked.
+      answers: those that stand, of all stages that count.
+      sizes: (H, W) by image.
+      table: its palette colours the files.
     """
     by_image: dict[str, list[Answer]] = {}
     for entry in answers:
@@ -253,5 +286,5 @@ def write_labels(
 
 
 def place(entry: Answer) -> tuple:
-    """What tells an answer's pixels apart from the others of its query."""
+    """An answer's place in its query: the piece and, of a point or of its runs, the first pixel."""
     return (entry["piece"], *entry.get("point", ()), *entry.get("runs", ())[:1])

@@ -1,4 +1,7 @@
-"""The ledger: what was asked and what it cost; and who answered how. Derived, never kept."""
+"""The ledger: what queries asked and cost, and how annotators answered.
+
+It is computed from the queries and the journal whenever it is needed, and is not stored.
+"""
 
 import collections
 import itertools
@@ -29,28 +32,31 @@ __all__ = [
 
 
 IDLE = 60.0
-"""Seconds after which a person who has not answered is taken to be doing something else."""
+"""Seconds; an answer that took longer counts as this many: the person did something else."""
 COUNTS = ("pixels", "points", "segments", "clicks", "void")
+"""The keys of a row that are summed up."""
 Row = dict[str, Any]
 
 
 def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
-    """One row a query: {"image", "stage", "pixels", "points", "segments", "clicks", "void",
-    "seconds"}.
-
-    Pixels, points and segments are as asked, at the label's own resolution. Clicks are answers:
-    one a point, one a part of a segment; one that was taken back was a click all the same. Void
-    answers cost a click and give no label. Seconds are null when no person answered.
+    """What each query asked and cost.
 
     Args:
-      lines: of the journal. Second opinions cost nothing here: they serve to measure agreement.
+      lines: the journal's. Second opinions are not counted: they serve to measure agreement.
+    Returns:
+      A row for each query, {"image", "stage"} and
+        "pixels", "points", "segments": how many were asked, at the label's own resolution;
+        "clicks": how many answers were given, one for a point and one for each part of a segment;
+          an answer that was taken back is counted;
+        "void": how many answers that stand are unsure or void; they give no label;
+        "seconds": what the answers took; None where no person answered.
     """
     found = journal.by_query(lines)
     return [row(query, found.get(query["id"], [])) for query in queries]
 
 
 def row(query: Query, lines: Iterable[Answer]) -> Row:
-    """A query's row, as in `rows`, of its own lines."""
+    """A query's row, as `rows` gives it; `lines` are those of this query."""
     lines = [entry for entry in lines if not entry.get("second")]
     seconds = _seconds(lines)
     return {
@@ -66,21 +72,25 @@ def row(query: Query, lines: Iterable[Answer]) -> Row:
 
 
 def is_click(entry: Answer) -> bool:
-    """Whether a line is an answer, and neither takes one back nor skips."""
+    """Whether a line of the journal gives an answer; others take one back or skip a piece."""
     return not entry.get("undo") and entry["class"] is not None
 
 
 def _seconds(lines: Iterable[Answer]) -> list[float]:
-    """What each line took, idle time cut."""
+    """What each answer of a person took, at most `IDLE`."""
     return [min(entry["seconds"], IDLE) for entry in lines if entry["seconds"] is not None]
 
 
 def budget(ledger: Iterable[Row], pool: Mapping[str, int]) -> dict[str, Any]:
-    """The sum of a ledger, as `summary.json` has it.
+    """The sum of a ledger's rows, as `summary.json` has it.
 
     Args:
-      ledger: rows of the stages that count.
-      pool: the number of pixels of every image that could have been asked.
+      ledger: the rows of the stages that count.
+      pool: the number of pixels, by id, of every image that could have been asked.
+    Returns:
+      "images": how many were asked something; the sum of each of `COUNTS` and of "seconds";
+      "fraction": the share of the pool's pixels that was asked, from 0 to 1; "points_per_image" and
+      "clicks_per_image": means over the pool.
     """
     ledger = list(ledger)
     total: dict[str, Any] = {name: sum(row[name] for row in ledger) for name in COUNTS}
@@ -96,8 +106,14 @@ def budget(ledger: Iterable[Row], pool: Mapping[str, int]) -> dict[str, Any]:
 
 
 def annotators(lines: Iterable[Answer]) -> list[dict[str, Any]]:
-    """One row an annotator, by name: {"annotator", "clicks", "unsure", "skipped", "undone",
-    "seconds"}; second opinions count."""
+    """What each annotator did, second opinions included.
+
+    Args:
+      lines: the journal's.
+    Returns:
+      A row for each annotator, sorted by name: {"annotator", "clicks", "unsure", "skipped",
+      "undone", "seconds"}, where "unsure" counts clicks and "seconds" is None without times.
+    """
     by_name: dict[str, Row] = {}
     for entry in lines:
         own = by_name.setdefault(
@@ -114,16 +130,21 @@ def annotators(lines: Iterable[Answer]) -> list[dict[str, Any]]:
 
 
 def agreement(lines: Iterable[Answer]) -> list[dict[str, Any]]:
-    """How two annotators agree where both gave a class: {"annotators": [a, b], "images",
-    "pixels", "agree" (a share), "kappa"}, one row a pair that shares a pixel.
+    """How annotators agree, in pairs.
 
-    Kappa is the agreement beyond chance (Cohen, 1960); None where both gave one and the same class.
+    Args:
+      lines: the journal's.
+    Returns:
+      A row for each pair of annotators who both gave a class to some pixel: {"annotators": [a, b],
+      "images", "pixels", "agree", "kappa"}. The counts are of what both labelled; "agree" is the
+      share of those pixels that got the same class from both, from 0 to 1; "kappa" is the agreement
+      beyond chance (Cohen, 1960), None where both gave one and the same class everywhere.
     """
     return agreement_by_query(journal.by_query(lines).values())
 
 
 def agreement_by_query(queries: Iterable[Iterable[Answer]]) -> list[dict[str, Any]]:
-    """`agreement` of the lines of one query after another."""
+    """`agreement`, of lines that are given query by query: only one query's are held at a time."""
     images: collections.Counter[tuple[str, str]] = collections.Counter()
     confusions: dict[tuple[str, str], np.ndarray] = {}
     for lines in queries:
@@ -144,7 +165,10 @@ def agreement_by_query(queries: Iterable[Iterable[Answer]]) -> list[dict[str, An
 
 
 def _labelled(entry: Answer) -> np.ndarray:
-    """A number for each pixel, the same in answers to the same query, and its class: [n, 2]."""
+    """An answer's pixels and classes: [N, 2] int64.
+
+    A pixel's number is the same in all answers to one query.
+    """
     if entry["kind"] == "points":
         x, y = entry["point"]
         pixels = np.array([(y << 32) + x])
@@ -154,14 +178,14 @@ def _labelled(entry: Answer) -> np.ndarray:
 
 
 def _pairs(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
-    """The classes that two annotators gave the pixels that both labelled, [N, 2] int64."""
+    """The classes that two annotators gave to each pixel that both labelled: [N, 2] int64."""
     a, b = np.concatenate(first), np.concatenate(second)
     _, i, j = np.intersect1d(a[:, 0], b[:, 0], return_indices=True)
     return np.stack([a[i, 1], b[j, 1]], 1)
 
 
 def _kappa(counts: np.ndarray) -> dict[str, Any]:
-    """Agreement by how often each two classes met, [255, 255] int64."""
+    """The agreement of a confusion matrix, [255, 255] int64."""
     pixels = int(counts.sum())
     confusion = counts / pixels
     agree = float(np.trace(confusion))
@@ -171,7 +195,7 @@ def _kappa(counts: np.ndarray) -> dict[str, Any]:
 
 
 def describe(lines: Iterable[Answer]) -> list[str]:
-    """Who answered how much, and how they agree, a line each."""
+    """Lines of text: what each annotator did, then how each pair of them agrees."""
     lines = list(lines)
     told = []
     for row in annotators(lines):

@@ -1,6 +1,7 @@
-"""The simulated annotator: answers from the ground truth, and only what is asked.
+"""The oracle: a simulated annotator that answers queries from the ground truth.
 
-A noisy one errs now and then, most of all where people do: next to another class.
+The noisy oracle gives some wrong answers, more of them at the border to another class, where people
+err most.
 """
 
 import cv2
@@ -14,26 +15,28 @@ from labor_jax.util.errors import UserError
 
 NAME = "oracle"
 NEAR = 3
-"""Pixels from another class within which an answer is "at the border"."""
+"""An answer is at the border if another class is within this many pixels."""
 
 
 def annotate(query: Query, truth: np.ndarray) -> list[Answer]:
     """Answers every piece of a query.
 
-    A segment that holds several classes is answered part by part, each a connected region of one
-    class: that is what a person would have to click, so it is what the ledger counts. One that is
-    asked whole gets the class of most of its pixels, void among them; of equal ones the first.
+    A segment of several classes gets an answer for each part, an 8-connected region of one class:
+    a person would have to click each part, and the ledger counts clicks. A segment that is asked
+    whole gets its most frequent class, the lowest of equally frequent ones; void counts as a class.
 
     Args:
-      query: points or segments.
+      query: of either kind.
       truth: [H, W] uint8 train ids, 255 = void.
+    Returns:
+      Lines for the journal.
     Raises:
-      UserError: the truth has another size than the query.
+      UserError: the truth is not of the query's size.
     """
     if list(truth.shape) != query["size"]:
         raise UserError(
-            f"{query['image']}: the label is {truth.shape[1]}x{truth.shape[0]}, the query was made "
-            f"for {query['size'][1]}x{query['size'][0]}; restore the file"
+            f"{query['image']}: its label is {truth.shape[1]}x{truth.shape[0]}, but was "
+            f"{query['size'][1]}x{query['size'][0]} when the query was made; restore the label"
         )
     if query["kind"] == "points":
         return [
@@ -63,15 +66,18 @@ def annotate_noisily(
 ) -> list[Answer]:
     """The oracle's answers, some of them wrong [ours].
 
-    At a border the wrong class is one of those nearby, elsewhere it is any. Void stays void.
+    A wrong class is drawn from the other classes within `NEAR` pixels, or from all other classes
+    where there is none nearby. Void answers stay void.
 
     Args:
-      query: points or segments.
+      query: of either kind.
       truth: [H, W] uint8 train ids, 255 = void.
-      num_classes: from which a wrong class is drawn.
-      error: the expected share of wrong answers.
-      border: how many times as likely an answer within `NEAR` pixels of another class is wrong.
-      random: decides.
+      num_classes: how many classes there are.
+      error: the expected share of wrong answers, from 0 to 1.
+      border: how many times as likely an answer at the border is wrong as one elsewhere.
+      random: draws which answers are wrong, and their classes.
+    Returns:
+      Lines for the journal.
     Raises:
       UserError: as `annotate`.
     """
@@ -93,10 +99,10 @@ def annotate_noisily(
 
 
 def at_border(truth: np.ndarray) -> np.ndarray:
-    """Which pixels of a class are within `NEAR` pixels of another class: [H, W] bool.
+    """The pixels that have another class within `NEAR` pixels: [H, W] bool.
 
     Args:
-      truth: [H, W] uint8 train ids, 255 = void, which is no class.
+      truth: [H, W] uint8 train ids; 255 = void, which is no class and never at the border.
     """
     square = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
     void = truth == IGNORE
@@ -106,7 +112,7 @@ def at_border(truth: np.ndarray) -> np.ndarray:
 
 
 def _classes_nearby(entry: Answer, truth: np.ndarray) -> np.ndarray:
-    """The other classes within `NEAR` pixels of what an answer is about, [n] uint8."""
+    """The other classes within `NEAR` pixels of an answer's pixels: [N] uint8, ascending."""
     if entry["kind"] == "points":
         columns, rows = entry["point"]
     else:
@@ -120,10 +126,11 @@ def _classes_nearby(entry: Answer, truth: np.ndarray) -> np.ndarray:
 
 
 def _parts(truth: np.ndarray, inside: np.ndarray) -> list[list[int]]:
-    """Runs of the connected regions of one class inside a segment, worked out in its box only."""
+    """The runs of each region of one class inside a segment, [H, W] bool."""
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not rows.size:
         return []
+    # Only the segment's bounding box is looked at: an image may have thousands of segments.
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     parts = np.zeros(truth.shape, np.int32)
     parts[box] = components(truth[box], inside[box])

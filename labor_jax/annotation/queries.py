@@ -1,8 +1,19 @@
-"""Queries: what is asked of an annotator, one of an image and stage.
+"""Queries: what an annotator is asked about an image at a stage, and the files that hold them.
 
-A query is a JSON object: {"id", "image", "stage", "kind", "size": [H, W]} and either "points":
-[[x, y], ...] or "segments": [[start, length, start, length, ...], ...], runs of row-major pixels.
-With "whole": true each segment gets one class, the one that most of it has.
+A query is a JSON object:
+
+    "id"        "STAGE/IMAGE"
+    "image"     the image's id
+    "stage"     counts from 1
+    "kind"      "points" or "segments"
+    "size"      [H, W] of the image's label
+    "points"    [[x, y], ...], where the kind is "points"
+    "segments"  [[start, length, start, length, ...], ...], where the kind is "segments": the
+                row-major run lengths of each (see selection/segments.py)
+    "whole"     true where a segment gets one class, its majority's; otherwise it may get several
+
+A piece of a query is one of its points or segments; pieces are numbered from 0. A stage's queries
+are one file, `queries/stage_N.jsonl`: a line for each image, in the domain's order.
 """
 
 import contextlib
@@ -43,7 +54,14 @@ Query = dict[str, Any]
 
 
 def point_query(image: str, stage: int, size: tuple[int, int], points: Iterable) -> Query:
-    """Asks for the class of points, (row, column) each."""
+    """A query for the classes of points.
+
+    Args:
+      image: its id.
+      stage: from 1.
+      size: (H, W) of its label.
+      points: (row, column) of each.
+    """
     return {
         "id": f"{stage}/{image}",
         "image": image,
@@ -57,11 +75,14 @@ def point_query(image: str, stage: int, size: tuple[int, int], points: Iterable)
 def segment_query(
     image: str, stage: int, size: tuple[int, int], segments: np.ndarray, whole: bool = False
 ) -> Query:
-    """Asks for the classes inside segments.
+    """A query for the classes inside segments.
 
     Args:
-      segments: [H, W] int32, 0 = not asked, otherwise the segment's number from 1.
-      whole: whether one class is asked of each, the one that most of it has.
+      image: its id.
+      stage: from 1.
+      size: (H, W) of its label.
+      segments: [H, W] int32, 0 = not asked, segments from 1.
+      whole: whether a segment gets one class, its majority's.
     """
     query: Query = {
         "id": f"{stage}/{image}",
@@ -75,15 +96,19 @@ def segment_query(
 
 
 def cost(query: Query, unit: str) -> int:
-    """What a query costs in "points", "pixels" or "clicks"; a segment is one click if asked whole,
-    and otherwise at least one: answers tell."""
+    """What a query costs in a budget's unit, before it is answered.
+
+    Args:
+      unit: "points", "pixels" or "clicks". A segment is counted as one click. That is exact where
+        it is asked whole; otherwise a click is counted for each part once the answers are there.
+    """
     if unit == "pixels":
         return len(asked_pixels(query))
     return len(query[query["kind"]])
 
 
 def asked_pixels(query: Query) -> np.ndarray:
-    """The flat pixel numbers, int64, that a query asks for."""
+    """The flat pixel numbers that a query asks for, in the order of its pieces: [N] int64."""
     if query["kind"] == "points":
         points = np.array(query["points"], np.int64).reshape(-1, 2)
         return points[:, 1] * query["size"][1] + points[:, 0]
@@ -91,19 +116,21 @@ def asked_pixels(query: Query) -> np.ndarray:
 
 
 def queries_path(workdir: str | os.PathLike, stage: int, part: int | None = None) -> pathlib.Path:
-    """Where a stage's queries are kept, or one process's part until all parts are there; the file
-    is there when all of them are."""
+    """The file of a stage's queries, or of one process's part of them.
+
+    The stage's file is made of all parts at once: where it exists, it is complete.
+    """
     name = f"stage_{stage}.jsonl" if part is None else f"stage_{stage}.part_{part}"
     return pathlib.Path(workdir, "queries", name)
 
 
 def score_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
-    """Where the score of a stage's mask is kept, null where there is none."""
+    """The file of the score of a stage's mask; it holds null where a method has no mask."""
     return pathlib.Path(workdir, "queries", f"stage_{stage}.score.json")
 
 
 def missing(workdir: str | os.PathLike, stage: int) -> pathlib.Path | None:
-    """The file of a stage's query phase that is not there yet; None when it is over."""
+    """The first file that a stage's query phase has yet to write; None when it is complete."""
     paths = score_path(workdir, stage), queries_path(workdir, stage)
     return next((path for path in paths if not path.exists()), None)
 
@@ -111,24 +138,33 @@ def missing(workdir: str | os.PathLike, stage: int) -> pathlib.Path | None:
 def write_queries(
     workdir: str | os.PathLike, stage: int, queries: Iterable[Query], part: int | None = None
 ) -> None:
-    """Writes a stage's queries, or one process's part, all or none; each as soon as it is made."""
+    """Writes a stage's queries, or one process's part of them; the file appears when it is whole.
+
+    Args:
+      queries: drawn one at a time; none is held in memory after it was written.
+    """
     lines = (f"{json.dumps(query)}\n".encode() for query in queries)
     files.write_atomic(queries_path(workdir, stage, part), lines)
 
 
 def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:
-    """Makes a stage's queries of the parts, which take turns as in `hosts.share`; all or none."""
+    """Joins the parts of all processes into the stage's file, and deletes them.
+
+    Args:
+      parts: how many there are; images were dealt to processes in turn, as `hosts.share` does.
+    """
     with contextlib.ExitStack() as stack:
         paths = [queries_path(workdir, stage, part) for part in range(parts)]
         opened = [stack.enter_context(open(path, "rb")) for path in paths]
         turns = itertools.chain.from_iterable(itertools.zip_longest(*opened, fillvalue=b""))
         files.write_atomic(queries_path(workdir, stage), turns)
-    for path in paths[0].parent.glob(f"stage_{stage}.part_*"):  # a killed run's, too
+    # All that are there: a killed run of more processes may have left others.
+    for path in paths[0].parent.glob(f"stage_{stage}.part_*"):
         path.unlink()
 
 
 def each_query(workdir: str | os.PathLike, stage: int) -> Iterator[Query]:
-    """A stage's queries, read one at a time; none if it asked nothing.
+    """A stage's queries, read one at a time; none where the file does not exist.
 
     Raises:
       UserError: the file is damaged.
@@ -137,12 +173,16 @@ def each_query(workdir: str | os.PathLike, stage: int) -> Iterator[Query]:
 
 
 def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
-    """A stage's queries all at once, which can take much memory; else as `each_query`."""
+    """A stage's queries as a list, which can take much memory.
+
+    Raises:
+      UserError: the file is damaged.
+    """
     return list(each_query(workdir, stage))
 
 
 def by_image(workdir: str | os.PathLike, stages: Iterable[int]) -> files.Index:
-    """The queries of some stages by image, left on disk.
+    """The queries of some stages by image; they are read from disk at each access.
 
     Raises:
       UserError: a file is damaged.
@@ -163,13 +203,19 @@ def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query
 
 
 def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]) -> None:
-    """Raises UserError unless there is a query for each image: a file can lack its last lines."""
+    """Checks that a stage's file has a query for each image: a copy may lack its last lines.
+
+    Args:
+      images: the ids of all target images, in the domain's order.
+    Raises:
+      UserError: the file is damaged.
+    """
     if [query["image"] for query in each_query(workdir, stage)] != list(images):
         raise damaged(queries_path(workdir, stage))
 
 
 def read_score(workdir: str | os.PathLike, stage: int) -> dict[str, float] | None:
-    """The score of a stage's mask, as `metrics.mask_score` gives it; None if there is none.
+    """The score of a stage's mask, as `metrics.mask_score` gives it; None where there is none.
 
     Raises:
       UserError: the file is damaged.
@@ -182,7 +228,7 @@ def read_score(workdir: str | os.PathLike, stage: int) -> dict[str, float] | Non
 
 
 def damaged(path: pathlib.Path) -> UserError:
-    """The error for a file that a stage's query phase wrote, and would write again."""
+    """The error for a damaged file of a query phase; a run makes it anew if it is deleted."""
     return UserError(
         f"{path}: damaged; restore it from a copy, or delete it and run again to ask anew"
     )

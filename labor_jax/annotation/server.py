@@ -1,7 +1,7 @@
-"""The web server of the annotator: hands out pages, queries and images, and takes answers.
+"""The web server behind `labor-jax annotate`: it serves the page, tasks and images, takes answers.
 
-It knows nothing but the desk and `read_image`: ground truth cannot be asked for. No path of a
-request ever becomes a path of a file.
+It has access to the desk and to `read_image` only, so that no request can read the ground truth.
+No part of a request is used as the path of a file.
 """
 
 import collections
@@ -32,9 +32,9 @@ from labor_jax.data.labels import ClassTable
 from labor_jax.util import files
 
 LARGEST_BODY = 4 << 20
-"""Bytes of a request, at most."""
+"""The most bytes that a request's body may have."""
 WRONG_TOKENS, WINDOW = 20, 60.0
-"""Wrong tokens within so many seconds, after which none is looked at."""
+"""After so many wrong tokens within so many seconds, further ones are refused unread."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -47,7 +47,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 NOTEBOOKS = "http://localhost:* http://127.0.0.1:*"
-"""Whose pages may show the annotator in a frame, where that is asked for."""
+"""The origins whose pages may show the annotator's page in a frame, where that is allowed."""
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -57,7 +57,10 @@ TYPES = {
 
 
 def read_token(workdir: str | os.PathLike) -> str:
-    """The run's token, made at the first use: a page that was open goes on after a crash."""
+    """The run's token, which is made at the first use.
+
+    It is kept in a file: an open page stays logged in when the server is started again.
+    """
     path = pathlib.Path(workdir, "annotations", ".token")
     if not path.exists():
         files.write_atomic(path, secrets.token_urlsafe(32).encode())
@@ -66,18 +69,24 @@ def read_token(workdir: str | os.PathLike) -> str:
 
 
 class Guard:
-    """What may come in: right Host, own Origin, right token, small body. Wraps an app.
+    """An ASGI app around another: it refuses requests and adds security headers to responses.
+
+    A request needs the server's own Host, no other Origin, the token or the cookie that a right
+    token was answered with, and a body of at most `LARGEST_BODY` bytes.
 
     Attributes:
       host: the address that the server listens at.
-      port: so that pages of other ports are strangers.
+      port: the port, which is part of the server's own Host and Origin.
     """
 
     def __init__(
         self, app: ASGIApp, token: str, host: str, port: int, in_frame: bool = False
     ) -> None:
-        """in_frame: pages of this machine, such as a notebook, may show the annotator in a frame;
-        otherwise none may."""
+        """Wraps an app.
+
+        Args:
+          in_frame: whether pages of this machine, such as notebooks, may show the page in a frame.
+        """
         self._app, self._token, self.host, self.port = app, token, host, port
         policy = HEADERS["Content-Security-Policy"]
         if in_frame:
@@ -126,17 +135,18 @@ class Guard:
         name = name.strip("[]").lower()
         if self.host in LOOPBACK:
             return name in LOOPBACK
-        if self.host in ("0.0.0.0", "::"):  # any own address, but no name that others may set
+        if self.host in ("0.0.0.0", "::"):
+            # Any address, but no name of a domain: its owner could have it point here.
             return name in (*LOOPBACK, socket.gethostname().lower()) or _is_address(name)
         return name in (*LOOPBACK, self.host.lower())
 
     def _login(self, request: Request) -> Response | None:
-        """None where the cookie is right; else lets in who knows the token."""
+        """None where the cookie is right; the cookie where the token is; else a refusal."""
         name = f"labor_jax_{self.port}"
         if _same(request.cookies.get(name, ""), self._cookie):
             return None
         given = request.query_params.get("token")
-        if given is None:  # perhaps with the cookie of another run, from a page that is still open
+        if given is None:
             return _say(403, "open the address that labor-jax annotate printed, with its token")
         now = time.monotonic()
         if len(self._wrong) == WRONG_TOKENS and now - self._wrong[0] < WINDOW:
@@ -166,7 +176,7 @@ def _say(status: int, text: str) -> Response:
 
 
 async def _read_body(request: Request, receive: Receive) -> bytes | None:
-    """The body; None where it is too large, of which no more than the limit is read."""
+    """The body; None where it is larger than the limit, up to which it is read."""
     length = request.headers.get("content-length", "0")
     if not length.isdigit() or int(length) > LARGEST_BODY:
         return None
@@ -195,11 +205,13 @@ def make_app(
     read_image: Callable[[str], np.ndarray],
     setup: dict[str, Any],
 ) -> Starlette:
-    """The pages and what they ask, without the guard.
+    """The app that serves the page's files and its requests, without the guard.
 
     Args:
+      desk: gives tasks and takes answers.
+      table: the classes.
       read_image: an image's id -> [H, W, 3] uint8 RGB.
-      setup: told to the page besides the classes: "run" (an id), "annotator", "workdir",
+      setup: what the page is told besides the classes: "run" (an id), "annotator", "workdir" and
         "in_frame" (whether it is shown inside a notebook).
     """
     folder = resources.files("labor_jax.annotation") / "web"
@@ -211,7 +223,7 @@ def make_app(
 
     @functools.lru_cache(maxsize=8)
     def png(image: str) -> bytes:
-        # Lossless, and compressed little: it has not far to go.
+        # Lossless, and compressed fast rather than well: most browsers are on the same machine.
         pixels = cv2.cvtColor(read_image(image), cv2.COLOR_RGB2BGR)
         return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
@@ -270,7 +282,7 @@ def make_app(
 
 
 def _name(value: Any) -> str | None:
-    """The value if it is a name."""
+    """The value if it is a name of 1 to 64 characters, else None."""
     fits = isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()
     return value if fits else None
 

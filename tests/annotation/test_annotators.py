@@ -100,7 +100,7 @@ def test_a_replay_of_another_or_an_unfinished_run_is_refused(tmp_path):
             annotators.check(config)
     journal.append(tmp_path, [journal.answer(query, 0, 7, "ana", point=[1, 0])], CAMVID)
     replay = make(tmp_path, "replay", replay=str(tmp_path))
-    with pytest.raises(UserError, match="does not answer all about a at stage 1"):
+    with pytest.raises(UserError, match="does not answer all that is asked about a at stage 1"):
         replay(query)
-    with pytest.raises(UserError, match="was asked otherwise about a at stage 1"):
+    with pytest.raises(UserError, match="was asked something else about a at stage 1"):
         replay(q.point_query("a", 1, SIZE, [(5, 5)]))

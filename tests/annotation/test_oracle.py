@@ -66,7 +66,7 @@ def test_nothing_asked_is_nothing_answered():
 
 def test_a_truth_of_another_size_is_refused_by_name():
     query = q.point_query("street", 1, SIZE, [(0, 0)])
-    with pytest.raises(UserError, match=r"street: the label is 5x6, the query was made for 6x5"):
+    with pytest.raises(UserError, match="street: its label is 5x6, but was 6x5"):
         oracle.annotate(query, np.zeros((6, 5), np.uint8))
 
 

@@ -1,4 +1,7 @@
-"""Files of other annotation tools. Each module can `write` pages into a folder and `read` them."""
+"""Files of other annotation tools: each module can `write` images' shapes and `read` them.
+
+What their files share stands here: shapes, and masks as coordinates, boxes and run lengths.
+"""
 
 from typing import NamedTuple
 
@@ -6,16 +9,16 @@ import cv2
 import numpy as np
 
 OPEN, UNSURE = "?", "unsure"
-"""The labels of what is still to be answered, and of what an annotator could not tell."""
+"""The labels of shapes that are still to be answered, and of those that are unsure."""
 
 
 class Shape(NamedTuple):
-    """Pixels with one label; what a tool calls a point, a mask or a polygon.
+    """Pixels with one label: a point, a mask or a polygon of the tool.
 
     Attributes:
       label: a class's name, `OPEN` or `UNSURE`.
-      pixels: flat row-major pixel numbers, [n] int64, sorted.
-      kind: "points", "segments", or "" where the format does not tell.
+      pixels: [N] int64, flat pixel numbers (row-major), ascending.
+      kind: "points" or "segments", as of a query; "" where the format does not tell them apart.
     """
 
     label: str
@@ -23,13 +26,13 @@ class Shape(NamedTuple):
     kind: str
 
 
-class Page(NamedTuple):
-    """One image's shapes.
+class ImageShapes(NamedTuple):
+    """An image's shapes.
 
     Attributes:
-      file: the image's path, as the file names it.
-      size: (H, W); None where the file does not tell.
-      shapes: in order.
+      file: the image's path, as the tool's file names it.
+      size: (H, W); None where the file has no size.
+      shapes: in the file's order.
     """
 
     file: str
@@ -37,24 +40,28 @@ class Page(NamedTuple):
     shapes: list[Shape]
 
 
-def size_of(page: Page) -> tuple[int, int]:
-    """The size of a page that is to be written: those always have one."""
-    if page.size is None:
-        raise ValueError(f"{page.file}: no size")
-    return page.size
+def size_of(item: ImageShapes) -> tuple[int, int]:
+    """The size (H, W) of an image that is to be written.
+
+    Raises:
+      ValueError: it has none.
+    """
+    if item.size is None:
+        raise ValueError(f"{item.file}: no size")
+    return item.size
 
 
 class Label(NamedTuple):
-    """A label that can be given, and its colour."""
+    """A label that a shape can be given, and its RGB colour, 0 to 255."""
 
     name: str
     color: tuple[int, int, int]
 
 
 def pixel_of(x: float, y: float, size: tuple[int, int]) -> np.ndarray:
-    """The pixel that a point lies in, [1] int64; [0] where it lies outside the image.
+    """The flat number of the pixel that a point lies in: [1] int64, or [0] outside the image.
 
-    Coordinates are of the image's plane: the first pixel's centre is (0.5, 0.5).
+    The first pixel's centre has the coordinates (0.5, 0.5).
     """
     column, row = int(np.floor(x)), int(np.floor(y))
     inside = 0 <= column < size[1] and 0 <= row < size[0]
@@ -68,30 +75,30 @@ def centre(pixel: int, size: tuple[int, int]) -> tuple[float, float]:
 
 
 def box_of(pixels: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(left, top, width, height) around pixels."""
+    """The bounding box (left, top, width, height) of flat pixel numbers."""
     rows, columns = np.divmod(pixels, size[1])
     left, top = int(columns.min()), int(rows.min())
     return left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1
 
 
 def to_mask(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels as [H, W] bool."""
+    """The mask, [H, W] bool, of flat pixel numbers."""
     mask = np.zeros(size[0] * size[1], bool)
     mask[pixels] = True
     return mask.reshape(size)
 
 
 def counts_of(flat: np.ndarray) -> list[int]:
-    """The lengths of runs of a flat mask, [n] bool, the first of zeros."""
+    """The run lengths of a flat mask, [N] bool: of zeros and ones in turn, zeros first."""
     change = np.flatnonzero(np.diff(np.concatenate([[False], flat])))
     return np.diff(np.concatenate([[0], change, [flat.size]])).astype(int).tolist()
 
 
 def from_counts(counts: list[int], length: int) -> np.ndarray:
-    """The flat mask, [length] bool, of lengths of runs, the first of zeros.
+    """The flat mask, [length] bool, of run lengths as `counts_of` gives them.
 
     Raises:
-      ValueError: the lengths do not add up.
+      ValueError: they are negative or longer than the mask.
     """
     if min(counts, default=0) < 0 or sum(counts) > length:
         raise ValueError(f"runs of {sum(counts)} pixels in a mask of {length}")
@@ -101,7 +108,12 @@ def from_counts(counts: list[int], length: int) -> np.ndarray:
 
 
 def inside_of(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The flat pixels, int64, whose centres lie in a polygon of corners [n, 2] (x, y)."""
+    """The flat numbers, [N] int64, of the pixels whose centres lie in a polygon.
+
+    Args:
+      corners: [n, 2] float (x, y).
+      size: (H, W).
+    """
     mask = np.zeros(size, np.uint8)
     fixed = np.rint((corners - 0.5) * 16).astype(np.int32)
     cv2.fillPoly(mask, [fixed], 1, shift=4)

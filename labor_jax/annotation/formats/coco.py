@@ -1,4 +1,4 @@
-"""COCO: one `annotations.json`; masks as run lengths, column-major; points as one key point."""
+"""COCO: one `annotations.json`; a mask as column-major run lengths, a point as one key point."""
 
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.annotation.formats import ImageShapes, Label, Shape
 from labor_jax.util import files
 
 NAME = "annotations.json"
 
 
-def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:
+def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
     """Writes `annotations.json`."""
     categories = [
         {"id": i, "name": label.name, "supercategory": "", "keypoints": ["point"], "skeleton": []}
@@ -22,22 +22,22 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
     ids = {category["name"]: category["id"] for category in categories}
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, page in enumerate(pages, start=1):
-        height, width = formats.size_of(page)
-        pictures.append({"id": number, "file_name": page.file, "height": height, "width": width})
-        for shape in page.shapes:
+    for number, item in enumerate(items, start=1):
+        height, width = formats.size_of(item)
+        pictures.append({"id": number, "file_name": item.file, "height": height, "width": width})
+        for shape in item.shapes:
             entry = {
                 "id": len(annotations) + 1,
                 "image_id": number,
                 "category_id": ids[shape.label],
-                "bbox": list(formats.box_of(shape.pixels, formats.size_of(page))),
+                "bbox": list(formats.box_of(shape.pixels, formats.size_of(item))),
                 "area": len(shape.pixels),
             }
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], formats.size_of(page))
+                x, y = formats.centre(shape.pixels[0], formats.size_of(item))
                 entry |= {"iscrowd": 0, "keypoints": [x, y, 2], "num_keypoints": 1}
             else:
-                mask = formats.to_mask(shape.pixels, formats.size_of(page))
+                mask = formats.to_mask(shape.pixels, formats.size_of(item))
                 counts = formats.counts_of(mask.ravel(order="F"))
                 entry |= {"iscrowd": 1, "segmentation": {"size": [height, width], "counts": counts}}
             annotations.append(entry)
@@ -45,8 +45,11 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
     files.write_json(folder / NAME, value)
 
 
-def read(path: pathlib.Path) -> Iterator[Page]:
-    """Reads `annotations.json`, or the folder that holds it: runs, packed runs, polygons, points.
+def read(path: pathlib.Path) -> Iterator[ImageShapes]:
+    """Reads run lengths, compressed run lengths, polygons and key points.
+
+    Args:
+      path: an `annotations.json`, or the folder that holds it.
 
     Raises:
       ValueError, KeyError, TypeError: the file is damaged.
@@ -63,7 +66,7 @@ def read(path: pathlib.Path) -> Iterator[Page]:
             for entry in by_image.get(picture["id"], [])
             for shape in _shapes(entry, names[entry["category_id"]], size)
         ]
-        yield Page(picture["file_name"], size, shapes)
+        yield ImageShapes(picture["file_name"], size, shapes)
 
 
 def _shapes(entry: dict[str, Any], label: str, size: tuple[int, int]) -> Iterator[Shape]:
@@ -88,8 +91,11 @@ def _shapes(entry: dict[str, Any], label: str, size: tuple[int, int]) -> Iterato
 
 
 def unpack(text: str) -> list[int]:
-    """The run lengths of COCO's packed string: six bits a character, from the second run on as
-    differences to the length before the last one [cited: cocoapi, maskApi.c]."""
+    """The run lengths of COCO's compressed string [cited: cocoapi, maskApi.c].
+
+    A character holds five bits, and a sixth that tells whether the number goes on. From the fourth
+    run on the string holds the difference to the length two runs before.
+    """
     counts: list[int] = []
     at = 0
     while at < len(text):

@@ -1,6 +1,6 @@
 """CVAT for images 1.1: one `annotations.xml` with <points> and <mask> elements.
 
-A mask's run lengths are row-major inside its box and start with zeros.
+A mask has a bounding box and, row-major inside it, run lengths that start with zeros.
 """
 
 import pathlib
@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.annotation.formats import ImageShapes, Label, Shape
 from labor_jax.util import files
 
 NAME = "annotations.xml"
 
 
-def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:
+def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
     """Writes `annotations.xml`."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
@@ -28,19 +28,19 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
         ElementTree.SubElement(entry, "name").text = label.name
         ElementTree.SubElement(entry, "color").text = "#{:02x}{:02x}{:02x}".format(*label.color)
         ElementTree.SubElement(entry, "attributes")
-    for number, page in enumerate(pages):
-        height, width = formats.size_of(page)
+    for number, item in enumerate(items):
+        height, width = formats.size_of(item)
         image = ElementTree.SubElement(
-            root, "image", id=str(number), name=page.file, width=str(width), height=str(height)
+            root, "image", id=str(number), name=item.file, width=str(width), height=str(height)
         )
-        for shape in page.shapes:
+        for shape in item.shapes:
             common = {"label": shape.label, "source": "manual", "occluded": "0", "z_order": "0"}
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], formats.size_of(page))
+                x, y = formats.centre(shape.pixels[0], formats.size_of(item))
                 ElementTree.SubElement(image, "points", common | {"points": f"{x:.2f},{y:.2f}"})
             else:
-                left, top, across, down = formats.box_of(shape.pixels, formats.size_of(page))
-                mask = formats.to_mask(shape.pixels, formats.size_of(page))
+                left, top, across, down = formats.box_of(shape.pixels, formats.size_of(item))
+                mask = formats.to_mask(shape.pixels, formats.size_of(item))
                 inside = mask[top : top + down, left : left + across]
                 box = {"left": left, "top": top, "width": across, "height": down}
                 rle = ", ".join(map(str, formats.counts_of(inside.ravel())))
@@ -51,8 +51,11 @@ def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) 
     files.write_atomic(folder / NAME, data + b"\n")
 
 
-def read(path: pathlib.Path) -> Iterator[Page]:
-    """Reads `annotations.xml`, or the folder that holds it: points, masks and polygons.
+def read(path: pathlib.Path) -> Iterator[ImageShapes]:
+    """Reads points, masks and polygons.
+
+    Args:
+      path: an `annotations.xml`, or the folder that holds it.
 
     Raises:
       ValueError, KeyError, SyntaxError: the file is damaged.
@@ -60,7 +63,7 @@ def read(path: pathlib.Path) -> Iterator[Page]:
     root = ElementTree.parse(path / NAME if path.is_dir() else path).getroot()
     for image in root.iter("image"):
         size = int(image.attrib["height"]), int(image.attrib["width"])
-        yield Page(image.attrib["name"], size, list(_shapes(image, size)))
+        yield ImageShapes(image.attrib["name"], size, list(_shapes(image, size)))
 
 
 def _shapes(image: ElementTree.Element, size: tuple[int, int]) -> Iterator[Shape]:

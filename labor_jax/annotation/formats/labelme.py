@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file an image, with shapes of type point, mask or polygon."""
+"""LabelMe: a JSON file for each image, with shapes of type point, mask or polygon."""
 
 import base64
 import io
@@ -10,23 +10,23 @@ import numpy as np
 from PIL import Image
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.annotation.formats import ImageShapes, Label, Shape
 from labor_jax.data import images
 from labor_jax.util import files
 
 
-def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:
+def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
     """Writes a JSON file beside each image, and `labels.txt` for LabelMe's --labels."""
-    for page in pages:
-        path = folder / pathlib.PurePath(page.file).with_suffix(".json")
+    for item in items:
+        path = folder / pathlib.PurePath(item.file).with_suffix(".json")
         value: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
-            "shapes": [_shape(shape, formats.size_of(page)) for shape in page.shapes],
-            "imagePath": pathlib.PurePath(page.file).name,
+            "shapes": [_shape(shape, formats.size_of(item)) for shape in item.shapes],
+            "imagePath": pathlib.PurePath(item.file).name,
             "imageData": None,
-            "imageHeight": formats.size_of(page)[0],
-            "imageWidth": formats.size_of(page)[1],
+            "imageHeight": formats.size_of(item)[0],
+            "imageWidth": formats.size_of(item)[1],
         }
         files.write_json(path, value)
     names = "".join(f"{label.name}\n" for label in labels)
@@ -51,8 +51,8 @@ def _shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     return common | {"points": corners, "shape_type": "mask", "mask": mask}
 
 
-def read(path: pathlib.Path) -> Iterator[Page]:
-    """Reads the JSON files below a folder, or one.
+def read(path: pathlib.Path) -> Iterator[ImageShapes]:
+    """Reads one JSON file, or all in a folder and its subfolders.
 
     Raises:
       ValueError, KeyError, TypeError, OSError: a file is damaged.
@@ -64,7 +64,7 @@ def read(path: pathlib.Path) -> Iterator[Page]:
         size = value["imageHeight"], value["imageWidth"]
         shapes = [_read(shape, size) for shape in value["shapes"]]
         name = file.relative_to(root).as_posix()
-        yield Page(name, size, [shape for shape in shapes if shape])
+        yield ImageShapes(name, size, [shape for shape in shapes if shape])
 
 
 def _read(shape: dict[str, Any], size: tuple[int, int]) -> Shape | None:

@@ -1,9 +1,15 @@
-"""Label Studio's JSON: key points in percent of the image, brush masks as packed runs.
+"""Label Studio's JSON: key points in percent of the image, brush masks as compressed runs.
 
-A brush mask is the RGBA picture of the mask, whose alpha counts, flattened and packed by bits: a
-32-bit count of values; five bits, the size of a value less one; four times four bits, sizes of
-run lengths less one; then runs. A run is a bit that tells whether one value repeats, two bits that
-choose the size of its length, the length less one, and the value or the values.
+A brush mask is an RGBA picture, flattened, whose alpha channel is the mask. Its bytes hold bits:
+
+    32 bits        how many values there are
+    5 bits         the width of a value in bits, less 1
+    4 x 4 bits     four widths that a run's length can have, less 1
+    then runs:
+      1 bit        1: one value, repeated; 0: as many values as the length says
+      2 bits       which of the four widths the length has
+      that many    the length, less 1
+      the rest     the value, or the values
 """
 
 import html
@@ -14,23 +20,24 @@ from typing import Any
 import numpy as np
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import Label, Page, Shape
+from labor_jax.annotation.formats import ImageShapes, Label, Shape
 from labor_jax.util import files
 
 NAME = "tasks.json"
 SIZES = (3, 4, 8, 16)
+"""The widths of run lengths, in bits, in files that are written here."""
 
 
-def write(folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label]) -> None:
+def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
     """Writes `tasks.json`, and `labels.xml` for the project's labelling interface."""
     tasks = [
         {
-            "data": {"image": f"/data/local-files/?d={page.file}"},
+            "data": {"image": f"/data/local-files/?d={item.file}"},
             "annotations": [
-                {"result": [_result(shape, formats.size_of(page)) for shape in page.shapes]}
+                {"result": [_result(shape, formats.size_of(item)) for shape in item.shapes]}
             ],
         }
-        for page in pages
+        for item in items
     ]
     files.write_json(folder / NAME, tasks)
     choices = "".join(
@@ -63,8 +70,11 @@ def _result(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     return common | {"type": "brushlabels", "value": value | {"brushlabels": [shape.label]}}
 
 
-def read(path: pathlib.Path) -> Iterator[Page]:
-    """Reads an export of Label Studio (JSON), or the folder that holds `tasks.json`.
+def read(path: pathlib.Path) -> Iterator[ImageShapes]:
+    """Reads key points and brush masks.
+
+    Args:
+      path: a JSON export of Label Studio, or the folder that holds `tasks.json`.
 
     Raises:
       ValueError, KeyError, TypeError: the file is damaged.
@@ -87,11 +97,11 @@ def read(path: pathlib.Path) -> Iterator[Page]:
                         raise ValueError(f"a mask of {len(alpha)} pixels in an image of {size}")
                     shapes.append(Shape(label, np.flatnonzero(alpha), "segments"))
         name = task["data"]["image"].rpartition("?d=")[2]
-        yield Page(name, size, shapes)
+        yield ImageShapes(name, size, shapes)
 
 
 def pack(values: np.ndarray) -> list[int]:
-    """Values, [n] uint8, as Label Studio's packed runs, bytes."""
+    """Compresses values, [N] uint8, into bytes as Label Studio has them."""
     bits = [f"{values.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
     starts = np.flatnonzero(np.append(True, np.diff(values) != 0)[: values.size])
     for start, length in zip(starts, np.diff(np.append(starts, values.size)), strict=True):
@@ -107,10 +117,10 @@ def pack(values: np.ndarray) -> list[int]:
 
 
 def unpack(data: list[int]) -> np.ndarray:
-    """The values, [n] uint8, of packed runs.
+    """The values, [N] uint8, of compressed bytes.
 
     Raises:
-      ValueError: the runs end too early or are too long.
+      ValueError: the runs have too few or too many values, or a mask is absurdly large.
     """
     text = "".join(f"{byte:08b}" for byte in bytes(data))
     at = 0

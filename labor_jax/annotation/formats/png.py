@@ -1,7 +1,7 @@
-"""Plain label maps: `labels/IMAGE.png` of class values, 255 = unlabelled.
+"""Plain label maps: `labels/IMAGE.png` has a value for each class, 255 = no label.
 
-`asked/IMAGE.png` (16-bit) numbers what is asked from 1. Unsure answers are no class, so that they
-are not in these files.
+`asked/IMAGE.png` (16-bit) numbers the shapes from 1, 0 = not asked. These files have no value for
+unsure answers: they are 255, too.
 """
 
 import pathlib
@@ -11,31 +11,42 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from labor_jax.annotation.formats import Label, Page, Shape, size_of
+from labor_jax.annotation.formats import ImageShapes, Label, Shape, size_of
 from labor_jax.data.labels import IGNORE
 from labor_jax.util import files
 
 
 def write(
-    folder: pathlib.Path, pages: Iterable[Page], labels: Iterable[Label], values: tuple[int, ...]
+    folder: pathlib.Path,
+    items: Iterable[ImageShapes],
+    labels: Iterable[Label],
+    values: tuple[int, ...],
 ) -> None:
-    """Writes the maps; `values` are the files' value of each class."""
+    """Writes the label maps and the maps of what is asked.
+
+    Args:
+      values: of the classes, in the files.
+    """
     codes = {label.name: value for label, value in zip(labels, values, strict=False)}
-    for page in pages:
-        label, asked = np.full(size_of(page), IGNORE, np.uint8), np.zeros(size_of(page), np.uint16)
-        for number, shape in enumerate(page.shapes, start=1):
+    for item in items:
+        label, asked = np.full(size_of(item), IGNORE, np.uint8), np.zeros(size_of(item), np.uint16)
+        for number, shape in enumerate(item.shapes, start=1):
             label.flat[shape.pixels] = codes.get(shape.label, IGNORE)
             asked.flat[shape.pixels] = number
-        name = pathlib.PurePath(page.file).relative_to("images").with_suffix(".png")
+        name = pathlib.PurePath(item.file).relative_to("images").with_suffix(".png")
         for kind, picture in (("labels", label), ("asked", asked)):
             files.write_atomic(folder / kind / name, cv2.imencode(".png", picture)[1].tobytes())
 
 
-def read(path: pathlib.Path, labels: Iterable[Label], values: tuple[int, ...]) -> Iterator[Page]:
-    """Reads the maps below a folder, or below its `labels` where it has one.
+def read(
+    path: pathlib.Path, labels: Iterable[Label], values: tuple[int, ...]
+) -> Iterator[ImageShapes]:
+    """Reads all label maps in a folder and its subfolders, or in its `labels` if it has one.
 
-    A value of no class is a shape labelled "value N", for the importer to refuse.
+    A value of no class becomes a shape with the label "value N", which the import then refuses.
 
+    Args:
+      values: of the classes, in the files.
     Raises:
       OSError, ValueError: a file is damaged.
     """
@@ -51,4 +62,4 @@ def read(path: pathlib.Path, labels: Iterable[Label], values: tuple[int, ...]) -
             for value in np.unique(label)
             if value != IGNORE
         ]
-        yield Page(file.relative_to(root).as_posix(), label.shape, shapes)
+        yield ImageShapes(file.relative_to(root).as_posix(), label.shape, shapes)
