@@ -19,7 +19,7 @@ lint: .venv/.installed-tests
 docs: .venv/.installed-tests
 	rm -rf build/api
 	$(BIN)/python docs/make_api.py build/api
-	$(BIN)/python docs/check_links.py README.md docs build/api
+	$(BIN)/python docs/check_links.py README.md CONTRIBUTING.md docs build/api
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed; give one as make PYTHON=...")'

@@ -1,6 +1,6 @@
 """Checks that what pages link to is there: files, and the places in them. Looks at no other site.
 
-python docs/check_links.py README.md docs build/api
+python docs/check_links.py README.md CONTRIBUTING.md docs build/api
 """
 
 import functools

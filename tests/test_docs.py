@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -17,7 +18,26 @@ import check_links  # noqa: E402
 
 
 def test_the_readme_and_the_guides_link_to_what_is_there():
-    assert not check_links.broken([ROOT / "README.md", ROOT / "docs"])
+    assert not check_links.broken([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs"])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_page_tells_the_floors_of_the_contract_in_their_order(page):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [set(re.findall(r"\w+", layer)) for layer in settings["contracts"][0]["layers"]]
+    text = (ROOT / page).read_text()
+    lines = re.findall(r"^(?:\| (`\w+`(?:, `\w+`)*) \||((?:\w+/? +)+) \w)", text, re.MULTILINE)
+    told = [set(re.findall(r"\w+", "".join(found))) for found in lines]
+    assert [floor for floor in told if floor in layers] == layers
+
+
+def test_paths_that_pages_name_are_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for path in re.findall(
+            r"`((?:labor_jax|tests|configs|docs)/[a-z0-9_/.]+)`", page.read_text()
+        ):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path):
