@@ -27,7 +27,7 @@ from labor_jax.annotation.desk import Desk
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import page, pictures
-from labor_jax.report.run import read_run
+from labor_jax.report.run_files import read_run_files
 from labor_jax.selection.segments import run_pixels
 from labor_jax.util.errors import UserError
 
@@ -148,7 +148,7 @@ def draw_answers(
 
 def curves(workdir: str | os.PathLike) -> Shown:
     """mIoU in percent against what was asked, as the run's report draws it; SVG."""
-    drawn = page.result_curves(read_run(workdir))
+    drawn = page.result_curves(read_run_files(workdir))
     figure = Markup("<figure>{}<figcaption>{}</figcaption></figure>")
     return Shown(_box([figure.format(curve["svg"], curve["title"]) for curve in drawn]))
 

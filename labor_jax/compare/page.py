@@ -17,7 +17,7 @@ from labor_jax.compare.results import Result
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
-from labor_jax.report.page import ABSENT, duration, percent, render, what_was_asked
+from labor_jax.report.template import ABSENT, duration, percent, render
 from labor_jax.util import files
 
 MINUS = "\N{MINUS SIGN}"
@@ -356,7 +356,7 @@ def examples(
             cells = []
             for method in about.methods:
                 if queries := asked.get((method, budget), {}).get(image):
-                    text = f"{method}. {what_was_asked(_together(queries))}"
+                    text = f"{method}. {pictures.what_was_asked(_together(queries))}"
                     layers = [x for query in queries for x in pictures.asked_layers(query)]
                     svg = pictures.picture(size, f"{name}-dim", layers, f"{image}: {text}")
                     cells.append((text, svg))

@@ -16,7 +16,7 @@ from labor_jax.compare.cells import Cell
 from labor_jax.config import checking
 from labor_jax.data import loading
 from labor_jax.loop import schedule
-from labor_jax.report.page import duration
+from labor_jax.report.template import duration
 from labor_jax.selection import strategies
 from labor_jax.util import files
 from labor_jax.util.errors import UserError

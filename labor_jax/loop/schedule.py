@@ -33,8 +33,8 @@ from labor_jax.infer import metrics
 from labor_jax.infer.evaluate import evaluate
 from labor_jax.infer.restore import make_inference, read_config, views
 from labor_jax.loop import asking, stopping_rules
-from labor_jax.report import write_report
 from labor_jax.report.monitor import Monitor, check_records
+from labor_jax.report.page import write_report
 from labor_jax.report.summary import Summary
 from labor_jax.selection import strategies
 from labor_jax.train import optimizers, parallel, state, steps

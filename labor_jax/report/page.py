@@ -6,15 +6,13 @@ import os
 import pathlib
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from labor_jax.annotation import ledger
 from labor_jax.data import images
 from labor_jax.data.domain import Domain
-from labor_jax.data.labels import ClassTable
+from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import charts, pictures
-from labor_jax.report.run import UNSURE, Run, read_run
+from labor_jax.report.run_files import RunFiles, read_run_files
+from labor_jax.report.template import plural, render
 from labor_jax.util import files
 
 METHODS = {
@@ -29,7 +27,6 @@ METHODS = {
     "pixelpick": "PixelPick",
 }
 LEDGER_ROWS = 50
-ABSENT = "\N{EN DASH}"
 
 
 def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) -> pathlib.Path:
@@ -42,7 +39,7 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     Returns:
       The path of the page, which needs no other file and no network.
     """
-    run = read_run(workdir)
+    run = read_run_files(workdir)
     classes = class_rows(run, table)
     page = render(
         "report",
@@ -64,25 +61,10 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     return path
 
 
-def render(folder: str, template: str, **values: Any) -> str:
-    """A page from a template of a folder of labor_jax, which may include the report's style."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("labor_jax", name) for name in (folder, "report")]
-        ),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"count": count, "percent": percent, "duration": duration}
-    return environment.get_template(template).render(**values)
-
-
 # ------------------------------------------------------------------ what the sections say
 
 
-def headline(run: Run) -> dict[str, Any]:
+def headline(run: RunFiles) -> dict[str, Any]:
     """The method, the domains, the final score and what it cost."""
     method = run.config.get("method", "")
     source, target = (
@@ -101,12 +83,12 @@ def headline(run: Run) -> dict[str, Any]:
         "subsets": run.summary.get("subsets") or {},
         "gain": score - scores[0] if score is not None and scores else None,
         "budget": budget,
-        "asked": [_plural(budget[k], k) for k in ("points", "segments", "clicks") if budget[k]],
+        "asked": [plural(budget[k], k) for k in ("points", "segments", "clicks") if budget[k]],
         "wall_seconds": run.summary.get("wall_seconds"),
     }
 
 
-def stage_rows(run: Run) -> list[dict[str, Any]]:
+def stage_rows(run: RunFiles) -> list[dict[str, Any]]:
     """One row a stage: mIoU in percent, cumulative budget, and what was logged of the mask.
 
     The mask's share of pixels, the share of pixels asked, and its precision and recall for the
@@ -123,7 +105,7 @@ def stage_rows(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def result_curves(run: Run) -> list[dict[str, Any]]:
+def result_curves(run: RunFiles) -> list[dict[str, Any]]:
     """mIoU against the labelled share and against clicks; against stages where nothing is asked."""
     scored = [s for s in stage_rows(run) if s["mIoU"] is not None]
     if len(scored) < 2:
@@ -160,7 +142,7 @@ def result_curves(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def class_rows(run: Run, table: ClassTable) -> list[dict[str, Any]]:
+def class_rows(run: RunFiles, table: ClassTable) -> list[dict[str, Any]]:
     """One row a class: its colour, final IoU and IoU by stage, in percent or None."""
     stages = _stages(run)
     final = run.summary.get("per_class_iou") or (stages[-1].get("per_class_iou") if stages else {})
@@ -175,7 +157,7 @@ def class_rows(run: Run, table: ClassTable) -> list[dict[str, Any]]:
     ]
 
 
-def specimens(run: Run, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
+def specimens(run: RunFiles, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
     """The previewed images: each with its photograph and, for each stage, the pictures."""
     index = {id_: n for n, id_ in enumerate(target.ids)}
     shown = [image for image in run.images if image in index]
@@ -185,7 +167,9 @@ def specimens(run: Run, target: Domain, table: ClassTable) -> list[dict[str, Any
     ]
 
 
-def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -> dict[str, Any]:
+def _specimen(
+    run: RunFiles, image: str, name: str, pixels: Any, table: ClassTable
+) -> dict[str, Any]:
     size = pixels.shape[:2]
     rows: list[dict[str, Any]] = []
     so_far: list[dict[str, Any]] = []
@@ -202,16 +186,16 @@ def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -
             ("Prediction", pictures.picture(size, name, [prediction], f"{image}: prediction")),
         ]
         if query is not None:
-            asked = what_was_asked(query)
+            asked = pictures.what_was_asked(query)
             layers = pictures.asked_layers(query)
             cells.append((asked, pictures.picture(size, f"{name}-dim", layers, asked)))
         if stage == "final" and so_far:
-            text = f"All answers: {_plural(len(so_far), 'clicks')}"
+            text = f"All answers: {plural(len(so_far), 'clicks')}"
             layers = pictures.answer_layers(so_far, size, table)
             cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
         elif answers:
-            unsure = sum(a["class"] == UNSURE for a in answers)
-            text = f"Answered: {_plural(len(answers), 'clicks')}"
+            unsure = sum(a["class"] == IGNORE for a in answers)
+            text = f"Answered: {plural(len(answers), 'clicks')}"
             text += f", {unsure} unsure" if unsure else ""
             layers = pictures.answer_layers(answers, size, table)
             cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
@@ -220,16 +204,7 @@ def _specimen(run: Run, image: str, name: str, pixels: Any, table: ClassTable) -
     return {"name": image, "photo": pictures.photo(pixels, name), "rows": rows}
 
 
-def what_was_asked(query: dict[str, Any]) -> str:
-    """A query's points or segments, and its pixels, in words."""
-    (row,) = ledger.rows([query], [])
-    if not row["pixels"]:
-        return "Asked: nothing"
-    share = row["pixels"] / (query["size"][0] * query["size"][1])
-    return f"Asked: {_plural(row[query['kind']], query['kind'])}, {percent(share)} % of pixels"
-
-
-def ledger_rows(run: Run) -> dict[str, Any]:
+def ledger_rows(run: RunFiles) -> dict[str, Any]:
     """What was asked and what it cost: by stage, and by image with the largest first."""
     stages, by_image = collections.defaultdict(list), collections.defaultdict(list)
     for row in run.ledger:
@@ -244,13 +219,13 @@ def ledger_rows(run: Run) -> dict[str, Any]:
     }
 
 
-def _total(rows: list[ledger.Row], run: Run) -> dict[str, Any]:
+def _total(rows: list[ledger.Row], run: RunFiles) -> dict[str, Any]:
     """The sum of some rows; the share is of their images' pixels."""
     pool = {row["image"]: run.sizes[row["image"]] for row in rows}
     return {"queries": len(rows), **ledger.budget(rows, pool)}
 
 
-def training_curves(run: Run) -> list[dict[str, Any]]:
+def training_curves(run: RunFiles) -> list[dict[str, Any]]:
     """One chart a metric: a line for each phase of each stage that logged it more than once."""
     lines: dict[str, dict[Any, list]] = collections.defaultdict(
         lambda: collections.defaultdict(list)
@@ -280,7 +255,7 @@ def training_curves(run: Run) -> list[dict[str, Any]]:
     return curves
 
 
-def settings(run: Run) -> list[tuple[str, Any]]:
+def settings(run: RunFiles) -> list[tuple[str, Any]]:
     """The config as indented JSON, and what the run ran on."""
     device = run.summary.get("device")
     versions = run.summary.get("versions") or {}
@@ -291,39 +266,8 @@ def settings(run: Run) -> list[tuple[str, Any]]:
     ]
 
 
-# ------------------------------------------------------------------ how numbers are written
-
-
-def count(value: float | None) -> str:
-    """1234567 as 1,234,567, with thin spaces."""
-    return ABSENT if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def percent(share: float | None) -> Markup | str:
-    """A share of 1 in percent, with three significant digits below 10 %."""
-    if share is None:
-        return ABSENT
-    value = 100 * share
-    digits = 0 if value == 0 or value >= 99.95 else 1 if value >= 10 else 2 if value >= 0.1 else 3
-    return f"{value:.{digits}f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as seconds, minutes or hours, whichever is short."""
-    if not seconds:
-        return ABSENT
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
 _NOT_CURVES = {"step", "stage", "phase", "steps_per_second"}
 
 
-def _stages(run: Run) -> list[dict[str, Any]]:
+def _stages(run: RunFiles) -> list[dict[str, Any]]:
     return run.summary.get("stages") or []
-
-
-def _plural(n: int, noun: str) -> str:
-    return f"{count(n)} {noun.removesuffix('s') if n == 1 else noun}"

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 
+from labor_jax.annotation import ledger
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
-from labor_jax.report.run import UNSURE
+from labor_jax.report.template import percent, plural
 
 PHOTO_SIDE = 960
 """Longest side, in pixels, at which a photograph is in the page."""
@@ -73,12 +74,21 @@ def asked_layers(query: dict[str, Any]) -> list[Markup]:
     return [_image(images.encode_palette_png(enlarge(asked), palette, IGNORE), "image/png", size)]
 
 
+def what_was_asked(query: dict[str, Any]) -> str:
+    """A query's points or segments, and its pixels, in words."""
+    (row,) = ledger.rows([query], [])
+    if not row["pixels"]:
+        return "Asked: nothing"
+    share = row["pixels"] / (query["size"][0] * query["size"][1])
+    return f"Asked: {plural(row[query['kind']], query['kind'])}, {percent(share)} % of pixels"
+
+
 def answer_layers(
     answers: Sequence[dict[str, Any]], size: tuple[int, int], table: ClassTable
 ) -> list[Markup]:
     """What was answered: discs and pixels in the colours of the classes, hatched where unsure."""
     pieces = [
-        (a["runs"], HATCH if a["class"] == UNSURE else a["class"])
+        (a["runs"], HATCH if a["class"] == IGNORE else a["class"])
         for a in answers
         if _is_segment(a)
     ]
@@ -148,7 +158,7 @@ def _radius(size: tuple[int, int]) -> float:
 
 def _disc(answer: dict[str, Any], radius: float, table: ClassTable) -> Markup:
     x, y = answer["point"]
-    if answer["class"] == UNSURE:
+    if answer["class"] == IGNORE:
         name, style = "unsure or void", Markup('class="unsure"')
     else:
         name = table.names[answer["class"]]

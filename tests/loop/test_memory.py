@@ -13,7 +13,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
 from labor_jax.report.monitor import Monitor
-from labor_jax.report.run import read_run
+from labor_jax.report.run_files import read_run_files
 from labor_jax.util import files
 
 SIZE = (64, 80)
@@ -57,7 +57,7 @@ def play(workdir: pathlib.Path, images: int) -> None:
         assert schedule._label_reader(this, 1)(images - 1) is not None
         assert schedule._budget(this, 1)["images"] == images
     files.write_json(workdir / "config.json", default_config().to_dict())
-    assert len(read_run(workdir).ledger) == images
+    assert len(read_run_files(workdir).ledger) == images
 
 
 def test_queries_and_answers_are_not_held_while_a_stage_goes_on(tmp_path):

@@ -14,7 +14,10 @@ from support.fabricate import TABLE, ask, guess, street, write_run
 from support.pages import Page
 
 from labor_jax.annotation.queries import asked_pixels
-from labor_jax.report import charts, page, pictures, run, write_report
+from labor_jax.data.labels import IGNORE
+from labor_jax.report import charts, page, pictures, template
+from labor_jax.report.page import write_report
+from labor_jax.report.run_files import read_run_files
 from labor_jax.util import files
 
 SECTIONS = ("result", "stages", "classes", "pictures", "ledger", "training", "settings")
@@ -62,10 +65,10 @@ def test_every_embedded_image_can_be_decoded(reports):
 
 def test_points_are_ringed_and_every_answer_shows_at_its_stage_and_at_the_end(tmp_path):
     target = write_run(tmp_path, "labor_ppl")
-    read = run.read_run(tmp_path)
+    read = read_run_files(tmp_path)
     report = Page(write_report(tmp_path, target, TABLE).read_text())
     answers = [answer for some in read.answers.values() for answer in some]
-    unsure = sum(answer["class"] == run.UNSURE for answer in answers)
+    unsure = sum(answer["class"] == IGNORE for answer in answers)
     assert report.count("circle", **{"class": "unsure"}) == 2 * unsure > 0
     assert report.count("circle", **{"class": "answered"}) == 2 * (len(answers) - unsure) > 0
     assert report.text.count("Asked:") == len(read.queries) == 6 * 3
@@ -134,7 +137,7 @@ def test_only_previewed_images_are_read(tmp_path):
 
 def test_the_ledger_by_stage_and_by_image_adds_up_to_the_summary(tmp_path):
     write_run(tmp_path, "labor_spl")
-    rows = page.ledger_rows(run.read_run(tmp_path))
+    rows = page.ledger_rows(read_run_files(tmp_path))
     budget = files.read_json(tmp_path / "summary.json")["budget"]
     for key in ("pixels", "segments", "clicks", "void", "seconds"):
         for by in ("stages", "images"):
@@ -147,7 +150,7 @@ def test_the_ledger_by_stage_and_by_image_adds_up_to_the_summary(tmp_path):
 def test_the_ledger_lists_the_largest_images_and_counts_the_rest(monkeypatch, tmp_path):
     write_run(tmp_path, "labor_spl")
     monkeypatch.setattr(page, "LEDGER_ROWS", 3)
-    ledger = page.ledger_rows(run.read_run(tmp_path))
+    ledger = page.ledger_rows(read_run_files(tmp_path))
     assert len(ledger["images"]) == 3 and ledger["left_out"] == 5
 
 
@@ -160,7 +163,7 @@ def test_people_are_listed_with_what_they_took_back_and_how_they_agree(tmp_path)
     seen.append(seen[3] | {"undo": True})
     with open(path, "a") as file:
         file.writelines(json.dumps(line) + "\n" for line in seen)
-    before = run.read_run(tmp_path)
+    before = read_run_files(tmp_path)
     assert sum(map(len, before.answers.values())) > 0
     assert not any(x.get("second") for found in before.answers.values() for x in found)
     html = write_report(tmp_path, target, TABLE).read_text()
@@ -181,9 +184,9 @@ def test_every_part_of_a_segment_is_drawn(tmp_path):
 def test_reading_a_run_that_goes_on_leaves_its_half_written_line_alone(tmp_path):
     write_run(tmp_path, "labor_ppl", stages=1)
     path = tmp_path / "annotations" / "journal.jsonl"
-    before = run.read_run(tmp_path)
+    before = read_run_files(tmp_path)
     path.write_text(path.read_text() + json.dumps({"query": "x"})[:8])
-    assert run.read_run(tmp_path) == before
+    assert read_run_files(tmp_path) == before
     assert path.read_text().endswith('{"query"')
 
 
@@ -239,7 +242,7 @@ def test_thinning_keeps_the_mean():
 
 def test_a_metric_logged_once_is_no_curve(tmp_path):
     write_run(tmp_path, "uda")
-    names = [curve["name"] for curve in page.training_curves(run.read_run(tmp_path))]
+    names = [curve["name"] for curve in page.training_curves(read_run_files(tmp_path))]
     assert names == ["loss source", "loss adversarial", "loss target"]
 
 
@@ -248,4 +251,4 @@ def test_a_metric_logged_once_is_no_curve(tmp_path):
     [(None, page.ABSENT), (0, "0"), (1, "100"), (0.022, "2.20"), (0.00047, "0.047")],
 )
 def test_small_shares_keep_their_digits(share, text):
-    assert page.percent(share) == text
+    assert template.percent(share) == text

@@ -11,15 +11,12 @@ from labor_jax.config.changes import flat
 from labor_jax.report.monitor import read_metrics
 from labor_jax.util import files
 
-UNSURE = 255
-"""The class of an answer that gives no label: void, or the annotator was unsure."""
-
 StageImage = tuple[int | str, str]
 """A stage and an image's id: what one query is about."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class RunFiles:
     """A run's files.
 
     Attributes:
@@ -52,7 +49,7 @@ class Run:
         return sorted(set().union(*self.previews.values()))
 
 
-def read_run(workdir: str | os.PathLike) -> Run:
+def read_run_files(workdir: str | os.PathLike) -> RunFiles:
     """Reads a run's DIR, and changes nothing in it: the run may be going on."""
     workdir = pathlib.Path(workdir)
     summary = _json(workdir / "summary.json")
@@ -69,7 +66,7 @@ def read_run(workdir: str | os.PathLike) -> Run:
                 queries[query["stage"], query["image"]] = query
                 if own := journal.answers_to(query, written):
                     answers[query["stage"], query["image"]] = own
-    return Run(
+    return RunFiles(
         summary=summary,
         config=flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
