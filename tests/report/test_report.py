@@ -248,7 +248,7 @@ def test_a_metric_logged_once_is_no_curve(tmp_path):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(None, page.ABSENT), (0, "0"), (1, "100"), (0.022, "2.20"), (0.00047, "0.047")],
+    [(None, template.ABSENT), (0, "0"), (1, "100"), (0.022, "2.20"), (0.00047, "0.047")],
 )
 def test_small_shares_keep_their_digits(share, text):
     assert template.percent(share) == text
