@@ -41,6 +41,10 @@ _SAFETENSORS = {
     "BF16": np.dtype(jnp.bfloat16),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
 }
 
 
@@ -113,13 +117,15 @@ def texts(path: str | os.PathLike) -> dict[str, str]:
 
 
 def _decode(data: bytes) -> TensorFile:
-    if data[:2] == b"PK":
+    # The first 8 bytes of a .safetensors are a length, and may be those of a zip or of a pickle.
+    is_safetensors = data[8:9] == b"{"
+    if data[:2] == b"PK" and not is_safetensors:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
         if entries and all(entry.filename.endswith(".npy") for entry in entries):
             return TensorFile(_decode_npz(data, entries), ())
         return _state_dict(pth.decode(data))
-    if data[:1] == b"\x80":
+    if data[:1] == b"\x80" and not is_safetensors:
         return _state_dict(pth.decode(data))
     return TensorFile(_decode_safetensors(data), ())
 

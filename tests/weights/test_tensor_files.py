@@ -121,6 +121,13 @@ def test_safetensors_of_bfloat16_are_read(folder):
     assert_same(read(folder, data), {"x": value})
 
 
+def test_safetensors_are_known_whatever_the_length_of_their_header(folder):
+    """Their first bytes, which are that length, may be those of a pickle (128) or of a zip."""
+    for length in (*range(1, 257, 8), 19_191):
+        tensors = {"x" * length: np.arange(3, dtype=np.float32)}
+        assert_same(read(folder, tensor_files.encode(tensors, ".safetensors")), tensors)
+
+
 # ---------------------------------------------------------------------------------------- hostile
 
 
