@@ -1,12 +1,12 @@
 """Writes weights as another kind of file, and says what became of every tensor.
 
     labor-jax convert_weights resnet101-63fe2227.pth resnet101.safetensors
-    labor-jax convert_weights runs/toytown segmenter.pth
+    labor-jax convert_weights runs/toytown segmenter.safetensors
 
 SRC is a file that `model.weights` can take, or a run's folder, whose newest segmenter is taken.
-DST is .pth, .safetensors or .npz. A ResNet is written under the keys of torchvision, AdaptSegNet
-and ADVENT; a MobileNetV2, its batch norm folded in, under those of its .npz. What nothing explains
-is an error, and then nothing is written.
+DST is .safetensors, which PyTorch reads by `safetensors.torch.load_file`, or .npz. A ResNet is
+written under the keys of torchvision, AdaptSegNet and ADVENT; a MobileNetV2, its batch norm folded
+in, under those of its .npz. What nothing explains is an error, and then nothing is written.
 """
 
 from absl import flags

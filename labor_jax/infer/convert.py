@@ -89,9 +89,10 @@ def convert(source: str, destination: str, backbone_only: bool) -> None:
     Raises UserError as `from_run` and `from_file`, and for a DST of another kind.
     """
     suffix = pathlib.Path(destination).suffix
-    if suffix not in tensor_files.SUFFIXES:
+    if suffix not in tensor_files.WRITTEN:
         raise errors.UserError(
-            f"{destination}: give a DST that ends in {', '.join(tensor_files.SUFFIXES)}"
+            f"{destination}: give a DST that ends in {' or '.join(tensor_files.WRITTEN)}; PyTorch"
+            " reads the first by safetensors.torch.load_file"
         )
     values, dilations = from_run(source) if os.path.isdir(source) else from_file(source)
     if backbone_only:

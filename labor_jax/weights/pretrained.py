@@ -209,5 +209,5 @@ def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> N
         raise UserError(
             f"{weights.path}: its heads tell {theirs} classes apart, config.classes has {ours};"
             f" take its backbone: labor-jax convert_weights --backbone_only"
-            f" {weights.path} BACKBONE.pth"
+            f" {weights.path} BACKBONE.safetensors"
         )

@@ -1,6 +1,6 @@
-"""Files of named tensors: `.pth`, `.safetensors` and `.npz`, told apart by what is in them.
+"""Files of named tensors: `.pth` (only read), `.safetensors` and `.npz`.
 
-Nothing here knows a network; `pretrained` does.
+They are told apart by what is in them. Nothing here knows a network; `pretrained` does.
 """
 
 import io
@@ -22,6 +22,7 @@ from labor_jax.weights import pth
 __all__ = [
     "LARGEST",
     "SUFFIXES",
+    "WRITTEN",
     "TensorFile",
     "encode",
     "read",
@@ -30,6 +31,8 @@ __all__ = [
 
 
 SUFFIXES = (".pth", ".safetensors", ".npz")
+WRITTEN = (".safetensors", ".npz")
+"""What `encode` writes. PyTorch reads the first of them by `safetensors.torch.load_file`."""
 LARGEST = 4 * 2**30
 """Bytes of a file, and of what a compressed one holds; a ResNet-101 has 180 MB."""
 
@@ -81,12 +84,10 @@ def read(path: str | os.PathLike) -> TensorFile:
 def encode(
     tensors: Mapping[str, np.ndarray], suffix: str, beside: Mapping[str, str] | None = None
 ) -> bytes:
-    """The content of a file with one of SUFFIXES, a function of the arguments alone.
+    """The content of a file with one of the suffixes WRITTEN, a function of the arguments alone.
 
     beside: texts by name that go with the tensors; `.safetensors` only, see `texts`.
     """
-    if suffix == ".pth":
-        return pth.encode(tensors)
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # Some readers refuse files that don't say whose layout they have.

@@ -72,7 +72,7 @@ def backbone_of(variables: dict) -> dict:
 def write(tmp_path):
     """Writes tensors to a new file and returns its path."""
 
-    def to(tensors: dict, suffix: str = ".pth") -> pathlib.Path:
+    def to(tensors: dict, suffix: str = ".safetensors") -> pathlib.Path:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}{suffix}"
         path.write_bytes(tensor_files.encode(tensors, suffix))
         return path
@@ -110,7 +110,7 @@ def test_a_resnet101_goes_out_as_the_640_tensors_of_adaptsegnet_and_advent():
     assert tensors["layer6.conv2d_list.0.bias"].shape == (19,)
 
 
-@pytest.mark.parametrize("suffix", tensor_files.SUFFIXES)
+@pytest.mark.parametrize("suffix", tensor_files.WRITTEN)
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50", "mobilenet_v2"])
 def test_a_segmenter_goes_out_and_comes_back_bit_for_bit(write, backbone, suffix):
     variables = segmenter(backbone)
@@ -402,7 +402,7 @@ def test_torchvisions_mobilenet_gives_torchvisions_network(write):
     del tensors["features.3.conv.1.1.running_var"]
     tensors["features.18.0.weight"] = tensors["features.18.0.weight"][:1]  # no one cares
     message = refused(write(tensors), config, blank_mobilenet())
-    assert ".pth: features.3.conv.1.1.running_var is missing: " in message
+    assert ".safetensors: features.3.conv.1.1.running_var is missing: " in message
 
 
 def flat_shapes() -> dict:
