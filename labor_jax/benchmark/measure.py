@@ -26,7 +26,7 @@ from labor_jax.infer.restore import make_inference, make_run, views
 from labor_jax.infer.stream import predict_folder
 from labor_jax.loop import asking
 from labor_jax.train import parallel, steps
-from labor_jax.util import files
+from labor_jax.util import files, plugins
 from labor_jax.util.errors import UserError
 
 Values = dict[str, Any]
@@ -331,6 +331,7 @@ def run(name: str, config: ml_collections.ConfigDict, repeat: int) -> Values:
         raise UserError(f"NAME: {name!r} is not one of {', '.join(PARTS)}, all")
     if repeat < 1:
         raise UserError(f"--repeat: {repeat} is too few; give 1 or more")
+    plugins.load(config.plugins)
     check(config)
     found = find()
     work = w.make(config)

@@ -20,6 +20,7 @@ from labor_jax.config import checking
 from labor_jax.data import folder, labels, loading
 from labor_jax.data.checking import Split, checked, table_of_shares
 from labor_jax.data.labels import ClassTable
+from labor_jax.util import plugins
 from labor_jax.util.errors import UserError
 
 
@@ -29,6 +30,7 @@ def checked_domains(config: ml_collections.ConfigDict) -> tuple[dict[str, Split]
     Raises:
       UserError: a key of the config is wrong, or a file is missing, broken or does not fit.
     """
+    plugins.load(config.plugins)
     checking.check(config)
     table = loading.table_from_config(config.classes)
     domains = {

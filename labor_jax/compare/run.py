@@ -17,8 +17,7 @@ from labor_jax.config import checking
 from labor_jax.data import loading
 from labor_jax.loop import schedule
 from labor_jax.report.template import duration
-from labor_jax.selection import strategies
-from labor_jax.util import files
+from labor_jax.util import files, plugins
 from labor_jax.util.errors import UserError
 
 
@@ -51,7 +50,7 @@ def run(
     """
     workdir = pathlib.Path(workdir)
     methods = list(dict.fromkeys(asked.methods))
-    strategies.load(config.strategies)
+    plugins.load(config.plugins)
     cells.check_methods(methods)
     budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
     errors = cells.parse_errors(asked.errors)

@@ -1,22 +1,36 @@
 """In what two configs differ, and what makes two runs the same run."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 
-__all__ = ["NOT_THE_RUN", "differences", "flat"]
+from labor_jax.config.fields import PHASES
+from labor_jax.config.schema import find_setting
+
+__all__ = ["Change", "differences", "flat"]
 
 
-NOT_THE_RUN = (
-    "data_dir",
-    "parallel",
-    "checkpoint_every",
-    "log_every",
-    "warmup_from",
-    "strategies",  # where methods are looked for; `method` says which one asks
-)
-"""Keys that say how a run is done and not what it computes: they may change on resume."""
+class Change(NamedTuple):
+    """A key of which two configs have different values, as JSON has them.
+
+    Attributes:
+      key: dotted.
+      old, new: None where a config has no such key.
+    """
+
+    key: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} (was {self.old!r}, now {self.new!r})"
+
+    @property
+    def since(self) -> str:
+        """The phase from which on it matters; the first one for an unknown key."""
+        setting = find_setting(self.key)
+        return setting.since if setting else PHASES[0]
 
 
 def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -32,11 +46,13 @@ def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str
 
 def differences(
     old: dict | ml_collections.ConfigDict, new: dict | ml_collections.ConfigDict
-) -> list[str]:
-    """The dotted keys, with both values, in which `new` is another run than `old`."""
+) -> list[Change]:
+    """The keys, sorted, in which `new` is another run than `old`; not those of how it is done."""
     a, b = flat(old), flat(new)
-    return [
-        f"{key} (was {a.get(key)!r}, now {b.get(key)!r})"
-        for key in sorted(a | b)
-        if a.get(key) != b.get(key) and key.split(".")[0] not in NOT_THE_RUN
-    ]
+    changes = (Change(key, a.get(key), b.get(key)) for key in sorted(a | b))
+    return [change for change in changes if change.old != change.new and _is_the_run(change.key)]
+
+
+def _is_the_run(key: str) -> bool:
+    setting = find_setting(key)
+    return setting is None or setting.the_run

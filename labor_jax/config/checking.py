@@ -1,106 +1,217 @@
 """Whether the values of a config make a run."""
 
-from typing import Any
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import ml_collections
 
+from labor_jax.config.fields import LARGEST_INT, Setting
+from labor_jax.config.schema import settings
 from labor_jax.util.errors import UserError
 
-__all__ = ["check", "lookup"]
+__all__ = ["RULES", "allowed", "check"]
+
+LONGEST = 80
+"""How many characters of a wrong value an error line repeats."""
 
 
-def check(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError, naming the key, where a value makes no run."""
-    from labor_jax.selection import strategies  # JAX is imported when a config is checked
+def check(config: ml_collections.ConfigDict, only: Sequence[str] = ()) -> None:
+    """Raises UserError, naming the key, where a value makes no run.
 
-    strategies.load(config.strategies)
-    choices = {
-        "method": strategies.methods(),
-        "parallel": ("pmap", "shard_map", "jit"),
-        "annotator": ("oracle", "noisy", "replay", "web"),
-        "model.backbone": ("resnet18", "resnet50", "resnet101", "mobilenet_v2"),
-        "model.output_stride": (8, 16),
-        "model.batch_norm": ("sync", "frozen", "adaptsegnet"),
-        "model.dtype": ("float32", "bfloat16"),
-        "optimizer.name": ("sgd", "adam"),
-        "selector.optimizer": ("sgd", "adam"),
-        "selector.init": ("perturbed", "segmenter", "fresh"),
-        "selector.discrepancy": ("outputs", "weights"),
-        "adversarial.kind": ("vanilla", "ls"),
-        "spl.cut": ("grid", "superpixels"),
-        "ppl.distance": ("cosine", "l2"),
-        "budget.unit": ("", "points", "pixels", "clicks"),
-        "budget.scope": ("", "image", "pool"),
-    }
-    for key, allowed in choices.items():
-        if (value := lookup(config, key)) not in allowed:
-            raise UserError(f"config.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
+    Args:
+      config: with the keys of `default_config`; a user's own keys besides are not looked at.
+      only: the keys and sections that are looked at; () = all.
+    """
+
+    def looked_at(key: str) -> bool:
+        return not only or any(f"{key}.".startswith(f"{part}.") for part in only)
+
+    for key, setting in settings().items():
+        if looked_at(key):
+            for place, value, kind in _values(config, setting):
+                _check_value(place, value, kind, setting)
+    for key, rule in RULES.items():
+        if looked_at(key):
+            rule(config)
+
+
+# ------------------------------------------------------------------------------- one value
+
+
+def allowed(setting: Setting) -> str:
+    """What a key takes, in words; where another module owns the choices, as that says it."""
+    if callable(setting.choices):
+        return setting.choices.__doc__ or ""
+    if setting.choices:
+        return f"one of {_listed(setting.choices)}"
+    return _allowed(setting.type, setting)
+
+
+def _allowed(kind: Any, setting: Setting, many: str = "") -> str:
+    """The same of a part of its type. many: how many of them, in words; "" = one."""
+    if kind is bool:
+        return "True or False"
+    if noun := {str: "string", int: "whole number", float: "number"}.get(kind):
+        bounds = "" if kind is str else _bounds(setting)
+        return f"{many} {noun}s{bounds}" if many else f"a {noun}{bounds}"
+    members = get_args(kind)
+    if isinstance(kind, UnionType):
+        return " or ".join(_allowed(member, setting) for member in members)
+    if get_origin(kind) is dict:
+        return f"{_allowed(members[1], setting)} for each name"
+    if not members:
+        return "()"
+    count = "one or more" if setting.default else "any number of"
+    count = count if members[-1] is Ellipsis else str(len(members))
+    if get_args(members[0]):
+        return f"{count} tuples of {_allowed(members[0], setting)}"
+    return _allowed(members[0], setting, count)
+
+
+def _bounds(setting: Setting) -> str:
+    """The bounds of a number, in words that go on from "a number"."""
+    if setting.low is not None and setting.high is not None:
+        return f" from {setting.low} to {setting.high}"
+    words = (
+        (setting.low, "of at least {}"),
+        (setting.above, "above {}"),
+        (setting.high, "at most {}"),
+        (setting.below, "below {}"),
+    )
+    parts = [text.format(bound) for bound, text in words if bound is not None]
+    return f" {' and '.join(parts)}" if parts else ""
+
+
+def _values(config: ml_collections.ConfigDict, setting: Setting) -> Iterator[tuple[str, Any, Any]]:
+    """The key of a setting, its value and type; of a section of made-up keys, each of these."""
+    value = _lookup(config, setting.key)
+    if get_origin(setting.type) is not dict:
+        yield setting.key, value, setting.type
+        return
+    if not isinstance(value, ml_collections.ConfigDict):
+        _refuse(setting.key, value, f"is not {allowed(setting)}")
+    for name, member in value.items():
+        if not name.isidentifier():
+            _refuse(setting.key, name, "is not a name; give one of letters, digits and _")
+        yield f"{setting.key}.{name}", member, get_args(setting.type)[1]
+
+
+def _lookup(config: ml_collections.ConfigDict, key: str) -> Any:
+    """The value at a dotted key. Raises UserError if there is none."""
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, ml_collections.ConfigDict) or part not in value:
+            raise UserError(
+                f"config.{key}: is missing; start from labor_jax.config.default_config()"
+            )
+        value = value[part]
+    return value
+
+
+def _check_value(key: str, value: Any, kind: Any, setting: Setting) -> None:
+    if setting.choices:
+        known = setting.choices() if callable(setting.choices) else setting.choices
+        if not any(type(value) is type(choice) and value == choice for choice in known):
+            _refuse(key, value, f"is not one of {_listed(known)}")
+    elif not _fits(value, kind, setting):
+        _refuse(key, value, _fault(value, kind, setting))
+
+
+def _fits(value: Any, kind: Any, setting: Setting) -> bool:
+    """Whether a value is of a type and, where it is a number, in its range."""
+    if kind in (int, float):
+        return _is_number(value, kind) and _in_range(value, kind, setting)
+    if kind in (bool, str):
+        return isinstance(value, kind)
+    members = get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_fits(value, member, setting) for member in members)
+    if not isinstance(value, tuple):
+        return False
+    if members[-1:] == (Ellipsis,):
+        enough = bool(value) or not setting.default
+        return enough and all(_fits(item, members[0], setting) for item in value)
+    return len(value) == len(members) and all(
+        _fits(item, member, setting) for item, member in zip(value, members, strict=True)
+    )
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    """Whole numbers are also good for float, as in Python; truth values are no numbers."""
+    return isinstance(value, int | kind) and not isinstance(value, bool)
+
+
+def _in_range(value: float, kind: type, setting: Setting) -> bool:
+    largest = LARGEST_INT if kind is int else sys.float_info.max
+    low = -largest if setting.low is None else setting.low
+    high = largest if setting.high is None else setting.high
+    inside = low <= value <= high  # false for nan
+    above = setting.above is None or value > setting.above
+    return inside and above and (setting.below is None or value < setting.below)
+
+
+def _fault(value: Any, kind: Any, setting: Setting) -> str:
+    """What is wrong with a value that does not fit, and what is right."""
+    right = allowed(setting) if get_origin(setting.type) is not dict else _allowed(kind, setting)
+    if kind not in (int, float) or not _is_number(value, kind):
+        return f"is not {right}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is not finite; give {right}"
+    least = setting.above if setting.low is None else setting.low
+    if least is not None and value <= least:
+        return f"is {'negative' if value < 0 <= least else 'too small'}; give {right}"
+    bounded = kind is float or setting.high is not None
+    return f"is too large; give {right}{'' if bounded else f', at most {LARGEST_INT}'}"
+
+
+def _refuse(key: str, value: Any, why: str) -> None:
+    try:
+        shown = repr(value)
+    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        shown = "a whole number of thousands of digits"
+    shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
+    raise UserError(f"config.{key}: {shown} {why}")
+
+
+def _listed(choices: Sequence[Any]) -> str:
+    return ", ".join(str(choice) if choice != "" else '""' for choice in choices)
+
+
+# ------------------------------------------------------------- rules between two keys
+
+
+def _style_is_the_backbones(config: ml_collections.ConfigDict) -> None:
+    from labor_jax.models import mobilenet_v2, resnet
+
     backbone, style = config.model.backbone, config.model.style
-    styles = ("tensorflow" if backbone == "mobilenet_v2" else "caffe", "pytorch")
+    styles = (mobilenet_v2 if backbone == "mobilenet_v2" else resnet).STYLES
     if style not in styles:
         raise UserError(f"config.model.style: {style!r}, but {backbone} has {' or '.join(styles)}")
-    tuples: tuple[tuple[str, int | None, type], ...]
-    tuples = (("input.size", 2, int), ("input.scale", 2, float), ("adversarial.betas", 2, float))
-    if config.input.source_size:
-        tuples += (("input.source_size", 2, int),)
-    tuples += (("model.dilations", None, int), ("selector.pseudo_alpha", None, float))
-    tuples += (("evaluation.scales", None, float),)
-    for key, length, kind in tuples:
-        value = lookup(config, key)
-        right = len(value) == length if length else len(value) > 0
-        if not (right and all(type(v) in (int, kind) for v in value)):
-            numbers = f"{length or 'one or more'} {'whole ' if kind is int else ''}numbers"
-            raise UserError(f"config.{key}: {value!r} is not {numbers}")
-    at_least_one: tuple[str, ...]
-    at_least_one = ("batch_size", "accumulate", "eval_batch_size", "input.threads")
-    at_least_one += ("warmup_steps", "adapt_steps", "selector.steps", "checkpoint_every")
-    at_least_one += ("log_every", "ppl.points_per_class", "spl.cell", "spl.crumb")
-    at_least_one += ("superpixels.cell", "budget.pool_limit")
-    for key in at_least_one:
-        if lookup(config, key) < 1:
-            raise UserError(f"config.{key}: {lookup(config, key)} is too few; give 1 or more")
-    for key in (
-        "stages",
-        "budget.points_per_image",
-        "budget.max_fraction",
-        "budget.clicks_per_image",
-        "stop.plateau",
-        "stop.disagreement",
-        "loss.negative",
-        "loss.consistency",
-        "loss.self_training",
-        "previews",
-        "ppl.radius",
-        "points.radius",
-        "ripu.point_radius",
-        "ripu.region_radius",
-    ):
-        if lookup(config, key) < 0:
-            raise UserError(f"config.{key}: {lookup(config, key)} is negative; give 0 or more")
+
+
+def _scale_is_in_order(config: ml_collections.ConfigDict) -> None:
+    smallest, largest = config.input.scale
+    if smallest > largest:
+        raise UserError(
+            f"config.input.scale: {config.input.scale} is not in order; give (smallest, largest)"
+        )
+
+
+def _unit_is_what_the_strategy_asks(config: ml_collections.ConfigDict) -> None:
+    from labor_jax.selection import strategies
+
     if config.budget.unit == "points" and strategies.chooses(config.method):
         asks = strategies.find(config.method).asks
         if asks != "points":
             raise UserError(
                 f"config.budget.unit: {config.method} asks {asks}; give pixels or clicks"
             )
-    if not 0 < config.stop.held < 1:
-        raise UserError(f"config.stop.held: {config.stop.held} is no share; give one in (0, 1)")
-    if not 0 <= config.loss.self_above < 1:
-        raise UserError(
-            f"config.loss.self_above: {config.loss.self_above} is not in [0, 1); give a probability"
-        )
-    if not 0 <= config.noisy.error <= 1:
-        raise UserError(f"config.noisy.error: {config.noisy.error} is no share; give 0 to 1")
-    if config.noisy.border < 1:
-        raise UserError(f"config.noisy.border: {config.noisy.border} is too low; give 1 or more")
-    if not 0 < config.input.scale[0] <= config.input.scale[1]:
-        raise UserError("config.input.scale: give (smallest, largest), both positive")
-    sizes = {"size": config.input.size, "source_size": config.input.source_size}
-    for key, size in sizes.items():
-        if min(size, default=32) < 32:
-            raise UserError(f"config.input.{key}: give (height, width) of 32 pixels or more")
-    if min(config.evaluation.scales) <= 0:
-        raise UserError(f"config.evaluation.scales: {config.evaluation.scales} must be positive")
+
+
+def _learning_rate_lasts(config: ml_collections.ConfigDict) -> None:
     steps = config.warmup_steps + config.stages * config.adapt_steps
     if 0 < config.optimizer.decay_steps < steps:
         raise UserError(
@@ -109,8 +220,10 @@ def check(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def lookup(config: ml_collections.ConfigDict, key: str) -> Any:
-    """The value at a dotted key."""
-    for part in key.split("."):
-        config = config[part]
-    return config
+RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
+    "model.style": _style_is_the_backbones,
+    "input.scale": _scale_is_in_order,
+    "budget.unit": _unit_is_what_the_strategy_asks,
+    "optimizer.decay_steps": _learning_rate_lasts,
+}
+"""What the values of several keys have to keep together, by the key that is at fault."""

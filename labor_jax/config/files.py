@@ -9,10 +9,10 @@ from typing import Any
 
 import ml_collections
 
-from labor_jax.config.schema import default_config
+from labor_jax.config.schema import default_config, lock
 from labor_jax.util.errors import UserError
 
-__all__ = ["OWN", "check_variant", "find", "from_dict", "load"]
+__all__ = ["OWN", "RENAMED", "check_variant", "find", "from_dict", "load"]
 
 
 def check_variant(variant: str, *known: str) -> None:
@@ -62,9 +62,7 @@ def _said(error: Exception) -> str:
     text = str(error)
     if key := re.search(r'Key "(\w+)" does not exist', text):
         near = re.search(r'Did you mean "(\w+)"', text)
-        meant = (
-            f"did you mean {near[1]!r}?" if near else "labor_jax/config.py lists those there are"
-        )
+        meant = f"did you mean {near[1]!r}?" if near else "docs/settings.md lists those there are"
         return f"unknown key {key[1]!r}; {meant}"
     text = error.msg if isinstance(error, SyntaxError) else text
     return f"{type(error).__name__}: {' '.join(text.split())}"
@@ -93,18 +91,30 @@ def find(path: str) -> str:
     raise UserError(f"--config: there is no file {file!r}; give one, or one of {known}")
 
 
+RENAMED = {"strategies": "plugins", "classes.values": "label_values"}
+"""The names, in their section, of keys that earlier versions called otherwise."""
+
+
 def from_dict(values: dict) -> ml_collections.ConfigDict:
     """The config that `config.json` holds; JSON's lists become tuples again.
 
-    Keys that an earlier version did not have take their defaults, which are what it did.
+    Keys that an earlier version did not have take their defaults, which are what it did. Keys of a
+    later version are kept, so that `differences` tells them.
+
+    Raises:
+      ValueError, TypeError, KeyError or AttributeError: the values are no config.
     """
-
-    def restore(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: restore(v) for k, v in value.items()}
-        return tuple(restore(v) for v in value) if isinstance(value, list) else value
-
     config = default_config()
-    with config.unlocked():  # a later version's keys
-        config.update(restore(values))
-    return config
+    with config.unlocked():
+        config.update(_restored(values))
+    return lock(config)
+
+
+def _restored(value: Any, at: str = "") -> Any:
+    """A value of JSON at a place in the config, with the types and names that keys have today."""
+    if isinstance(value, dict):
+        return {
+            RENAMED.get(f"{at}{key}", key): _restored(inner, f"{at}{key}.")
+            for key, inner in value.items()
+        }
+    return tuple(_restored(item) for item in value) if isinstance(value, list) else value

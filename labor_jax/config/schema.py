@@ -1,165 +1,462 @@
-"""Every key a run can be told, with its default."""
+"""Every key a run can be told: one dataclass a section, one field a key.
+
+The dataclasses describe; a config itself is a locked `ml_collections.ConfigDict` made from them.
+It has `--config.a.b=value` on the command line and config files in Python, and it is plain data:
+models, selection and data, which stand below this package and may not import it, read it.
+"""
+
+import dataclasses
+import functools
 
 import ml_collections
 
-__all__ = ["default_config"]
+from labor_jax.config.fields import Setting, section, setting, settings_of
+
+__all__ = ["Config", "default_config", "find_setting", "lock", "settings"]
+
+
+# ------------------------------------------------------- choices that a lower floor owns
+
+
+def _methods() -> tuple[str, ...]:
+    """`source_only`, `uda`, `full`, or a [way to ask](ways_to_ask.md)"""
+    from labor_jax.selection import strategies
+
+    return strategies.methods()
+
+
+def _backbones() -> tuple[str, ...]:
+    """a backbone of `labor_jax.models`"""
+    from labor_jax.models import build
+
+    return build.BACKBONES
+
+
+def _output_strides() -> tuple[int, ...]:
+    """an output stride of `labor_jax.models`"""
+    from labor_jax.models import build
+
+    return build.OUTPUT_STRIDES
+
+
+def _batch_norms() -> tuple[str, ...]:
+    """a kind of `labor_jax.models.batch_norm`"""
+    from labor_jax.models import batch_norm
+
+    return batch_norm.KINDS
+
+
+def _tables() -> tuple[str, ...]:
+    """a class table of `labor_jax.data.labels`, or "" to give the rest of this section"""
+    from labor_jax.data import labels
+
+    return ("", *labels.TABLES)
+
+
+# ---------------------------------------------------------------------------- the sections
+
+
+@dataclasses.dataclass(frozen=True)
+class Noisy:
+    """The oracle with mistakes (`annotator=noisy`)."""
+
+    error: float = setting(0.05, "share of the answers that are wrong", low=0, high=1)
+    border: float = setting(
+        4.0, "how many times as likely a wrong answer is next to another class", low=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The classes of the task."""
+
+    table: str = setting("camvid", "a table by name", choices=_tables)
+    names: tuple[str, ...] = setting((), "the name of each class")
+    palette: tuple[tuple[int, int, int], ...] = setting(
+        (), "(red, green, blue) of each class", low=0, high=255
+    )
+    label_values: tuple[int, ...] = setting(
+        (), "what label maps hold for each class; () = its position", low=0, high=65535
+    )
+    void_values: tuple[int, ...] = setting(
+        (), "what label maps hold for no class; 255 always does", low=0, high=65535
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One split of a data set."""
+
+    domain: str = setting(
+        "toytown/160x120", "a data set, such as toytown/WIDTHxHEIGHT, cityscapes or folder"
+    )
+    split: str = setting("", "which of its splits")
+    manual_dir: str = setting(
+        "", "the folder of what the data set's site ships; not for toytown and folder"
+    )
+    images: str = setting("", "folder: where the images are")
+    labels: str = setting("", "folder: where the label maps are; empty = unlabelled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """What the networks see, and how training varies it."""
+
+    size: tuple[int, int] = setting((120, 160), "(height, width) of images", low=32, high=32768)
+    source_size: tuple[int, int] | tuple[()] = setting(
+        (), "(height, width) of source images; () = as `input.size`", low=32, high=32768
+    )
+    scale: tuple[float, float] = setting(
+        (1.0, 1.6), "random zoom, from the first to the second", above=0
+    )
+    flip: bool = setting(True, "whether images are mirrored at random")
+    jitter: float = setting(
+        0.25, "brightness, contrast and saturation each vary by ± this share", low=0, high=1
+    )
+    threads: int = setting(2, "threads that read and prepare images", low=1, high=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The segmenter's network; the selector has the same backbone."""
+
+    backbone: str = setting("resnet18", "the network below the heads", choices=_backbones)
+    style: str = setting("pytorch", "a style that the backbone has: whose weights it can take")
+    width: float = setting(1.0, "the backbone's channels, times this", above=0)
+    output_stride: int = setting(
+        8, "pixels of the input per pixel of the backbone's last features", choices=_output_strides
+    )
+    dilations: tuple[int, ...] = setting(
+        (6, 12, 18, 24), "dilation rate of each branch of a head", low=1
+    )
+    batch_norm: str = setting(
+        "sync", "which statistics and parameters batch norm uses", choices=_batch_norms
+    )
+    dtype: str = setting(
+        "float32",
+        "type of the computation; parameters are float32",
+        choices=("float32", "bfloat16"),
+    )
+    remat: bool = setting(
+        False, "ResNets: whether blocks are computed twice, to keep less of them in memory"
+    )
+    weights: str = setting("", "a file to start from: .pth, .safetensors or .npz; empty = none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """The segmenter's optimiser."""
+
+    name: str = setting("sgd", "the optimiser", choices=("sgd", "adam"))
+    learning_rate: float = setting(2.5e-4, "learning rate at the start", low=0)
+    head_factor: float = setting(10.0, "the heads' learning rate, times that", low=0)
+    block_factor: float = setting(1.0, "ResNets: their blocks' learning rate, times that", low=0)
+    projection_factor: float = setting(
+        1.0, "ResNets: the learning rate of the projections beside blocks, times that", low=0
+    )
+    momentum: float = setting(0.9, "sgd: momentum", low=0, below=1)
+    weight_decay: float = setting(5e-4, "weight decay, added to the gradient", low=0)
+    power: float = setting(0.9, "exponent of the learning rate's polynomial decay", low=0)
+    decay_steps: int = setting(
+        0, "steps after which the learning rate is 0; 0 = all the segmenter's steps", low=0
+    )
+    warmup: int = setting(0, "steps in which the learning rate grows linearly", low=0)
+    clip: float = setting(0.0, "largest norm of a gradient; 0 = any", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Weights of the segmenter's losses, and their thresholds."""
+
+    aux: float = setting(0.1, "the auxiliary head's cross-entropy (lambda_seg)", low=0)
+    target: float = setting(1.0, "the cross-entropy of labelled target pixels", low=0)
+    negative: float = setting(
+        0.0, "RIPU's negative learning on the target; RIPU uses 1, 0 = off", low=0
+    )
+    negative_below: float = setting(
+        0.05, "negative learning: probabilities below this are pushed to 0", low=0, high=1
+    )
+    self_training: float = setting(
+        0.0,
+        "cross-entropy with confident predictions, where nobody has answered; 0 = off",
+        low=0,
+        since="adapt",
+    )
+    self_above: float = setting(
+        0.9,
+        "self-training: the probability from which a prediction is confident",
+        low=0,
+        below=1,
+        since="adapt",
+    )
+    consistency: float = setting(
+        0.0, "RIPU's local consistency at the source's borders; RIPU uses 0.1, 0 = off", low=0
+    )
+    own: dict[str, float] = setting(
+        {}, "losses that plugins register, by name: `c.loss.own.NAME = 0.5`", low=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Adversarial:
+    """Output-space adversarial learning: the losses' weights, and the discriminators."""
+
+    kind: str = setting(
+        "vanilla", "the adversarial loss: cross-entropy or least squares", choices=("vanilla", "ls")
+    )
+    main: float = setting(0.001, "weight for the main head (lambda_adv); 0 = off", low=0)
+    aux: float = setting(0.0002, "weight for the auxiliary head; 0 = off", low=0)
+    width: int = setting(64, "channels of a discriminator's first layer", low=1, high=65536)
+    learning_rate: float = setting(1e-4, "the discriminators' learning rate at the start", low=0)
+    betas: tuple[float, float] = setting((0.9, 0.99), "Adam's two decay rates", low=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selector:
+    """The pixel selector: two heads that are fitted to pseudo labels and pushed apart."""
+
+    steps: int = setting(80, "steps a stage", low=1)
+    init: str = setting(
+        "perturbed",
+        "where its heads start: the segmenter's and a copy with noise, the segmenter's and a new "
+        "one, or two new ones",
+        choices=("perturbed", "segmenter", "fresh"),
+    )
+    noise: float = setting(
+        0.1, "perturbed: the noise, in standard deviations of each weight tensor", low=0
+    )
+    optimizer: str = setting(
+        "sgd",
+        "its optimiser, whose state every checkpoint holds",
+        choices=("sgd", "adam"),
+        since="warmup",
+    )
+    learning_rate: float = setting(2.5e-4, "its learning rate at the start of a stage", low=0)
+    head_factor: float = setting(10.0, "the heads' learning rate, times that", low=0)
+    discrepancy: str = setting(
+        "outputs",
+        "what is pushed apart: the heads' outputs (MCD), or their weights' cosine",
+        choices=("outputs", "weights"),
+    )
+    discrepancy_weight: float = setting(1.0, "weight of the discrepancy", low=0)
+    discrepancy_start: float = setting(
+        0.0, "share of a stage's steps before the heads are pushed apart", low=0, high=1
+    )
+    pseudo_alpha: tuple[float, ...] = setting(
+        (0.2, 0.25, 0.3), "IAST's alpha of each stage; the last one is kept", low=0, high=1
+    )
+    pseudo_beta: float = setting(0.9, "IAST's beta", low=0, high=1)
+    pseudo_gamma: float = setting(8.0, "IAST's gamma", low=0)
+    entropy: float = setting(
+        0.0, "IAST's regulariser of pixels without a pseudo label; IAST uses 3, 0 = off", low=0
+    )
+    uniformity: float = setting(
+        0.0, "IAST's regulariser of pixels with a pseudo label; IAST uses 0.1, 0 = off", low=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Spl:
+    """Segment-based pixel labelling (`labor_spl`). Lengths are in pixels of the label."""
+
+    cut: str = setting(
+        "grid",
+        "how the mask is cut into segments: by a grid, or along the image's edges (for people)",
+        choices=("grid", "superpixels"),
+    )
+    cell: int = setting(16, "distance of the grid's lines, or of the superpixels' centres", low=1)
+    crumb: int = setting(
+        12, "superpixels: smaller pieces, in pixels, join a neighbour or are left out", low=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ppl:
+    """Point-based pixel labelling (`labor_ppl`)."""
+
+    points_per_class: int = setting(1, "points of a class, an image and stage", low=1)
+    distance: str = setting(
+        "cosine", "distance of a pixel to its class's prototype", choices=("cosine", "l2")
+    )
+    radius: int = setting(
+        4, "least distance of two points of a class, in pixels of the label", low=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """The methods `entropy`, `margin` and `least_confidence`."""
+
+    radius: int = setting(4, "least distance of two points, in pixels of the label", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ripu:
+    """RIPU's methods. Lengths are in pixels of the label."""
+
+    point_radius: int = setting(
+        2, "of the window that is looked at, and least distance of two points", low=0
+    )
+    region_radius: int = setting(1, "of a region: 1 is 3x3 pixels", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Superpixels:
+    """The methods that ask superpixels."""
+
+    cell: int = setting(16, "distance of their centres, in pixels of the label", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much is asked, over all stages; hard caps, of which the unit says which one counts."""
+
+    unit: str = setting(
+        "",
+        "what is counted; empty = points where points are asked, else pixels. With clicks a "
+        "segment is asked whole: one click for the class that most of it has",
+        choices=("", "points", "pixels", "clicks"),
+    )
+    points_per_image: int = setting(40, "points an image", low=0)
+    max_fraction: float = setting(0.022, "share of an image's pixels", low=0)
+    clicks_per_image: int = setting(40, "clicks an image", low=0)
+    scope: str = setting(
+        "",
+        "each image has its own budget, or all share one and the most urgent are asked first; "
+        "empty = as the method has it",
+        choices=("", "image", "pool"),
+    )
+    pool_limit: float = setting(
+        3.0, "pool: no image gets more than this many times its share", low=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    """When a run ends before its last stage."""
+
+    plateau: float = setting(
+        0.0, "at a stage that gains less mIoU on held answers; 0 = never", low=0, high=100
+    )
+    held: float = setting(
+        0.1, "plateau: share of the images whose answers are kept from training", above=0, below=1
+    )
+    disagreement: float = setting(
+        0.0, "when the heads disagree on a smaller share of the pixels; 0 = never", low=0, high=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How images are predicted, to be scored or shown."""
+
+    scales: tuple[float, ...] = setting(
+        (1.0,), "sizes, times `input.size`, over which probabilities are averaged", above=0, high=16
+    )
+    flip: bool = setting(False, "whether they are averaged over mirror images, too")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run."""
+
+    seed: int = setting(0, "of all that is random", low=0, high=2**32 - 1)
+    method: str = setting("labor_ppl", "what is asked", choices=_methods, since="selector")
+    plugins: tuple[str, ...] = setting(
+        (),
+        "modules of your own, which register strategies, losses, backbones or data sets",
+        the_run=False,
+    )
+    beside: str = setting(
+        "",
+        "method=random: the folder of a finished run; as many clicks are asked as it did",
+        since="query",
+    )
+    warmup_from: str = setting(
+        "",
+        "the folder of a run with the same warm-up, from whose end this one starts",
+        the_run=False,
+    )
+    parallel: str = setting(
+        "pmap",
+        "how a step is mapped over devices",
+        choices=("pmap", "shard_map", "jit"),
+        the_run=False,
+    )
+    ordered_sums: bool = setting(
+        False, "whether sums go in the devices' order: the same bits on other hosts, but slower"
+    )
+    data_dir: str = setting("data", "where prepared data sets are kept", the_run=False)
+    annotator: str = setting(
+        "oracle",
+        "who answers: the target's labels, those with mistakes, another run's journal, or people",
+        choices=("oracle", "noisy", "replay", "web"),
+        since="annotate",
+    )
+    replay: str = setting(
+        "", "annotator=replay: the folder of the run whose journal answers", since="annotate"
+    )
+    noisy: Noisy = section(Noisy, since="annotate")
+    classes: Classes = section(Classes)
+    source: Domain = section(Domain, split="source_train")
+    target: Domain = section(Domain, split="target_train")
+    val: Domain = section(Domain, since="evaluate", split="target_val")
+    input: Input = section(Input)
+    model: Model = section(Model)
+    batch_size: int = setting(
+        8, "source images a step, and as many target images, over all devices", low=1
+    )
+    accumulate: int = setting(
+        1, "parts of a device's batch, one after the other: more take less memory", low=1
+    )
+    warmup_steps: int = setting(200, "steps of the warm-up", low=1)
+    stages: int = setting(3, "how often is asked and adapted", low=0)
+    adapt_steps: int = setting(100, "steps of adaptation a stage", low=1)
+    optimizer: Optimizer = section(Optimizer)
+    loss: Loss = section(Loss)
+    adversarial: Adversarial = section(Adversarial)
+    selector: Selector = section(Selector, since="selector")
+    spl: Spl = section(Spl, since="query")
+    ppl: Ppl = section(Ppl, since="query")
+    points: Points = section(Points, since="query")
+    ripu: Ripu = section(Ripu, since="query")
+    superpixels: Superpixels = section(Superpixels, since="query")
+    budget: Budget = section(Budget, since="query")
+    stop: Stop = section(Stop, since="adapt")
+    evaluation: Evaluation = section(Evaluation, since="evaluate")
+    eval_batch_size: int = setting(
+        8, "images that are predicted at once, over all devices", low=1, since="evaluate"
+    )
+    checkpoint_every: int = setting(
+        100, "steps between checkpoints; the end of a phase is saved besides", low=1, the_run=False
+    )
+    log_every: int = setting(10, "steps between lines of the log", low=1, the_run=False)
+    previews: int = setting(
+        6, "target images that the report shows at each stage", low=0, since="evaluate"
+    )
+
+
+# ------------------------------------------------------------------------ made from them
+
+
+@functools.cache
+def settings() -> dict[str, Setting]:
+    """Every key with all that is known of it, in order."""
+    return {setting.key: setting for setting in settings_of(Config())}
+
+
+def find_setting(key: str) -> Setting | None:
+    """What is known of a key, also of one that a config file made up where it may; else None."""
+    return settings().get(key) or settings().get(key.rpartition(".")[0])
 
 
 def default_config() -> ml_collections.ConfigDict:
     """The defaults; a file in `configs/` changes what it needs."""
-    c = ml_collections.ConfigDict()
-    c.seed = 0
-    c.method = "labor_ppl"  # source_only | uda | full | a name in selection/strategies/
-    c.strategies = ()  # modules that register strategies of your own
-    c.beside = ""  # method=random: a finished run's DIR; ask as many clicks as it did
-    c.warmup_from = ""  # a run's DIR with the same warm-up: start from its end
-    c.parallel = "pmap"  # pmap | shard_map | jit
-    c.ordered_sums = False  # add up in the devices' order: the same bits on other hosts; slower
-    c.data_dir = "data"  # where prepared data sets live
-    c.annotator = "oracle"  # oracle | noisy | replay | web, see annotation/annotators.py
-    c.replay = ""  # replay: the DIR of the run whose journal answers
+    return lock(ml_collections.ConfigDict(dataclasses.asdict(Config())))
 
-    c.noisy = ml_collections.ConfigDict()  # the oracle with mistakes
-    c.noisy.error = 0.05  # share of the answers that are wrong
-    c.noisy.border = 4.0  # times as likely next to another class
 
-    c.classes = ml_collections.ConfigDict()
-    c.classes.table = "camvid"  # camvid | cityscapes | "" to give the rest
-    c.classes.names = ()
-    c.classes.palette = ()  # one (red, green, blue) a class
-    c.classes.label_values = ()  # raw label value of each class; () = its position
-    c.classes.void_values = ()  # raw label values of no class; 255 always is
-
-    def domain(split: str) -> ml_collections.ConfigDict:
-        d = ml_collections.ConfigDict()
-        # toytown/WxH | camvid | gta5 | synthia_rand_cityscapes | cityscapes | folder
-        d.domain = "toytown/160x120"
-        d.split = split
-        d.manual_dir = ""  # what its site ships; not for toytown and folder
-        d.images = ""  # folder: images
-        d.labels = ""  # folder: label maps; "" = unlabelled
-        return d
-
-    c.source = domain("source_train")  # labelled
-    c.target = domain("target_train")  # to be asked about
-    c.val = domain("target_val")  # scored on; labels "" = no scores
-
-    c.input = ml_collections.ConfigDict()
-    c.input.size = (120, 160)  # height, width the networks see
-    c.input.source_size = ()  # of source images, if another
-    c.input.scale = (1.0, 1.6)  # random zoom
-    c.input.flip = True
-    c.input.jitter = 0.25  # brightness, contrast and saturation, each ± this share
-    c.input.threads = 2
-
-    c.model = ml_collections.ConfigDict()
-    c.model.backbone = "resnet18"  # resnet18 | resnet50 | resnet101 | mobilenet_v2
-    c.model.style = "pytorch"  # ResNet: pytorch | caffe; MobileNetV2: tensorflow | pytorch
-    c.model.width = 1.0  # channels, times this
-    c.model.output_stride = 8
-    c.model.dilations = (6, 12, 18, 24)
-    c.model.batch_norm = "sync"  # sync: over all devices | frozen | adaptsegnet, see batch_norm.py
-    c.model.dtype = "float32"  # float32 | bfloat16, of the computation
-    c.model.remat = False  # ResNets: compute blocks twice and keep less of them in memory
-    c.model.weights = ""  # a file to start from: .pth, .safetensors or .npz
-
-    c.batch_size = 8  # source images a step, and as many target images; over all devices
-    c.accumulate = 1  # parts of a device's batch, one after the other: takes less memory
-    c.warmup_steps = 200
-    c.stages = 3
-    c.adapt_steps = 100  # a stage
-
-    c.optimizer = ml_collections.ConfigDict()  # of the segmenter
-    c.optimizer.name = "sgd"  # sgd | adam
-    c.optimizer.learning_rate = 2.5e-4
-    c.optimizer.head_factor = 10.0  # of the learning rate
-    c.optimizer.block_factor = 1.0  # ResNets: of their blocks
-    c.optimizer.projection_factor = 1.0  # ResNets: of the projections beside their blocks
-    c.optimizer.momentum = 0.9
-    c.optimizer.weight_decay = 5e-4
-    c.optimizer.power = 0.9  # of the polynomial decay
-    c.optimizer.decay_steps = 0  # after which it reaches 0; 0 = all the segmenter's steps
-    c.optimizer.warmup = 0  # steps of linear growth
-    c.optimizer.clip = 0.0  # largest norm of a gradient; 0 = none
-
-    c.loss = ml_collections.ConfigDict()
-    c.loss.aux = 0.1  # lambda_seg: the auxiliary head's cross-entropy
-    c.loss.target = 1.0  # the labelled target pixels' cross-entropy
-    c.loss.negative = 0.0  # RIPU's negative learning on the target; it uses 1
-    c.loss.negative_below = 0.05  # probabilities that it pushes to zero
-    c.loss.self_training = 0.0  # cross-entropy with sure predictions, where nobody has answered
-    c.loss.self_above = 0.9  # the probability from which a prediction is sure
-    c.loss.consistency = 0.0  # RIPU's local consistency at the source's borders; it uses 0.1
-
-    c.adversarial = ml_collections.ConfigDict()
-    c.adversarial.kind = "vanilla"  # vanilla | ls
-    c.adversarial.main = 0.001  # lambda_adv
-    c.adversarial.aux = 0.0002
-    c.adversarial.width = 64
-    c.adversarial.learning_rate = 1e-4
-    c.adversarial.betas = (0.9, 0.99)
-
-    c.selector = ml_collections.ConfigDict()
-    c.selector.steps = 80  # a stage
-    c.selector.init = "perturbed"  # perturbed | segmenter | fresh, see state.start_selector
-    c.selector.noise = 0.1  # perturbed: of the second head's weights, in their own deviations
-    c.selector.optimizer = "sgd"  # sgd | adam
-    c.selector.learning_rate = 2.5e-4
-    c.selector.head_factor = 10.0
-    c.selector.discrepancy = "outputs"  # outputs: MCD's | weights: cosine of the heads' weights
-    c.selector.discrepancy_weight = 1.0
-    c.selector.discrepancy_start = 0.0  # share of the steps before the heads are pushed apart
-    c.selector.pseudo_alpha = (0.2, 0.25, 0.3)  # IAST's, by stage; the last one goes on
-    c.selector.pseudo_beta = 0.9
-    c.selector.pseudo_gamma = 8.0
-    c.selector.entropy = 0.0  # IAST's regulariser of pixels without a pseudo label; it uses 3
-    c.selector.uniformity = 0.0  # IAST's regulariser of pixels with one; it uses 0.1
-
-    c.spl = ml_collections.ConfigDict()
-    c.spl.cut = "grid"  # grid | superpixels: along the image's edges, made for people
-    c.spl.cell = 16  # pixels of the label: between the grid's lines, or the superpixels
-    c.spl.crumb = (
-        12  # superpixels: smaller pieces, in pixels of the label, join a neighbour or drop out
-    )
-
-    c.ppl = ml_collections.ConfigDict()
-    c.ppl.points_per_class = 1  # a stage
-    c.ppl.distance = "cosine"  # cosine | l2
-    c.ppl.radius = 4  # pixels of the label, between two points of a class
-
-    c.points = ml_collections.ConfigDict()  # entropy, margin, least_confidence
-    c.points.radius = 4  # pixels of the label, between two points
-
-    c.ripu = ml_collections.ConfigDict()  # pixels of the label, RIPU's
-    c.ripu.point_radius = 2  # of the window that is looked at, and between two points
-    c.ripu.region_radius = 1  # of a region: 1 is 3x3 pixels
-
-    c.superpixels = ml_collections.ConfigDict()  # the methods that ask superpixels
-    c.superpixels.cell = 16  # pixels of the label between their centres
-
-    c.budget = ml_collections.ConfigDict()
-    # What is counted: points | pixels | clicks; "": points where points are asked, else pixels.
-    # With clicks, a segment is asked whole: one click for the class that most of it has.
-    c.budget.unit = ""
-    # How much of it, over all stages, hard caps; the unit says which one counts.
-    c.budget.points_per_image = 40
-    c.budget.max_fraction = 0.022  # of an image's pixels
-    c.budget.clicks_per_image = 40
-    # image: each image has its own | pool: all have one together, the most urgent are asked first
-    c.budget.scope = ""  # "": as the method has it
-    c.budget.pool_limit = 3.0  # pool: no image gets more than this many times its share
-
-    c.stop = ml_collections.ConfigDict()  # when to stop before the last stage
-    c.stop.plateau = 0.0  # a stage that gains less, in mIoU on held answers; 0 = never
-    c.stop.held = 0.1  # share of the images whose answers are held from training for it
-    c.stop.disagreement = 0.0  # the heads disagree on a smaller share of the pixels; 0 = never
-
-    c.evaluation = ml_collections.ConfigDict()
-    c.evaluation.scales = (1.0,)  # of input.size; probabilities are averaged over them
-    c.evaluation.flip = False  # and over mirror images
-
-    c.eval_batch_size = 8
-    c.checkpoint_every = 100  # steps; a phase's end is saved besides
-    c.log_every = 10  # steps
-    c.previews = 6  # target images shown at each stage of the report
-    return c.lock()  # a key that is not here is a mistake
+def lock(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Locks a config, so that a key that is not there is a mistake; `loss.own` stays open."""
+    config.lock()
+    config.loss.own.unlock()
+    return config

@@ -16,10 +16,11 @@ from absl import flags
 from labor_jax.config import checking
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
+from labor_jax.models import build
 from labor_jax.train import parallel, steps
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
-from labor_jax.util import files
+from labor_jax.util import files, plugins
 from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights
@@ -42,6 +43,9 @@ __all__ = [
 
 BESIDE = "labor_jax"
 """The name under which an exported file tells its step, config and classes."""
+
+READ = ("parallel", "classes", "input.size", "model", "evaluation", "eval_batch_size")
+"""The keys of its config that a trained segmenter needs; not what asked for its labels."""
 
 Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 """Of images [B, h, w, 3] uint8 as large as the network sees them, and the (H, W) of the answer."""
@@ -116,7 +120,9 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    checking.check(config)
+    if config.model.backbone not in build.BACKBONES:
+        plugins.load(config.plugins)
+    checking.check(config, READ)
     table = loading.table_from_config(config.classes)
     if is_file:
         return make_run(config, table, step, _load_exported(path, config, len(table)))

@@ -39,7 +39,7 @@ from labor_jax.report.summary import Summary
 from labor_jax.selection import strategies
 from labor_jax.train import optimizers, parallel, state, steps
 from labor_jax.train.checkpoint import Checkpoints
-from labor_jax.util import files, hosts
+from labor_jax.util import files, hosts, plugins
 from labor_jax.util.errors import Stopped, UserError, Waiting
 from labor_jax.util.stopping import stop_asked
 
@@ -90,6 +90,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
       UserError: the config, the data or what DIR already holds makes no run.
       Waiting: people have to answer before it can go on.
     """
+    plugins.load(config.plugins)
     checking.check(config)
     table = loading.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
@@ -135,8 +136,9 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
     if (workdir / "config.json").exists():
         changed = differences(read_config(workdir), config)
         if changed:
+            told = "; ".join(map(str, changed))
             raise UserError(
-                f"--workdir: {workdir} holds a run with another config: {'; '.join(changed)}; "
+                f"--workdir: {workdir} holds a run with another config: {told}; "
                 f"give the same config to go on with it, or another --workdir"
             )
 
@@ -200,39 +202,11 @@ def _load(
     return parallel.of_process(now) if config.parallel == "pmap" else now
 
 
-AFTER_WARMUP = (
-    "method",
-    "loss.self_training",
-    "loss.self_above",
-    "beside",
-    "selector",
-    "spl",
-    "ppl",
-    "points",
-    "ripu",
-    "superpixels",
-    "budget",
-    "stop",
-    "annotator",
-    "noisy",
-    "replay",
-    "val",
-    "evaluation",
-    "previews",
-)
-"""Keys that make no difference until warm-up is over, but for `source_only`."""
-
-
 def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
     if not pathlib.Path(config.warmup_from, "config.json").exists():
         raise UserError(f"config.warmup_from: no run in {config.warmup_from!r}; give a run's DIR")
     other = read_config(config.warmup_from)
-    changed = [
-        line
-        for line in differences(other, config)
-        if not {line.split(".")[0].split(" ")[0], line.split(" ")[0]} & set(AFTER_WARMUP)
-        or line.startswith("selector.optimizer ")  # its state is in every checkpoint
-    ]
+    changed = [str(c) for c in differences(other, config) if c.since == "warmup"]
     if "source_only" in (config.method, other.method) and config.method != other.method:
         changed.append("method (source_only warms up without the discriminators)")
     if changed:

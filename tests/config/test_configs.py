@@ -67,10 +67,10 @@ def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
 def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
     old, new = schema.default_config(), schema.default_config()
     new.data_dir, new.parallel, new.log_every = "elsewhere", "jit", 3
-    new.strategies = ("mine",)  # runs that are there stand beside those of one's own method
+    new.plugins = ("mine",)  # runs that are there stand beside those of one's own method
     assert changes.differences(old.to_dict(), new) == []
     new.optimizer.clip, new.model.dilations = 1.0, (6, 12)
-    assert changes.differences(old.to_dict(), new) == [
+    assert list(map(str, changes.differences(old.to_dict(), new))) == [
         "model.dilations (was [6, 12, 18, 24], now [6, 12])",
         "optimizer.clip (was 0.0, now 1.0)",
     ]

@@ -1,7 +1,7 @@
 """Every strategy, by name: a score for each pixel, and what is asked where it is high.
 
 A strategy is one decorated function. Every module of this folder is imported, so a new one needs
-no entry elsewhere. One of your own can lie in any module that `config.strategies` names; its name
+no entry elsewhere. One of your own can lie in any module that `config.plugins` names; its name
 is then a `config.method`:
 
     from labor_jax.selection.strategies import Seen, strategy
@@ -20,7 +20,6 @@ from labor_jax.selection.strategies.registry import (
     Strategy,
     chooses,
     find,
-    load,
     methods,
     names,
     needs_selector,
@@ -38,7 +37,6 @@ __all__ = [
     "Strategy",
     "chooses",
     "find",
-    "load",
     "margin_of",
     "methods",
     "names",

@@ -1,14 +1,11 @@
 """What a strategy is, and the strategies there are, by name."""
 
-import importlib
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import ml_collections
-
-from labor_jax.util.errors import UserError
 
 __all__ = [
     "ASKS",
@@ -18,7 +15,6 @@ __all__ = [
     "Strategy",
     "chooses",
     "find",
-    "load",
     "methods",
     "names",
     "needs_selector",
@@ -147,19 +143,3 @@ def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:
 def needs_selector(method: str) -> bool:
     """Whether a method fits the pixel selector."""
     return chooses(method) and find(method).selector
-
-
-def load(modules: Iterable[str]) -> None:
-    """Imports the modules that register strategies from outside.
-
-    Raises:
-      UserError: there is no such module.
-    """
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UserError(
-                f"config.strategies: {name!r} cannot be imported ({error}); "
-                f"give modules that Python finds, such as a file in this folder without its .py"
-            ) from None

@@ -1,0 +1,104 @@
+"""How a key is described: one typed field of a dataclass holds all that is known of it.
+
+    @dataclasses.dataclass(frozen=True)
+    class Ppl:
+        radius: int = setting(4, "distance between two points of a class, in pixels", low=0)
+
+From such fields, and from nothing else, come the defaults, the check of a value, which keys may
+change when a run is resumed, which ones warm-up does not read, and docs/settings.md.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, get_type_hints
+
+__all__ = ["LARGEST_INT", "PHASES", "Setting", "section", "setting", "settings_of"]
+
+PHASES = ("warmup", "selector", "query", "annotate", "adapt", "evaluate")
+"""The phases of a run, in the order in which a key can first matter."""
+
+LARGEST_INT = 2**31 - 1
+"""The bound of whole numbers that have no other: the devices count in int32."""
+
+Choices = tuple[Any, ...] | Callable[[], tuple[Any, ...]]
+
+_META, _SINCE = "setting", "since"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """All that is known of one key.
+
+    Attributes:
+      key: dotted, such as "model.width".
+      type: as annotated: bool, int, float, str, a tuple of these, or dict[str, float] for a section
+        whose keys a config file makes up.
+      default: its value where nobody sets it.
+      meaning: what it is, in words.
+      choices: the values there are; or a function that gives them, whose docstring says in words
+        what they are: it asks the module that owns them when a value is checked. () = any.
+      low, high: bounds that a number, or each number of a tuple, may reach.
+      above, below: bounds that it may not reach.
+      since: the phase from which on it matters.
+      the_run: whether another value makes another run; else it says how the run is done, and may
+        change when it is resumed.
+    """
+
+    key: str
+    type: Any
+    default: Any
+    meaning: str
+    choices: Choices
+    low: float | None
+    high: float | None
+    above: float | None
+    below: float | None
+    since: str
+    the_run: bool
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    choices: Choices = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    since: str = "",
+    the_run: bool = True,
+) -> Any:
+    """A field of a section; the arguments are `Setting`'s. since "" = as its section."""
+    known = {
+        "meaning": meaning,
+        "choices": choices,
+        "low": low,
+        "high": high,
+        "above": above,
+        "below": below,
+        "since": since,
+        "the_run": the_run,
+    }
+    return dataclasses.field(default_factory=lambda: default, metadata={_META: known})
+
+
+def section(cls: type, since: str = "", **defaults: Any) -> Any:
+    """A field that is a section itself, some of whose keys may have other defaults.
+
+    since: the phase from which on its keys matter that say nothing else; "" = as the section above.
+    """
+    return dataclasses.field(default_factory=lambda: cls(**defaults), metadata={_SINCE: since})
+
+
+def settings_of(section: Any, prefix: str = "", since: str = PHASES[0]) -> Iterator[Setting]:
+    """Every key of a section, an instance of a dataclass, and of the sections within, in order."""
+    types = get_type_hints(type(section))
+    for field in dataclasses.fields(section):
+        key, value = f"{prefix}{field.name}", getattr(section, field.name)
+        if _META in field.metadata:
+            known = dict(field.metadata[_META])
+            known["since"] = known["since"] or since
+            yield Setting(key=key, type=types[field.name], default=value, **known)
+        else:
+            yield from settings_of(value, f"{key}.", field.metadata[_SINCE] or since)
