@@ -22,6 +22,7 @@ from labor_jax.config.checking import check
 from labor_jax.data import folder, loading, pipeline
 from labor_jax.data.images import encode_jpeg
 from labor_jax.infer import evaluate as evaluation
+from labor_jax.infer import steps as infer_steps
 from labor_jax.infer.restore import make_inference, make_run, views
 from labor_jax.infer.stream import predict_folder
 from labor_jax.loop import asking
@@ -108,7 +109,7 @@ def _query(work: w.Work, method: str) -> Callable:
     size = w.native_size(config.target, config.input.size)
     number = asking.most(config, size)
     return functools.partial(
-        steps.query, networks=work.networks, size=size, number=number, config=config
+        infer_steps.query, networks=work.networks, size=size, number=number, config=config
     )
 
 
@@ -165,7 +166,7 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     config, images = work.config, work.config.eval_batch_size
     size = w.native_size(config.val, config.input.size)
     infer = functools.partial(
-        steps.predict,
+        infer_steps.predict,
         networks=work.networks,
         size=size,
         views=views(config),
@@ -176,7 +177,7 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
     table = loading.table_from_config(config.classes)
     config = config.copy_and_resolve_references()
     config.parallel = "jit"
-    mapped = make_inference(steps.predict, config, work.classes, views(config))
+    mapped = make_inference(infer_steps.predict, config, work.classes, views(config))
     whole_batch = functools.partial(mapped, work.start.segmenter)
     domain = w.drawn("target", size, work.classes, 2 * images)
     whole = seconds(lambda: evaluation.evaluate(whole_batch, domain, table, config)["mIoU"], repeat)
@@ -243,7 +244,7 @@ def growth(
         maps = w.put(maps | {"taken": np.zeros((1, *size), bool), "key": w.keys(1)})
         select = jax.jit(
             functools.partial(
-                steps.select, size=size, number=asking.most(config, size), config=config
+                infer_steps.select, size=size, number=asking.most(config, size), config=config
             )
         )
         taken = min(seconds(functools.partial(select, maps), repeat))
@@ -261,7 +262,7 @@ def _asking(work: w.Work, count: int) -> Values:
     config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
     mapped = parallel.map_inference(
         functools.partial(
-            steps.query, networks=work.networks, size=(48, 64), number=0, config=config
+            infer_steps.query, networks=work.networks, size=(48, 64), number=0, config=config
         ),
         "jit",
     )

@@ -82,7 +82,7 @@ def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Do
 
 
 def bind(function: Any, work: Work) -> Any:
-    """A step of steps.py on one device."""
+    """A step of `train.steps` on one device."""
     return functools.partial(
         function,
         networks=work.networks,
@@ -113,7 +113,7 @@ def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
 
 
 def to_ask(work: Work, images: int) -> dict[str, np.ndarray]:
-    """A batch of `steps.query`."""
+    """A batch of `infer.steps.query`."""
     size = native_size(work.config.target, work.config.input.size)
     return {
         "image": np.stack(

@@ -15,7 +15,7 @@ from labor_jax.compare import cells, page, results
 from labor_jax.compare.cells import Cell
 from labor_jax.config import checking
 from labor_jax.data import loading
-from labor_jax.loop import schedule
+from labor_jax.loop import resume, schedule
 from labor_jax.report.template import duration
 from labor_jax.util import files, plugins
 from labor_jax.util.errors import UserError
@@ -62,7 +62,7 @@ def run(
     for cell in plan:
         with _named(cell):
             checking.check(configs[cell])
-            schedule.check_same_run(configs[cell], workdir / cell.name)
+            resume.check_same_run(configs[cell], workdir / cell.name)
     table = loading.table_from_config(config.classes)
     target, val = (loading.load(config[n], config.data_dir, table) for n in ("target", "val"))
     for name, opened, why in (("target", target, "to answer from"), ("val", val, "to score with")):

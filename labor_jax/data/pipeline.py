@@ -19,7 +19,6 @@ from labor_jax.util import rng
 __all__ = [
     "ReadLabel",
     "batches",
-    "inference_batches",
 ]
 
 
@@ -97,28 +96,3 @@ def batches(
             iterators.append(iter(stream[first:last].to_iter_dataset(options)))
             stack.callback(iterators[-1].close)
         yield ({"source": s, "target": t} for s, t in zip(*iterators, strict=True))
-
-
-def inference_batches(
-    domain: Domain, size: tuple[int, int], batch_size: int
-) -> Iterator[tuple[list[int], tuple[int, int], np.ndarray]]:
-    """All images in order, in batches of equal native size.
-
-    Args:
-      size: (h, w) the network sees.
-    Yields:
-      Indices; the native (H, W); images [at most batch_size, h, w, 3] uint8.
-    """
-    indices: list[int] = []
-    images: list[np.ndarray] = []
-    native = (0, 0)
-    for index in range(len(domain.ids)):
-        image = domain.read_image(index)
-        if images and (image.shape[:2] != native or len(images) == batch_size):
-            yield indices, native, np.stack(images)
-            indices, images = [], []
-        native = (image.shape[0], image.shape[1])
-        indices.append(index)
-        images.append(transforms.resize_image(image, size))
-    if images:
-        yield indices, native, np.stack(images)

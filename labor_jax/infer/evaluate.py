@@ -13,10 +13,10 @@ import numpy as np
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import metrics, restore
+from labor_jax.infer.batches import inference_batches
 from labor_jax.util import errors, hosts
 from labor_jax.util.progress import show_progress
 
@@ -75,7 +75,7 @@ def confusions(
     """The confusion [C, C] int64 of each image of a labelled domain, in order; as `evaluate`."""
     read_label = domain.read_label
     assert read_label is not None
-    for indices, size, images in pipeline.inference_batches(
+    for indices, size, images in inference_batches(
         domain, restore.views(config)[-1], config.eval_batch_size
     ):
         for index, predicted in zip(indices, predict(images, size), strict=True):

@@ -30,9 +30,9 @@ from flax.traverse_util import flatten_dict
 
 import labor_jax
 from labor_jax.cli import program
-from labor_jax.infer import restore
+from labor_jax.infer import restore, steps
 from labor_jax.models.resize import shrink
-from labor_jax.train import state, steps
+from labor_jax.train import state
 from labor_jax.util import errors, files
 from labor_jax.weights import pretrained, tensor_files
 

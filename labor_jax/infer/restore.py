@@ -16,8 +16,9 @@ from absl import flags
 from labor_jax.config import checking
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
+from labor_jax.infer import steps
 from labor_jax.models import build
-from labor_jax.train import parallel, steps
+from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
 from labor_jax.util import files, plugins
@@ -199,7 +200,7 @@ def make_inference(
     """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …]`, compiled once a size.
 
     Args:
-      infer: `steps.predict` or `steps.probabilities`.
+      infer: `infer.steps.predict` or `steps.probabilities`.
       views: what the network sees, as there.
     """
     infer = functools.partial(

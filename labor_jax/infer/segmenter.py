@@ -6,10 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from labor_jax.data import transforms
-from labor_jax.infer import restore, tiles
+from labor_jax.infer import restore, steps, tiles
 from labor_jax.infer.reach import reach
 from labor_jax.models.build import build_segmenter
-from labor_jax.train import steps
 from labor_jax.util.errors import UserError
 
 __all__ = [

@@ -10,9 +10,9 @@ import ml_collections
 import numpy as np
 
 from labor_jax.annotation import queries as q
-from labor_jax.data import pipeline
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
+from labor_jax.infer.batches import inference_batches
 from labor_jax.selection import strategies
 from labor_jax.selection.budget import cap_segments, keep_first, round_robin, stage_allowance
 from labor_jax.selection.segments import cut_segments, majority, renumbered, windows
@@ -95,7 +95,7 @@ def _look(
     earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
     """Every image by its index, as the networks see it."""
-    for indices, size, images in pipeline.inference_batches(
+    for indices, size, images in inference_batches(
         domain, config.input.size, config.eval_batch_size
     ):
         names = [domain.ids[i] for i in indices]

@@ -1,4 +1,4 @@
-"""Pure train and inference steps. `parallel.py` maps them over devices.
+"""Pure train steps. `parallel.py` maps them over devices.
 
 A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its losses are local sums
 over global counts, so that gradients and metrics are *summed* over devices, and over the parts of
@@ -6,7 +6,7 @@ a batch where `config.accumulate` saves memory.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,30 +17,15 @@ import optax
 from labor_jax.data.labels import IGNORE
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
-from labor_jax.selection import strategies
-from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
-from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
+from labor_jax.selection.inconsistency import inconsistency_mask
 from labor_jax.train import losses, pseudo_labels
 from labor_jax.train.optimizers import Optimizers
+from labor_jax.train.parts import accumulate, for_each, in_parts, sum_over_devices
 from labor_jax.train.state import Networks, State, Trained, first_selector_step
 
 Batch = dict[str, dict[str, jax.Array]]
+
 Metrics = dict[str, jax.Array]
-
-MAP_BYTES = 2**26
-"""A query upsamples as many images at once as have maps of this size, or one: several maps of a
-batch of large images would need more memory than the networks. Smaller parts are slower."""
-
-
-def _sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
-    """The sum of all devices' trees; its last bits depend on how these are connected, or on
-    nothing with `config.ordered_sums`.
-    """
-    if axis_name is None:
-        return tree
-    if not config.ordered_sums:
-        return jax.lax.psum(tree, axis_name)
-    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name).sum(0), tree)
 
 
 def _apply_gradients(
@@ -48,58 +33,6 @@ def _apply_gradients(
 ) -> Trained:
     updates, opt_state = optimizer.update(gradients, trained.opt_state, trained.params)
     return trained.replace(params=optax.apply_updates(trained.params, updates), opt_state=opt_state)
-
-
-def _accumulate(
-    function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
-) -> tuple[Any, Any]:
-    """Calls `function(carry, part)` for equal parts of a batch, one after the other.
-
-    Args:
-      function: gives the next carry, and a pytree.
-      batch: pytree of [B, ...].
-      parts: divides B.
-    Returns:
-      The last carry; the sum of the pytrees.
-    """
-    if parts == 1:
-        return function(carry, batch)
-    batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
-    first = jax.tree.map(lambda x: x[0], batch)
-    zero = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, carry, first)[1]
-    )
-
-    def add(now: Any, part: Any) -> tuple[Any, None]:
-        carry, total = now
-        carry, more = function(carry, part)
-        return (carry, jax.tree.map(jnp.add, total, more)), None
-
-    return jax.lax.scan(add, (carry, zero), batch)[0]
-
-
-def _in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
-    """`function` of a pytree of [B, ...] whose outputs are [B, ...] too, part after part."""
-    if parts == 1:
-        return function(batch)
-    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
-    out = jax.lax.map(function, split)
-    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
-
-
-def _for_each(
-    function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
-) -> dict[str, Any]:
-    """`function` of each input: in one go where they are of one shape, unless `apart`."""
-    if apart or len({x.shape for x in inputs.values()}) > 1:
-        return {name: function(x) for name, x in inputs.items()}
-    out = function(jnp.concatenate(list(inputs.values())))
-    parts = jax.tree.transpose(
-        jax.tree.structure(out),
-        jax.tree.structure([0] * len(inputs)),
-        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
-    )
-    return dict(zip(inputs, parts, strict=True))
 
 
 def adapt_step(
@@ -138,10 +71,10 @@ def adapt_step(
         for_discriminators, more = discriminator_gradients(state.discriminators, maps, **shared)
         return batch_stats, (for_segmenter, for_discriminators, metrics | more)
 
-    batch_stats, summed = _accumulate(
+    batch_stats, summed = accumulate(
         gradients_of, state.segmenter.batch_stats, batch, config.accumulate
     )
-    for_segmenter, for_discriminators, metrics = _sum_over_devices(summed, config, axis_name)
+    for_segmenter, for_discriminators, metrics = sum_over_devices(summed, config, axis_name)
     segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
     state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
     if config.method == "source_only":
@@ -191,7 +124,7 @@ def segmenter_gradients(
             batch_stats = updated.get("batch_stats", {})
             return {head: out[head] for head in ("main", "aux")}
 
-        out = _for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
+        out = for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
         metrics: Metrics = {}
         maps: dict[str, dict[str, jax.Array]] = {}
         total = jnp.float32(0)
@@ -275,7 +208,7 @@ def discriminator_gradients(
         metrics = {}
         for head in maps:
             its_params = {"params": params[head]}
-            answers = _for_each(
+            answers = for_each(
                 functools.partial(networks.discriminator.apply, its_params), maps[head]
             )
             total = sum(
@@ -315,7 +248,7 @@ def selector_step(
         probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
         return probs.max(-1), likeliest(probs)
 
-    confidence, predicted = _in_parts(guess, images, config.accumulate)
+    confidence, predicted = in_parts(guess, images, config.accumulate)
     everywhere = (confidence.ravel(), predicted.ravel())
     if axis_name is not None:
         everywhere = jax.lax.all_gather(everywhere, axis_name, tiled=True)
@@ -350,10 +283,10 @@ def selector_step(
         )(state.selector.params)
         return batch_stats, (gradients, metrics)
 
-    batch_stats, summed = _accumulate(
+    batch_stats, summed = accumulate(
         gradients_of, state.selector.batch_stats, (images, pseudo), config.accumulate
     )
-    gradients, metrics = _sum_over_devices(summed, config, axis_name)
+    gradients, metrics = sum_over_devices(summed, config, axis_name)
     selector = _apply_gradients(state.selector, gradients, optimizers.selector)
     return state.replace(
         step=state.step + 1,
@@ -429,147 +362,3 @@ def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:
     valid = labels != IGNORE
     same = (likeliest(logits) == labels) & valid
     return same.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32)
-
-
-def predict(
-    segmenter: Trained,
-    images: jax.Array,
-    *,
-    networks: Networks,
-    size: tuple[int, int],
-    views: Sequence[tuple[int, int]] = (),
-    flip: bool = False,
-) -> jax.Array:
-    """The segmenter's classes at the label's resolution.
-
-    Args:
-      images: [B, h, w, 3] uint8.
-      size: (H, W) of the answer.
-      views: (h, w) at which the network sees the images, resized where they are not so large;
-        probabilities are averaged over them. () = once, as they are.
-      flip: whether each view is seen mirrored, too.
-    Returns:
-      [B, H, W] uint8 train ids.
-    """
-    maps = _logits(segmenter, images, networks, size, views, flip)
-    merged = maps[0] if len(maps) == 1 else sum(map(jax.nn.softmax, maps), jnp.float32(0))
-    return likeliest(merged).astype(jnp.uint8)
-
-
-def probabilities(
-    segmenter: Trained,
-    images: jax.Array,
-    *,
-    networks: Networks,
-    size: tuple[int, int],
-    views: Sequence[tuple[int, int]] = (),
-    flip: bool = False,
-) -> jax.Array:
-    """How likely the segmenter holds each class to be: [B, H, W, C] float32; see `predict`."""
-    maps = _logits(segmenter, images, networks, size, views, flip)
-    return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
-
-
-def _logits(
-    segmenter: Trained,
-    images: jax.Array,
-    networks: Networks,
-    size: tuple[int, int],
-    views: Sequence[tuple[int, int]],
-    flip: bool,
-) -> list[jax.Array]:
-    """The main head's [B, H, W, C] float32 of each view, for `predict`."""
-
-    def logits(images: jax.Array) -> jax.Array:
-        out = networks.segmenter.apply(segmenter.variables, images, train=False)
-        return upsample(out["main"], size)
-
-    maps = []
-    for view in views or (images.shape[1:3],):
-        seen = images
-        if view != images.shape[1:3]:
-            shape = (images.shape[0], *view, images.shape[3])
-            seen = jax.image.resize(images.astype(jnp.float32), shape, "linear")
-        maps.append(logits(seen))
-        if flip:
-            maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
-    return maps
-
-
-def query(
-    state: State,
-    batch: dict[str, jax.Array],
-    *,
-    networks: Networks,
-    size: tuple[int, int],
-    number: int,
-    config: ml_collections.ConfigDict,
-) -> dict[str, jax.Array]:
-    """What the networks say of target images, and what the method's strategy would ask.
-
-    Args:
-      state: segmenter and, where the strategy needs it, selector are read.
-      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, pixels asked before,
-        "key": [B, 2] uint32, the data of a key for each}.
-      size: (H, W) of the labels.
-      number: points or regions an image, at most.
-    Returns:
-      What `select` gives.
-    """
-    images = batch["image"]
-    segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
-    maps = {name: segmenter[name] for name in ("main", "features")}
-    if strategies.needs_selector(config.method):
-        selector = networks.selector.apply(state.selector.variables, images, train=False)
-        maps |= {head: selector[head] for head in ("c1", "c2")}
-    return _in_parts(
-        functools.partial(select, size=size, number=number, config=config),
-        maps | {name: batch[name] for name in ("taken", "key")},
-        _parts_within(MAP_BYTES, maps["main"].shape, size),
-    )
-
-
-def select(
-    maps: dict[str, jax.Array],
-    *,
-    size: tuple[int, int],
-    number: int,
-    config: ml_collections.ConfigDict,
-) -> dict[str, jax.Array]:
-    """What a strategy asks, from the networks' outputs.
-
-    Args:
-      maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
-        [B, h, w, F] float; "taken" and "key" as `query` has them.
-    Returns:
-      "predicted": [B, H, W] uint8, the segmenter's classes. With a selector "mask": [B, H, W] bool,
-      equation 4, and "selected": [B, H, W] uint8, argmax of the heads' mean. And by what is asked:
-      points or regions: "points" [B, number, 2] int32 (row, column), the most urgent first,
-      "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
-      superpixels: "score" [B, H, W] float32.
-    """
-    strategy = strategies.find(config.method)
-    main = upsample(maps["main"], size)
-    heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
-    answer = {"predicted": likeliest(main).astype(jnp.uint8)}
-    if heads:
-        answer["mask"] = inconsistency_mask(*heads)
-        answer["selected"] = likeliest(mean_probability(*heads)).astype(jnp.uint8)
-    keys = jax.random.wrap_key_data(maps["key"])
-    seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
-    radius = strategies.radius(strategy, config)
-    score = jnp.where(dilated(seen.taken, radius), NEVER, strategy.score(seen, config))
-    if strategy.asks == "segments":
-        return answer | {"chosen": score > NEVER}
-    if strategy.asks == "superpixels":
-        return answer | {"score": score}
-    apart = 2 * radius if strategy.asks == "regions" else radius  # no two regions overlap
-    points, found, scores = spaced_maxima(score, number=number, radius=apart)
-    return answer | {"points": points, "found": found, "scores": scores}
-
-
-def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:
-    """Into how many equal parts float32 maps [B, h, w, C] fall, so that none is larger at `size`;
-    an image a part where even one is."""
-    rows, image = shape[0], 4 * size[0] * size[1] * shape[-1]
-    return next((n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit), rows)

@@ -14,9 +14,9 @@ from support import tiny
 
 from labor_jax.benchmark import device, measure, profile, work
 from labor_jax.cli.benchmark import table
+from labor_jax.infer import steps
 from labor_jax.models import resize
 from labor_jax.models.resize import upsample
-from labor_jax.train import steps
 from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -152,23 +152,3 @@ def test_a_broken_file_is_told_as_it_is_from_a_thread():
     with pytest.raises(UserError) as error:
         batches(config(), 0, 2, source=make_domain(broken))
     assert str(error.value) == "streets/a.png: unreadable label; replace or remove it"
-
-
-# ----------------------------------------------------------------------------------- inference
-
-
-def test_inference_goes_through_all_images_once_in_order():
-    found = list(pipeline.inference_batches(make_domain(), SIZE, 4))
-    assert [indices for indices, _, _ in found] == [[0, 1, 2, 3], [4, 5]]
-    for indices, size, images in found:
-        assert size == SIZE and images.shape == (len(indices), *SIZE, 3)
-        assert images[:, 0, 0, 0].tolist() == indices
-
-
-def test_a_batch_for_inference_has_one_native_size():
-    sizes = [(8, 10), (8, 10), (16, 20), (8, 10)]
-    domain = Domain("x", tuple("abcd"), lambda i: np.full((*sizes[i], 3), i, np.uint8), None)
-    found = list(pipeline.inference_batches(domain, (8, 10), 4))
-    assert [indices for indices, _, _ in found] == [[0, 1], [2], [3]]
-    assert [size for _, size, _ in found] == [(8, 10), (16, 20), (8, 10)]
-    assert all(images.shape[1:] == (8, 10, 3) for _, _, images in found)

@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 from support import tiny
 
+from labor_jax.infer import steps as infer_steps
 from labor_jax.selection import strategies
 from labor_jax.train import optimizers, parallel, steps
 
@@ -63,7 +64,7 @@ def test_inference_is_exported_for_every_platform(name):
     config = tiny.make_config()
     start, images = tiny.make_state(config), tiny.make_batch()["target"]["image"]
     infer = functools.partial(
-        getattr(steps, name), networks=tiny.make_networks(config, None), size=SIZE
+        getattr(infer_steps, name), networks=tiny.make_networks(config, None), size=SIZE
     )
     arguments = (start.segmenter, images)
     if name == "query":
@@ -83,7 +84,7 @@ def test_every_strategy_is_exported_for_every_platform(method):
     maps = dict.fromkeys(("main", "c1", "c2", "features"), coarse)
     maps["taken"] = jax.ShapeDtypeStruct((2, *SIZE), bool)
     maps["key"] = jax.ShapeDtypeStruct((2, 2), np.uint32)
-    select = functools.partial(steps.select, size=SIZE, number=8, config=config)
+    select = functools.partial(infer_steps.select, size=SIZE, number=8, config=config)
     exported = jax.export.export(jax.jit(select), platforms=PLATFORMS)(maps)
     assert exported.platforms == PLATFORMS
     check(exported.mlir_module())

@@ -22,6 +22,7 @@ from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.infer import evaluate, restore
 from labor_jax.loop import asking, schedule
+from labor_jax.loop.plan import phases
 from labor_jax.report.monitor import read_metrics
 from labor_jax.selection import strategies
 from labor_jax.train import optimizers, state
@@ -39,7 +40,7 @@ PIXELS, IMAGES = 48 * 64, 12
 def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
     config = default_config()
     config.method, config.stages = method, 3
-    plan = schedule.phases(config)
+    plan = phases(config)
     assert plan[0].first == 0
     for before, after in itertools.pairwise(plan):
         assert before.first <= before.last == after.first
@@ -59,7 +60,7 @@ def test_a_plan_reads_as_the_paper():
     config = default_config()
     config.method, config.stages = "labor_spl", 1
     stage = ["selector", "query", "annotate", "adapt", "evaluate"]
-    assert [p.name for p in schedule.phases(config)] == ["warmup", "evaluate", *stage]
+    assert [p.name for p in phases(config)] == ["warmup", "evaluate", *stage]
 
 
 # ----------------------------------------------------------------------------------------- runs

@@ -11,7 +11,8 @@ from labor_jax.annotation import queries as q
 from labor_jax.config import default_config
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import CAMVID
-from labor_jax.loop import schedule
+from labor_jax.loop import phases, plan, resume
+from labor_jax.loop.compiled import Compiled
 from labor_jax.report.monitor import Monitor
 from labor_jax.report.run_files import read_run_files
 from labor_jax.util import files
@@ -44,18 +45,18 @@ def play(workdir: pathlib.Path, images: int) -> None:
         lambda _: np.zeros((*SIZE, 3), np.uint8),
         lambda _: np.zeros(SIZE, np.uint8),
     )
-    phase = schedule.Phase("query", 1, 10, 10)
-    compiled = schedule.Compiled(None, None, None, infer)
+    phase = plan.Phase("query", 1, 10, 10)
+    compiled = Compiled(None, None, None, infer)
     with Monitor(workdir) as monitor:
-        this = schedule.Run(
+        this = plan.Run(
             CONFIG, workdir, CAMVID, None, target, None, monitor, checkpoints=None, summary=None
         )
-        schedule._query(this, phase, None, compiled)
-        schedule._annotate(this, phase)
+        phases.query(this, phase, None, compiled)
+        phases.annotate(this, phase)
         q.check_complete(workdir, 1, target.ids)
-        assert not any(schedule._still_open(this, 1, journal.on_disk(workdir, CAMVID)))
-        assert schedule._label_reader(this, 1)(images - 1) is not None
-        assert schedule._budget(this, 1)["images"] == images
+        assert not any(resume.still_open(this, 1, journal.on_disk(workdir, CAMVID)))
+        assert phases.label_reader(this, 1)(images - 1) is not None
+        assert phases.budget_until(this, 1)["images"] == images
     files.write_json(workdir / "config.json", default_config().to_dict())
     assert len(read_run_files(workdir).ledger) == images
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from labor_jax.config import default_config
+from labor_jax.infer import steps
 from labor_jax.selection import strategies
-from labor_jax.train import steps
 
 B, H, W, C = 2, 12, 16, 4
 NAMES = strategies.names()

@@ -16,6 +16,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from support import tiny  # noqa: E402
 
+from labor_jax.infer import steps as infer_steps  # noqa: E402
 from labor_jax.models import resnet  # noqa: E402
 from labor_jax.train import optimizers, parallel, steps  # noqa: E402
 
@@ -31,7 +32,7 @@ shared = {
 now = parallel.replicate(tiny.make_state(config).replace(step=np.int32(18)), mode)
 query = parallel.map_inference(
     functools.partial(
-        steps.query,
+        infer_steps.query,
         networks=tiny.make_networks(config, None),
         size=(30, 37),
         number=8,

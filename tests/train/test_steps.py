@@ -9,8 +9,7 @@ import optax
 import pytest
 from support import tiny
 
-from labor_jax.loop import schedule
-from labor_jax.models.resize import upsample
+from labor_jax.loop import plan
 from labor_jax.train import optimizers, parallel, state, steps
 from labor_jax.util import rng
 
@@ -274,59 +273,13 @@ def test_an_unsure_segmenter_gives_no_pseudo_label_and_the_fit_stays_finite(star
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(after))
 
 
-# ------------------------------------------------------------------------------------ inference
-
-
-def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenter(start):
-    config = tiny.make_config(**{"ppl.points_per_class": 2, "ppl.radius": 1})
-    networks, size = tiny.make_networks(config, None), (24, 30)
-    images = tiny.make_batch()["target"]["image"][:2]
-    taken = np.zeros((2, *size), bool)
-    taken[:, :12] = True
-    ask = functools.partial(steps.query, networks=networks, size=size, number=6, config=config)
-    batch = {"image": images, "taken": taken, "key": np.zeros((2, 2), np.uint32)}
-    out = jax.device_get(jax.jit(ask)(start, batch))
-    assert out["mask"].shape == out["selected"].shape == out["predicted"].shape == (2, *size)
-    assert out["selected"].dtype == out["predicted"].dtype == np.uint8
-    assert out["points"].shape == (2, 6, 2) and out["found"].any()
-    for points, found, mask, selected in zip(
-        out["points"], out["found"], out["mask"], out["selected"], strict=True
-    ):
-        rows, columns = points[found].T
-        assert mask[rows, columns].all() and (rows >= 13).all()  # 1 from what was asked
-        classes = selected[rows, columns].tolist()
-        first = list(dict.fromkeys(classes))
-        assert classes[: len(first)] == sorted(first), "every class's best before any's second"
-    alone = steps.predict(start.segmenter, images, networks=networks, size=size)
-    assert np.mean(np.asarray(alone) == out["predicted"]) > 0.99
-
-
-def test_views_and_mirror_images_are_averaged_as_probabilities(start):
-    network = tiny.make_networks(tiny.make_config(), None)
-    images, size = tiny.make_batch()["target"]["image"], (24, 30)
-    views = [(16, 20), tiny.SIZE]
-    predict = functools.partial(steps.predict, start.segmenter, images, networks=network, size=size)
-    total = 0
-    for height, width in views:
-        seen = np.asarray(
-            jax.image.resize(images.astype(np.float32), (4, height, width, 3), "linear")
-        )
-        for step in (1, -1):
-            out = network.segmenter.apply(start.segmenter.variables, seen[:, :, ::step])
-            total += jax.nn.softmax(upsample(out["main"], size))[:, :, ::step]
-    found = np.asarray(predict(views=views, flip=True))
-    assert (found == np.argmax(total, -1)).mean() > 0.999
-    assert (found != np.asarray(predict())).any()
-    np.testing.assert_array_equal(predict(views=[tiny.SIZE]), predict())
-
-
 # --------------------------------------------------------------------------- state and optimisers
 
 
 def test_the_first_step_of_a_stages_selector_is_where_the_plan_has_it():
     config = tiny.make_config(stages=3, warmup_steps=7, adapt_steps=5)
     config.selector.steps = 4
-    for phase in schedule.phases(config):
+    for phase in plan.phases(config):
         if phase.name == "selector":
             assert state.first_selector_step(config, phase.stage) == phase.first
     assert optimizers.segmenter_steps(config) == 7 + 3 * 5

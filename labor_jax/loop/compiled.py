@@ -1,0 +1,65 @@
+"""A run's steps, mapped over devices and compiled when they are first called."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from labor_jax.infer import steps as infer_steps
+from labor_jax.infer.restore import make_inference, views
+from labor_jax.loop import asking
+from labor_jax.train import optimizers, parallel, state, steps
+
+
+class Compiled(NamedTuple):
+    """The pure functions of steps.py, mapped over devices; compiled when first called."""
+
+    adapt: Callable[[state.State, Any], tuple[state.State, Any]]
+    selector: Callable[[state.State, Any], tuple[state.State, Any]]
+    predict: Callable[[state.Trained, np.ndarray, tuple[int, int]], np.ndarray]
+    query: Callable[..., dict[str, np.ndarray]]
+
+
+def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
+    mode = config.parallel
+    axis_name = None if mode == "jit" else parallel.AXIS
+    bound = {
+        "networks": state.make_networks(config, num_classes, axis_name),
+        "optimizers": optimizers.make_optimizers(config),
+        "config": config,
+    }
+    local = state.make_networks(config, num_classes, axis_name=None)
+    predict = make_inference(infer_steps.predict, config, num_classes, views(config))
+
+    @functools.cache
+    def mapped_query(size: tuple[int, int]) -> Callable:
+        return parallel.map_inference(
+            functools.partial(
+                infer_steps.query,
+                networks=local,
+                size=size,
+                number=asking.most(config, size),
+                config=config,
+            ),
+            mode,
+        )
+
+    def query(
+        now: state.State,
+        images: np.ndarray,
+        taken: np.ndarray,
+        key: np.ndarray,
+        size: tuple[int, int],
+    ) -> dict[str, np.ndarray]:
+        if config.method == "full":
+            return {"predicted": predict(now.segmenter, images, size)}
+        return mapped_query(tuple(size))(now, {"image": images, "taken": taken, "key": key})
+
+    return Compiled(
+        adapt=parallel.map_step(functools.partial(steps.adapt_step, **bound), mode),
+        selector=parallel.map_step(functools.partial(steps.selector_step, **bound), mode),
+        predict=predict,
+        query=query,
+    )

@@ -1,0 +1,86 @@
+"""What a run consists of: its phases with their steps, and what all of them share."""
+
+import pathlib
+from typing import NamedTuple
+
+import ml_collections
+
+from labor_jax.annotation import annotators
+from labor_jax.data import domain, labels
+from labor_jax.loop import asking
+from labor_jax.report.monitor import Monitor
+from labor_jax.report.summary import Summary
+from labor_jax.selection import strategies
+from labor_jax.train import parallel
+from labor_jax.train.checkpoint import Checkpoints
+from labor_jax.util.errors import UserError
+
+
+class Phase(NamedTuple):
+    """From `first` to `last` training steps done; where they are equal it only writes files."""
+
+    name: str
+    stage: int
+    first: int
+    last: int
+
+
+def phases(config: ml_collections.ConfigDict) -> list[Phase]:
+    """A run, in order."""
+    step = config.warmup_steps
+    plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
+    for stage in range(1, config.stages + 1):
+        if strategies.needs_selector(config.method):
+            plan.append(Phase("selector", stage, step, step + config.selector.steps))
+            step += config.selector.steps
+        if asking.asks(config.method, stage):
+            plan += [Phase("query", stage, step, step), Phase("annotate", stage, step, step)]
+        plan.append(Phase("adapt", stage, step, step + config.adapt_steps))
+        step += config.adapt_steps
+        plan.append(Phase("evaluate", stage, step, step))
+    return plan
+
+
+class Run(NamedTuple):
+    """What the phases of one run share; nothing in it changes but the files it stands for."""
+
+    config: ml_collections.ConfigDict
+    workdir: pathlib.Path
+    table: labels.ClassTable
+    source: domain.Domain
+    target: domain.Domain
+    val: domain.Domain
+    monitor: Monitor
+    checkpoints: Checkpoints
+    summary: Summary
+
+
+def logs(config: ml_collections.ConfigDict, phase: Phase, step: int) -> bool:
+    return step % config.log_every == 0 or step == phase.last
+
+
+def check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Domain]) -> None:
+    """Labels are needed of the source, and of the target where the oracle is to answer."""
+    asks = config.annotator in annotators.FROM_TRUTH and any(
+        asking.asks(config.method, stage) for stage in range(1, config.stages + 1)
+    )
+    people = ", or let people answer: config.annotator=web"
+    for name, why, otherwise in (
+        ("source", "to train on", ""),
+        ("target", "for the oracle to answer from", people),
+    ):
+        if domains[name].read_label is None and (name == "source" or asks):
+            raise UserError(
+                f"config.{name}: {domains[name].name} has no labels {why}; "
+                f"give config.{name}.labels{otherwise}"
+            )
+
+
+def check_batch(config: ml_collections.ConfigDict) -> None:
+    parts = parallel.device_count(config.parallel) * config.accumulate
+    if config.batch_size % parts:
+        raise UserError(
+            f"config.batch_size: {config.batch_size} images cannot be split evenly over "
+            f"{parts // config.accumulate} devices x {config.accumulate} of config.accumulate; "
+            f"give a multiple of {parts}"
+        )

@@ -1,0 +1,33 @@
+"""The predictions and masks of some target images, which the report shows."""
+
+import numpy as np
+
+from labor_jax.data import images
+from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.restore import views
+from labor_jax.loop.compiled import Compiled
+from labor_jax.loop.plan import Run
+from labor_jax.train import state
+
+
+def shown(this: Run) -> list[str]:
+    """The images that the report shows, spread evenly over the target."""
+    number = min(this.config.previews, len(this.target.ids))
+    spread = np.linspace(0, len(this.target.ids) - 1, number).round().astype(int)
+    return [this.target.ids[i] for i in spread]
+
+
+def write_all(this: Run, folder: str, now: state.State, compiled: Compiled) -> None:
+    some = this.target.take([this.target.ids.index(image) for image in shown(this)])
+    for rows, size, batch in inference_batches(
+        some, views(this.config)[-1], this.config.eval_batch_size
+    ):
+        predicted = compiled.predict(now.segmenter, batch, size)
+        for i, prediction in zip(rows, predicted, strict=True):
+            write(this, folder, some.ids[i], prediction)
+
+
+def write(this: Run, folder: str, image: str, predicted: np.ndarray) -> None:
+    images.write_label_png(
+        this.workdir / "previews" / folder / f"{image}.png", predicted, this.table
+    )

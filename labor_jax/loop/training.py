@@ -1,0 +1,70 @@
+"""The loop over training steps: batches in, losses to the monitor, checkpoints on the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from labor_jax.data import pipeline
+from labor_jax.loop.plan import Phase, Run, logs
+from labor_jax.train import parallel, state
+from labor_jax.util import hosts
+from labor_jax.util.errors import Stopped, UserError
+from labor_jax.util.stopping import stop_asked
+
+
+def train(
+    this: Run,
+    phase: Phase,
+    now: state.State,
+    step_fn: Callable[[Any, Any], tuple[Any, Any]],
+    read_target_label: pipeline.ReadLabel | None,
+) -> state.State:
+    """Steps from where `now` stands to the phase's end; saved on the way and at the end."""
+    config, first = this.config, int(now.step)
+    with stop_asked() as asked:
+        with (
+            pipeline.batches(
+                this.source, this.target, read_target_label, config, first, phase.last
+            ) as batches,
+            this.monitor.phase(phase.name, phase.stage, phase.first, phase.last) as progress,
+        ):
+            for step, batch in enumerate(batches, start=first + 1):
+                now, losses = step_fn(now, batch)
+                headline = None
+                log = logs(config, phase, step)
+                save = step % config.checkpoint_every == 0 and step < phase.last
+                if log or save:
+                    losses = _finite(losses, step)
+                if log:
+                    this.monitor.record(step, phase.name, phase.stage, losses)
+                    headline = _headline(losses)
+                progress.advance(step, headline)
+                if save:
+                    this.checkpoints.save(step, parallel.of_all(now))
+                # Processes stop at the same step, so they ask each other, but not at every one.
+                if (jax.process_count() == 1 or log) and (signal := hosts.largest(asked())):
+                    _finite(losses, step)
+                    this.checkpoints.save(step, parallel.of_all(now), wait=True)
+                    raise Stopped(step, signal)
+        # On disk before anything is built on it: queries and answers refer to this state.
+        this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
+    return now
+
+
+def _finite(losses: Any, step: int) -> dict[str, float]:
+    """A step's losses, fetched from the device. Raises UserError where one is not finite."""
+    fetched = {name: float(value) for name, value in jax.device_get(losses).items()}
+    for name, value in fetched.items():
+        if not np.isfinite(value):
+            raise UserError(
+                f"{name} is {value} at step {step}; the last checkpoint is good: lower "
+                f"config.optimizer.learning_rate and start in another --workdir"
+            )
+    return fetched
+
+
+def _headline(losses: dict[str, float]) -> dict[str, float]:
+    names = ("loss/source_main", "loss/target_main", "loss/pseudo_c2", "mask/share")
+    return {n.removeprefix("loss/"): losses[n] for n in names if n in losses}

@@ -1,0 +1,71 @@
+"""A batch in equal parts, one after the other to save memory, and sums over parts and devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+
+def sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
+    """The sum of all devices' trees; its last bits depend on how these are connected, or on
+    nothing with `config.ordered_sums`.
+    """
+    if axis_name is None:
+        return tree
+    if not config.ordered_sums:
+        return jax.lax.psum(tree, axis_name)
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name).sum(0), tree)
+
+
+def accumulate(
+    function: Callable[[Any, Any], tuple[Any, Any]], carry: Any, batch: Any, parts: int
+) -> tuple[Any, Any]:
+    """Calls `function(carry, part)` for equal parts of a batch, one after the other.
+
+    Args:
+      function: gives the next carry, and a pytree.
+      batch: pytree of [B, ...].
+      parts: divides B.
+    Returns:
+      The last carry; the sum of the pytrees.
+    """
+    if parts == 1:
+        return function(carry, batch)
+    batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], batch)
+    zero = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, carry, first)[1]
+    )
+
+    def add(now: Any, part: Any) -> tuple[Any, None]:
+        carry, total = now
+        carry, more = function(carry, part)
+        return (carry, jax.tree.map(jnp.add, total, more)), None
+
+    return jax.lax.scan(add, (carry, zero), batch)[0]
+
+
+def in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
+    """`function` of a pytree of [B, ...] whose outputs are [B, ...] too, part after part."""
+    if parts == 1:
+        return function(batch)
+    split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    out = jax.lax.map(function, split)
+    return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
+
+
+def for_each(
+    function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
+) -> dict[str, Any]:
+    """`function` of each input: in one go where they are of one shape, unless `apart`."""
+    if apart or len({x.shape for x in inputs.values()}) > 1:
+        return {name: function(x) for name, x in inputs.items()}
+    out = function(jnp.concatenate(list(inputs.values())))
+    parts = jax.tree.transpose(
+        jax.tree.structure(out),
+        jax.tree.structure([0] * len(inputs)),
+        jax.tree.map(lambda x: jnp.split(x, len(inputs)), out),
+    )
+    return dict(zip(inputs, parts, strict=True))
