@@ -9,12 +9,6 @@ from labor_jax.infer import metrics
 from labor_jax.util import rng
 
 RESAMPLES = 2000
-# Student's t, 97.5 %, by degrees of freedom from 1; beyond 30 the last one, a little too wide.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
 Interval = tuple[float, float]
 
 
@@ -26,12 +20,14 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 def over_seeds(differences: Sequence[float]) -> Interval | None:
     """Student's 95 % interval of the mean of paired differences; None for fewer than two."""
+    from scipy import stats  # slow to import, and only a comparison needs it
+
     n = len(differences)
-    mean, spread = mean_and_spread(differences) if n else (0.0, None)
-    if spread is None:
+    if n < 2:
         return None
-    half = _T[min(n - 1, len(_T)) - 1] * spread / math.sqrt(n)
-    return mean - half, mean + half
+    half = stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / math.sqrt(n)
+    mean = np.mean(differences)
+    return float(mean - half), float(mean + half)
 
 
 def resamples(images: int, number: int = RESAMPLES) -> np.ndarray:

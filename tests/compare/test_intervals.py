@@ -20,7 +20,7 @@ def test_students_interval_holds_the_true_mean_in_nineteen_of_twenty_samples():
 def test_students_interval_of_a_known_sample():
     low, high = intervals.over_seeds([1.0, 2.0, 3.0])
     assert (low + high) / 2 == pytest.approx(2.0)
-    assert high - 2.0 == pytest.approx(4.303 / np.sqrt(3))
+    assert high - 2.0 == pytest.approx(4.302653 / np.sqrt(3))
 
 
 def test_one_seed_has_no_spread_and_no_interval():
