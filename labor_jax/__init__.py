@@ -79,8 +79,8 @@ __all__ = [
 _HOME = {
     "Predictor": "labor_jax.infer.segmenter:Predictor",
     "UserError": "labor_jax.util.errors:UserError",
-    "build_segmenter": "labor_jax.models:build_segmenter",
-    "build_selector": "labor_jax.models:build_selector",
+    "build_segmenter": "labor_jax.models.build:build_segmenter",
+    "build_selector": "labor_jax.models.build:build_selector",
     "default_config": "labor_jax.config.schema:default_config",
     "inconsistency_mask": "labor_jax.selection.inconsistency:inconsistency_mask",
     "load": "labor_jax.infer.segmenter:load",

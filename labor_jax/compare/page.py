@@ -82,8 +82,7 @@ def write(
     }
     sections = {name: [t for t in tables if t.rows] for name, tables in sections.items()}
     page = render(
-        "compare",
-        "compare.html.j2",
+        "compare/compare.html.j2",
         about=about,
         near=oracle.NEAR,
         done=len(done),

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: they take the page's colours, so that they suit light and dark."""
+"""Line charts as inline SVG. Their colours are the page's, in its light and its dark scheme."""
 
 import dataclasses
 import math
@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 14.0, 16.0, 40.0
+"""A chart's margins in SVG units."""
 COLORS = 6
-"""How many series colours the pages have."""
+"""How many colours for series style.css has."""
 DASHES = ("", "6 4", "1 5", "9 4 1 4")
+"""The dash patterns of lines, as SVG writes them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A line through points.
+    """A line through points (x, y).
 
     Attributes:
-      color: counts the page's series colours from 1; after the last, dots take another shape.
-      errors: how far each point's error bar reaches up and down.
-      dash: which of `DASHES` the line has.
+      name: shown when the pointer is on the line.
+      points: in the order in which they are joined.
+      color: from 1. Numbers above `COLORS` use the colours again, with dots of another shape.
+      labels: the text above each point; fewer than points are allowed.
+      dots: whether each point has a dot.
+      errors: the half length of each point's error bar; empty: no bars.
+      dash: the number of the line's pattern in `DASHES`.
     """
 
     name: str
@@ -32,7 +38,7 @@ class Series:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers that reach from `low` or below to `high` or above, about `count` of them."""
+    """About `count` round numbers at equal distances that enclose `low` and `high`."""
     if not high > low:
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
     step = 10.0 ** math.floor(math.log10((high - low) / count))
@@ -42,8 +48,10 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, with their doubles and fives where these are few, from `low` or below to
-    `high` or above; both are positive."""
+    """Powers of ten that enclose `low` and `high`; with 2 and 5 times each where these are few.
+
+    Both are positive.
+    """
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     found = [10.0**n for n in range(first, max(last, first + 1) + 1)]
     if len(found) <= 4:
@@ -66,13 +74,13 @@ def line_chart(
     """A chart of one or more lines.
 
     Args:
-      series: at least one point in all.
-      x_title: what the horizontal axis counts.
-      title: what the chart shows; read out by screen readers.
+      series: with at least one point in all.
+      x_title: the horizontal axis's title.
+      title: what the chart shows, for screen readers.
       size: width and height in SVG units.
-      log: the horizontal axis is logarithmic; all its values are positive.
-      levels: horizontal lines, by name.
-      y_also: further values for which there is room, so that several charts have one scale.
+      log: whether the horizontal axis is logarithmic; its values are then positive.
+      levels: the name and height of each horizontal line.
+      y_also: further values that the vertical axis encloses, for charts that share a scale.
     """
     width, height = size
     xs = (log_ticks if log else ticks)(*_bounds([x for s in series for x, _ in s.points]))
@@ -87,25 +95,13 @@ def line_chart(
             height - BOTTOM - (y - ys[0]) / (ys[-1] - ys[0]) * (height - TOP - BOTTOM),
         )
 
-    parts = []
-    for y in ys:
-        _, at = place(xs[0], y)
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{width - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{number(y)}</text>')
-    for x in xs:
-        at, _ = place(x, ys[0])
-        parts.append(
-            f'<text x="{at:.1f}" y="{height - BOTTOM + 17}" text-anchor="middle">{number(x)}</text>'
-        )
-    middle = (LEFT + width - RIGHT) / 2
-    parts.append(
-        f'<text class="axis" x="{middle}" y="{height - 5}" text-anchor="middle">'
-        f"{escape(x_title)}</text>"
+    parts = _axes(
+        [(place(x, ys[0])[0], x) for x in xs], [(place(xs[0], y)[1], y) for y in ys], x_title, size
     )
     parts += _levels([(name, place(xs[0], y)[1]) for name, y in levels], width)
     apart = min(4.0, 24.0 / len(series)) if any(s.errors for s in series) else 0.0
     for n, s in enumerate(series):
-        aside = apart * (n - (len(series) - 1) / 2)  # error bars at the same x stay legible
+        aside = apart * (n - (len(series) - 1) / 2)  # error bars at one x do not cover each other
         places = [(x + aside, y) for x, y in (place(*point) for point in s.points)]
         ends = [
             (place(xs[0], y - e)[1], place(xs[0], y + e)[1])
@@ -120,7 +116,7 @@ def line_chart(
 
 
 def number(value: float) -> str:
-    """A short number for an axis: 1500 is 1.5k."""
+    """A number with at most four digits, for an axis: 1500 is 1.5k."""
     for factor, suffix in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= factor:
             return f"{value / factor:.4g}{suffix}"
@@ -128,7 +124,7 @@ def number(value: float) -> str:
 
 
 def thin(points: Sequence[tuple[float, float]], count: int = 160) -> Sequence[tuple[float, float]]:
-    """At most about `count` points: means of neighbours."""
+    """At most `count` points: the means of groups of neighbours; the points where they are few."""
     group = math.ceil(len(points) / count)
     if group <= 1:
         return points
@@ -137,7 +133,7 @@ def thin(points: Sequence[tuple[float, float]], count: int = 160) -> Sequence[tu
 
 
 def key(color: int, dash: int = 0) -> Markup:
-    """The sign of a series in a legend; colour 0 is the text's."""
+    """A sample of a series' line, for a legend; colour 0 is the text's and has no dot."""
     name = f" c{(color - 1) % COLORS + 1}" if color else ""
     dot = _dot(13, 6, color) if color else ""
     return Markup(
@@ -156,13 +152,37 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _reach(series: Series) -> list[float]:
-    """How low and high a series comes with its error bars."""
+    """The heights of the ends of a series' error bars, or of its points."""
     errors = series.errors or [0.0] * len(series.points)
     return [y + s * e for (_, y), e in zip(series.points, errors, strict=True) for s in (-1, 1)]
 
 
+def _axes(
+    columns: Sequence[tuple[float, float]],
+    rows: Sequence[tuple[float, float]],
+    x_title: str,
+    size: tuple[int, int],
+) -> list[str]:
+    """The grid's lines and the axes' numbers; columns and rows are (place, value)."""
+    width, height = size
+    parts = []
+    for at, value in rows:
+        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{width - RIGHT}"/>')
+        text = number(value)
+        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
+    for at, value in columns:
+        under, text = height - BOTTOM + 17, number(value)
+        parts.append(f'<text x="{at:.1f}" y="{under}" text-anchor="middle">{text}</text>')
+    middle = (LEFT + width - RIGHT) / 2
+    parts.append(
+        f'<text class="axis" x="{middle}" y="{height - 5}" text-anchor="middle">'
+        f"{escape(x_title)}</text>"
+    )
+    return parts
+
+
 def _levels(levels: Sequence[tuple[str, float]], width: float) -> list[str]:
-    """Dashed horizontal lines at heights, and their names beside the left end, none on another."""
+    """Dashed horizontal lines, and their names at the left end, so that none covers another."""
     parts, before = [], -math.inf
     for name, y in sorted(levels, key=lambda level: level[1]):
         before = max(y - 4, before + 12)
@@ -172,7 +192,7 @@ def _levels(levels: Sequence[tuple[str, float]], width: float) -> list[str]:
 
 
 def _dot(x: float, y: float, color: int) -> str:
-    """A circle; for colours used a second and third time a square or a diamond."""
+    """A circle; a square or a diamond where a colour is used for the second or third time."""
     match (color - 1) // COLORS % 3:
         case 1:
             return f'<path class="dot" d="M{x - 3.7:.1f} {y - 3.7:.1f}h7.4v7.4h-7.4z"/>'

@@ -1,7 +1,9 @@
-"""TensorBoard's event files, without TensorFlow or torch, and without a thread that fails unseen.
+"""TensorBoard's event files, written without TensorFlow or torch.
 
-A file is a sequence of records: the length (8 bytes), its checksum (4), the data, its checksum (4);
-the data is a protocol buffer `Event`, of which three kinds of field are used here.
+Other writers without these use a thread, whose errors nobody sees: a full disk would go unnoticed.
+
+A file is a sequence of TFRecords: the data's length (8 bytes), the length's checksum (4), the data,
+and the data's checksum (4). The data is a protocol buffer, `Event`.
 """
 
 import os
@@ -18,7 +20,7 @@ for _byte in range(256):
 
 
 def checksum(data: bytes) -> int:
-    """CRC-32C, rotated and shifted as TFRecord files have it."""
+    """CRC-32C of data, masked as in TFRecord files: rotated by 15 bits, plus a constant."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
@@ -27,6 +29,7 @@ def checksum(data: bytes) -> int:
 
 
 def _varint(number: int) -> bytes:
+    """A number as protocol buffers write it: seven bits a byte, the lowest first."""
     out = b""
     while number > 0x7F:
         out += bytes([number & 0x7F | 0x80])
@@ -35,36 +38,38 @@ def _varint(number: int) -> bytes:
 
 
 def _message(field: int, data: bytes) -> bytes:
-    """A field that holds bytes, a string or another message."""
+    """A field of a protocol buffer that holds bytes, a string or another message."""
     return _varint(field << 3 | 2) + _varint(len(data)) + data
 
 
 class Events:
-    """A new event file in a folder.
+    """An event file that is being written.
 
-    Args:
-      folder: made if it is not there.
-      first_step: what earlier files of the folder have from this step on is hidden.
-
-    Raises, as all its methods do:
-      OSError: the disk is full, say.
+    Raises, where it is made and in every method:
+      OSError: the file cannot be written, for example because the disk is full.
     """
 
     def __init__(self, folder: str | os.PathLike, first_step: int) -> None:
+        """Begins a new file in a folder.
+
+        Args:
+          folder: made if it does not exist.
+          first_step: TensorBoard does not show what earlier files have from this step on.
+        """
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-        # Nanoseconds and the process keep the names of restarts apart, and in order.
+        # The time and the process's number make a restart's name another, and a later one.
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
         self._file = open(pathlib.Path(folder, name), "wb", buffering=0)  # noqa: SIM115
         self._write(0, _message(3, b"brain.Event:2"))
         self._write(first_step, _message(7, b"\x08\x01"))  # a session log whose status is START
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """Appends one value of one curve."""
+        """Appends a curve's value at a step."""
         point = _message(1, name.encode()) + b"\x15" + struct.pack("<f", value)
         self._write(step, _message(5, _message(1, point)))
 
     def close(self) -> None:
-        """Closes the file; everything is in it already."""
+        """Closes the file. Nothing is buffered: all values are in it already."""
         self._file.close()
 
     def _write(self, step: int, what: bytes) -> None:

@@ -1,7 +1,7 @@
-"""What a person sees while a run goes on: progress, `metrics.jsonl` and TensorBoard.
+"""What people see of a run while it goes on: progress, `metrics.jsonl` and TensorBoard.
 
-Everything recorded is a function of the run's config and step, except `steps_per_second`: two runs
-of one config can be compared line by line.
+A record is a function of the run's config and step, except for `steps_per_second`: the records of
+two runs with one config can be compared line by line.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from labor_jax.util.progress import Metrics, Progress, console, finite, show_pro
 
 
 def read_metrics(workdir: str | os.PathLike) -> list[dict[str, Any]]:
-    """The records of a run's `metrics.jsonl`, in order; none if there is no file yet.
+    """The records of a run's `metrics.jsonl`, in order; [] if the file does not exist.
 
-    A line that a killed run left half-written is left out.
+    Lines that are no records are left out: a killed run may have left half a line.
     """
     path = pathlib.Path(workdir, "metrics.jsonl")
     records = []
@@ -33,10 +33,16 @@ def read_metrics(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]]) -> None:
-    """Raises UserError unless a run's `metrics.jsonl` has a record of each (step, phase).
+    """Checks that a run's `metrics.jsonl` has all records that are expected of it.
 
-    A file that was deleted lacks none: the next one begins with a record of phase "start", and
-    nothing up to its step is expected.
+    Users may delete the file. The next one begins with a record of the phase "start" at the step
+    from which the run went on, and records up to that step are not expected of it.
+
+    Args:
+      workdir: the run's DIR.
+      expected: the (step, phase) of each record.
+    Raises:
+      UserError: a record is missing.
     """
     path = pathlib.Path(workdir, "metrics.jsonl")
     records = read_metrics(workdir)
@@ -48,19 +54,25 @@ def check_records(workdir: str | os.PathLike, expected: Iterable[tuple[int, str]
     if lost and path.exists():
         step, phase = min(lost)
         raise UserError(
-            f"{path}: damaged: the record of {phase} at step {step} is lost; restore it from a "
-            f"copy, or delete it to go on without what was recorded so far"
+            f"{path}: damaged: the record of {phase} at step {step} is lost; restore the file from "
+            f"a copy, or delete it to go on without what was recorded so far"
         )
 
 
 class Monitor:
-    """Shows and records a run; in every process but the first, it does neither.
+    """Shows a run's progress and writes its records; in all processes but the first does nothing.
 
-    Used as a context manager. What `DIR` recorded after `resume_step` is dropped, since it is
-    about to happen again.
+    To be used as a context manager.
     """
 
     def __init__(self, workdir: str | os.PathLike, resume_step: int = 0) -> None:
+        """Opens the files.
+
+        Args:
+          workdir: the run's DIR.
+          resume_step: the step from which the run goes on. Records after it are removed: these
+            steps are taken again.
+        """
         self._console = console()
         self._metrics = self._tensorboard = None
         self._seen: set[str] = set()
@@ -73,7 +85,8 @@ class Monitor:
             records = [{"step": resume_step, "phase": "start", "stage": 0}]
         lines = [json.dumps(record) for record in records]
         files.write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
-        # A run killed between recording at a step and saving that step records it once more.
+        # A run that was killed after it recorded a step and before it saved that step records it
+        # again.
         self._seen = {_identity(json.loads(line)) for line in lines}
         self._metrics = open(path, "a")  # noqa: SIM115 (closed by __exit__)
         self._tensorboard = Events(pathlib.Path(workdir, "tensorboard"), resume_step + 1)
@@ -90,13 +103,25 @@ class Monitor:
     def phase(
         self, name: str, stage: int, first: int, last: int, unit: str = "step"
     ) -> Iterator[Progress]:
-        """Shows the phase that leads from `first` to `last` units done; yields its `Progress`."""
+        """Shows a phase's progress; yields it, to be told what is done.
+
+        Args:
+          name: the phase's.
+          stage: from 1; 0 for the warm-up.
+          first: how many units are done at its beginning.
+          last: how many are done at its end.
+          unit: what is counted, such as "step" or "image".
+        """
         title = f"stage {stage} · {name}" if stage else name
         with show_progress(title, first, last, unit, self._console) as progress:
             yield progress
 
     def record(self, step: int, phase: str, stage: int, metrics: Metrics) -> None:
-        """Appends scalars to `metrics.jsonl` and TensorBoard; what is not finite becomes null."""
+        """Appends a record to `metrics.jsonl`, and its scalars to TensorBoard.
+
+        Args:
+          metrics: scalars by name; those that are not finite become null.
+        """
         if self._metrics is None or self._tensorboard is None:
             return
         values = {name: finite(value) for name, value in metrics.items()}
@@ -116,4 +141,5 @@ class Monitor:
 
 
 def _identity(record: Mapping[str, Any]) -> str:
+    """The same for two records of one step, phase and stage that have the same keys."""
     return json.dumps([record[key] for key in ("step", "phase", "stage")] + sorted(record))

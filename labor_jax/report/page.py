@@ -1,9 +1,10 @@
-"""The report's page: what the run's files hold, arranged for a reader."""
+"""The report: a page for people about one run, made from the run's files at any time."""
 
 import collections
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from labor_jax.annotation import ledger
@@ -15,7 +16,7 @@ from labor_jax.report.run_files import RunFiles, read_run_files
 from labor_jax.report.template import plural, render
 from labor_jax.util import files
 
-METHODS = {
+TITLES = {
     "source_only": "Source only",
     "uda": "Unsupervised adaptation",
     "random": "Random pixels",
@@ -26,30 +27,31 @@ METHODS = {
     "ripu_regions": "RIPU, regions",
     "pixelpick": "PixelPick",
 }
+"""The titles of methods' reports; one that is not here is titled by its name."""
 LEDGER_ROWS = 50
+"""How many images the ledger shows at most."""
 
 
 def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) -> pathlib.Path:
-    """Writes `report.html` from the files in DIR, at any stage of a run.
+    """Writes `report.html` from the files in a run's DIR.
 
     Args:
       workdir: the run's DIR.
       target: the domain that was asked about; only its previewed images are read.
       table: the classes.
     Returns:
-      The path of the page, which needs no other file and no network.
+      The page's path. The page needs no other file and no network.
     """
     run = read_run_files(workdir)
     classes = class_rows(run, table)
     page = render(
-        "report",
-        "report.html.j2",
+        "report/report.html.j2",
         headline=headline(run),
         stages=stage_rows(run),
         curves=result_curves(run),
         classes=classes,
         scored=any(iou is not None for row in classes for iou in (row["final"], *row["stages"])),
-        specimens=specimens(run, target, table),
+        examples=examples(run, target, table),
         ledger=ledger_rows(run),
         annotators=run.annotators,
         agreement=run.agreement,
@@ -65,7 +67,7 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
 
 
 def headline(run: RunFiles) -> dict[str, Any]:
-    """The method, the domains, the final score and what it cost."""
+    """The method, the domains, the latest mIoU and what it cost."""
     method = run.config.get("method", "")
     source, target = (
         run.config.get(f"{key}.images") or run.config.get(f"{key}.domain", "")
@@ -76,7 +78,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     score = run.summary.get("mIoU")
     score = scores[-1] if score is None and scores else score
     return {
-        "method": METHODS.get(method, method.replace("_", " ").capitalize() or "A run"),
+        "method": TITLES.get(method, method.replace("_", " ").capitalize() or "A run"),
         "domains": f"{source} → {target}" if source and target else "",
         "status": run.summary.get("status") or "running",
         "mIoU": score,
@@ -89,10 +91,10 @@ def headline(run: RunFiles) -> dict[str, Any]:
 
 
 def stage_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """One row a stage: mIoU in percent, cumulative budget, and what was logged of the mask.
+    """A row for each stage: mIoU in percent, the budget so far, and the score of the mask.
 
-    The mask's share of pixels, the share of pixels asked, and its precision and recall for the
-    segmenter's errors are from 0 to 1.
+    The mask's score has its share of the pixels, its precision and recall for the segmenter's
+    errors, and the share of pixels that are such errors, each from 0 to 1.
     """
     return [
         {
@@ -106,44 +108,32 @@ def stage_rows(run: RunFiles) -> list[dict[str, Any]]:
 
 
 def result_curves(run: RunFiles) -> list[dict[str, Any]]:
-    """mIoU against the labelled share and against clicks; against stages where nothing is asked."""
+    """Charts of mIoU against the labelled share and clicks, or stages where nothing was asked."""
     scored = [s for s in stage_rows(run) if s["mIoU"] is not None]
     if len(scored) < 2:
         return []
-    if any(s["budget"]["clicks"] for s in scored):
-        axes = [
-            ("mIoU against labelled share", "labelled share of pixels, %", "fraction", 100),
-            ("mIoU against clicks", "clicks, all images", "clicks", 1),
-        ]
-        lines = [
-            (title, x_title, [factor * s["budget"][key] for s in scored])
-            for title, x_title, key, factor in axes
-        ]
-    else:
-        lines = [("mIoU by stage", "stage", [s["stage"] for s in scored])]
-    labels = [f"{s['mIoU']:.1f}" for s in scored]
+    ious = [s["mIoU"] for s in scored]
+    if not any(s["budget"]["clicks"] for s in scored):
+        return [_iou_chart("mIoU by stage, %", "stage", [s["stage"] for s in scored], ious)]
+    shares = [100 * s["budget"]["fraction"] for s in scored]
+    clicks = [s["budget"]["clicks"] for s in scored]
     return [
-        {
-            "title": f"{title}, %" if title.endswith("stage") else title,
-            "svg": charts.line_chart(
-                [
-                    charts.Series(
-                        "mIoU",
-                        [(x, s["mIoU"]) for x, s in zip(xs, scored, strict=True)],
-                        labels=labels,
-                        dots=True,
-                    )
-                ],
-                x_title,
-                title,
-            ),
-        }
-        for title, x_title, xs in lines
+        _iou_chart("mIoU against labelled share", "labelled share of pixels, %", shares, ious),
+        _iou_chart("mIoU against clicks", "clicks, all images", clicks, ious),
     ]
 
 
+def _iou_chart(
+    title: str, x_title: str, xs: Sequence[float], ious: Sequence[float]
+) -> dict[str, Any]:
+    points = list(zip(xs, ious, strict=True))
+    labels = [f"{iou:.1f}" for iou in ious]
+    series = charts.Series("mIoU", points, labels=labels, dots=True)
+    return {"title": title, "svg": charts.line_chart([series], x_title, title)}
+
+
 def class_rows(run: RunFiles, table: ClassTable) -> list[dict[str, Any]]:
-    """One row a class: its colour, final IoU and IoU by stage, in percent or None."""
+    """A row for each class: its colour, and its IoU at the end and by stage, in percent or None."""
     stages = _stages(run)
     final = run.summary.get("per_class_iou") or (stages[-1].get("per_class_iou") if stages else {})
     return [
@@ -157,17 +147,17 @@ def class_rows(run: RunFiles, table: ClassTable) -> list[dict[str, Any]]:
     ]
 
 
-def specimens(run: RunFiles, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
-    """The previewed images: each with its photograph and, for each stage, the pictures."""
+def examples(run: RunFiles, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
+    """The previewed images: each with its photograph, and with its pictures for each stage."""
     index = {id_: n for n, id_ in enumerate(target.ids)}
     shown = [image for image in run.images if image in index]
     return [
-        _specimen(run, image, f"photo-{n}", target.read_image(index[image]), table)
+        _example(run, image, f"photo-{n}", target.read_image(index[image]), table)
         for n, image in enumerate(shown)
     ]
 
 
-def _specimen(
+def _example(
     run: RunFiles, image: str, name: str, pixels: Any, table: ClassTable
 ) -> dict[str, Any]:
     size = pixels.shape[:2]
@@ -205,7 +195,7 @@ def _specimen(
 
 
 def ledger_rows(run: RunFiles) -> dict[str, Any]:
-    """What was asked and what it cost: by stage, and by image with the largest first."""
+    """What was asked and what it cost, by stage and by image, the most pixels first."""
     stages, by_image = collections.defaultdict(list), collections.defaultdict(list)
     for row in run.ledger:
         stages[row["stage"]].append(row)
@@ -220,13 +210,13 @@ def ledger_rows(run: RunFiles) -> dict[str, Any]:
 
 
 def _total(rows: list[ledger.Row], run: RunFiles) -> dict[str, Any]:
-    """The sum of some rows; the share is of their images' pixels."""
+    """The sum of some rows; its fraction is of the pixels of these rows' images."""
     pool = {row["image"]: run.sizes[row["image"]] for row in rows}
     return {"queries": len(rows), **ledger.budget(rows, pool)}
 
 
 def training_curves(run: RunFiles) -> list[dict[str, Any]]:
-    """One chart a metric: a line for each phase of each stage that logged it more than once."""
+    """A chart for each metric: a line for every phase of a stage that recorded it twice or more."""
     lines: dict[str, dict[Any, list]] = collections.defaultdict(
         lambda: collections.defaultdict(list)
     )
@@ -256,7 +246,7 @@ def training_curves(run: RunFiles) -> list[dict[str, Any]]:
 
 
 def settings(run: RunFiles) -> list[tuple[str, Any]]:
-    """The config as indented JSON, and what the run ran on."""
+    """What the run ran on, and its config as indented JSON: (title, text)."""
     device = run.summary.get("device")
     versions = run.summary.get("versions") or {}
     return [

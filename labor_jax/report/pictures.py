@@ -1,6 +1,6 @@
-"""Pictures of what was predicted, asked and answered, as layers of an inline SVG.
+"""Pictures of what was predicted, asked and answered: layers over a photograph, as inline SVG.
 
-A photograph is in the page once and used by every picture of it.
+A page holds each photograph once; every picture with it refers to it by name.
 """
 
 import base64
@@ -17,27 +17,31 @@ from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report.template import percent, plural
 
 PHOTO_SIDE = 960
-"""Longest side, in pixels, at which a photograph is in the page."""
+"""The longest side of a photograph in the page, in pixels; larger ones are made smaller."""
 LAYER_SIDE = 640
-"""Longest side, about, at which masks are drawn: enough for an outline around single pixels."""
+"""About the longest side of drawn segments, in pixels: even a single pixel can have an outline."""
 PIXELS_SIDE = 400
-"""Longest side below which an image's pixels are shown as such."""
+"""Images whose longest side is below this, in pixels, are enlarged without interpolation."""
 ASKED = (0, 229, 255)
+"""The colour of what was asked."""
 HATCH, OUTLINE = 253, 254
-"""Values of a drawn mask beside train ids: unsure, and the line around what was answered."""
+"""Values in drawn segments besides train ids: unsure answers, and outlines."""
 
 
 def photo(image: np.ndarray, name: str) -> Markup:
-    """The definitions of a photograph, [H, W, 3] uint8 RGB, and of its dimmed copy.
+    """Defines a photograph and a dim grey copy of it.
 
-    Pictures refer to them as `name` and `name-dim`, in units of the image's pixels.
+    Args:
+      image: [H, W, 3] uint8 RGB.
+      name: pictures refer to the photograph by this, and to its copy as `name`-dim.
     """
     size = image.shape[:2]
     scale = min(1.0, PHOTO_SIDE / max(size))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    light = np.minimum(grey / max(np.percentile(grey, 99), 64), 1)  # a night stays recognisable
+    # Relative to the photograph's light parts: of one taken at night, too, something is seen.
+    light = np.minimum(grey / max(np.percentile(grey, 99), 64), 1)
     dim = np.repeat((12 + 108 * light).astype(np.uint8)[..., None], 3, axis=2)
     return Markup("").join(
         _image(images.encode_jpeg(pixels), "image/jpeg", size, id=id_, **_rendering(size))
@@ -46,7 +50,14 @@ def photo(image: np.ndarray, name: str) -> Markup:
 
 
 def picture(size: tuple[int, int], base: str, layers: Iterable[Markup], title: str) -> Markup:
-    """A picture of `size` (height, width): a photograph by name, and layers over it."""
+    """A picture: layers over a photograph.
+
+    Args:
+      size: (H, W) of the image; layers have its coordinates.
+      base: the photograph's name, as of `photo`.
+      layers: from the bottom to the top.
+      title: what the picture shows, for screen readers.
+    """
     height, width = size
     return Markup(
         '<svg class="picture" viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
@@ -55,14 +66,14 @@ def picture(size: tuple[int, int], base: str, layers: Iterable[Markup], title: s
 
 
 def prediction_layer(label: np.ndarray, table: ClassTable) -> Markup:
-    """A prediction, [H, W] uint8 train ids, through which the photograph shows a little."""
+    """The layer of a prediction, [H, W] uint8 train ids; the photograph shows through a little."""
     encoded = images.encode_palette_png(label, images.label_palette(table), IGNORE)
     layer = _image(encoded, "image/png", label.shape, **_rendering(label.shape))
     return Markup('<g opacity="0.78">{}</g>').format(layer)
 
 
 def asked_layers(query: dict[str, Any]) -> list[Markup]:
-    """What a query asked: rings around its points, or its segments' pixels in one bright colour."""
+    """The layers of a query: rings around its points, or its segments' pixels in `ASKED`."""
     size = tuple(query["size"])
     if query["kind"] == "points":
         radius = _radius(size)
@@ -86,7 +97,10 @@ def what_was_asked(query: dict[str, Any]) -> str:
 def answer_layers(
     answers: Sequence[dict[str, Any]], size: tuple[int, int], table: ClassTable
 ) -> list[Markup]:
-    """What was answered: discs and pixels in the colours of the classes, hatched where unsure."""
+    """The layers of answers: discs at points and segments' pixels, in the colours of the classes.
+
+    Unsure answers are dashed rings and hatched pixels.
+    """
     pieces = [
         (a["runs"], HATCH if a["class"] == IGNORE else a["class"])
         for a in answers
@@ -104,7 +118,7 @@ def answer_layers(
 
 
 def fill(size: tuple[int, int], pieces: Iterable[tuple[Sequence[int], int]]) -> np.ndarray:
-    """Draws runs ([start, length, …], row-major pixel offsets) with their values.
+    """Draws runs [start, length, ...], row-major, each with its value.
 
     Returns:
       [H, W] uint8, 255 where there is no run.
@@ -117,8 +131,15 @@ def fill(size: tuple[int, int], pieces: Iterable[tuple[Sequence[int], int]]) -> 
 
 
 def enlarge(drawn: np.ndarray) -> np.ndarray:
-    """Enlarges a drawing by a whole factor towards `LAYER_SIDE`, or shrinks it without losing
-    a pixel that is drawn: [H, W] uint8 to [h, w] uint8, 255 where nothing is drawn."""
+    """Scales a drawing to about `LAYER_SIDE` pixels.
+
+    It is enlarged by a whole factor. When it is made smaller, every pixel that is drawn is kept.
+
+    Args:
+      drawn: [H, W] uint8, 255 where nothing is drawn.
+    Returns:
+      [h, w] uint8, in the same way.
+    """
     height, width = drawn.shape
     factor = LAYER_SIDE // max(height, width)
     if factor >= 1:
@@ -134,14 +155,14 @@ def enlarge(drawn: np.ndarray) -> np.ndarray:
 
 
 def hatch(drawn: np.ndarray) -> np.ndarray:
-    """Lets what lies beneath show between the stripes where the answer was "unsure"."""
+    """Turns pixels of unsure answers into stripes, with nothing drawn between them."""
     rows, columns = np.indices(drawn.shape)
     gaps = (drawn == HATCH) & ((rows + columns) % 4 >= 2)
     return np.where(gaps, IGNORE, drawn).astype(np.uint8)
 
 
 def outline(drawn: np.ndarray, table: ClassTable) -> np.ndarray:
-    """A line one pixel wide around what is dark, so that it stands out from the dimmed image."""
+    """Draws a line of one pixel around dark classes: they would not stand out from the dim copy."""
     dark = np.flatnonzero(np.array(table.palette) @ (0.299, 0.587, 0.114) < 80)
     solid = np.isin(drawn, dark).astype(np.uint8)
     edge = cv2.dilate(solid, np.ones((3, 3), np.uint8)).astype(bool) & (drawn == IGNORE)
@@ -169,7 +190,7 @@ def _disc(answer: dict[str, Any], radius: float, table: ClassTable) -> Markup:
 
 
 def css(color: Sequence[int]) -> str:
-    """An RGB colour as CSS writes it."""
+    """An RGB colour, 0 to 255, as CSS writes it."""
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
@@ -181,5 +202,5 @@ def _image(data: bytes, kind: str, size: Sequence[int], **more: str) -> Markup:
 
 
 def _rendering(size: Sequence[int]) -> dict[str, str]:
-    """Small images are enlarged by the browser: pixel by pixel."""
+    """The attributes of an image: small ones are enlarged without interpolation."""
     return {"class": "pixels"} if max(size) < PIXELS_SIDE else {}

@@ -1,4 +1,4 @@
-"""What a run's DIR holds, read at any stage of the run: what is not there yet is empty."""
+"""What the report needs of a run's files, read at any time: what does not exist yet is empty."""
 
 import dataclasses
 import os
@@ -12,24 +12,24 @@ from labor_jax.report.monitor import read_metrics
 from labor_jax.util import files
 
 StageImage = tuple[int | str, str]
-"""A stage and an image's id: what one query is about."""
+"""A stage, from 1 or "final", and an image's id."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFiles:
-    """A run's files.
+    """What a run's files say. A previewed image is one whose predictions the run keeps.
 
     Attributes:
-      summary: `summary.json`, {} if there is none yet.
+      summary: `summary.json`.
       config: the run's config, by dotted key.
       records: the lines of `metrics.jsonl`.
-      previews: by stage, "final" last: the prediction's file of each previewed image, by id.
-      queries: of the previewed images only.
-      answers: that stand, of the previewed images only, in the order of the journal.
-      ledger: the ledger's row of each query.
-      annotators: the ledger's row of each annotator.
-      agreement: of each two annotators that share an image.
-      sizes: how many pixels each queried image has.
+      previews: by stage, "final" last, and image: the file of the prediction.
+      queries: those about previewed images.
+      answers: those about previewed images that stand, in the journal's order.
+      ledger: a row for each query, as `ledger.rows` gives it.
+      annotators: a row for each annotator, as `ledger.annotators` gives it.
+      agreement: a row for each pair of annotators, as `ledger.agreement` gives it.
+      sizes: the number of pixels of each image that has a query.
     """
 
     summary: dict[str, Any]
@@ -50,7 +50,7 @@ class RunFiles:
 
 
 def read_run_files(workdir: str | os.PathLike) -> RunFiles:
-    """Reads a run's DIR, and changes nothing in it: the run may be going on."""
+    """Reads the files in a run's DIR. It changes none: the run may be going on."""
     workdir = pathlib.Path(workdir)
     summary = _json(workdir / "summary.json")
     previews = read_previews(workdir / "previews")
@@ -81,7 +81,7 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
 
 
 def read_previews(folder: pathlib.Path) -> dict[int | str, dict[str, pathlib.Path]]:
-    """The predictions kept at each stage, by image id; "final" comes last."""
+    """The files of the predictions that were kept, by stage, "final" last, and image."""
     previews: dict[int | str, dict[str, pathlib.Path]] = {}
     for stage in sorted(folder.glob("stage_*"), key=lambda p: int(p.name.removeprefix("stage_"))):
         previews[int(stage.name.removeprefix("stage_"))] = _by_id(stage)
@@ -100,5 +100,8 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _lines(workdir: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The journal's lines with their places; one that is being written is left out."""
+    """The journal's lines, each with the byte at which it begins.
+
+    A last line that is still being written is left out.
+    """
     return files.json_lines(journal.path(workdir), growing=True)

@@ -1,4 +1,4 @@
-"""`summary.json`: a run in one file, written after each evaluation and at the end."""
+"""`summary.json`: a run's config, scores and budget, written after each stage and at the end."""
 
 import importlib.metadata
 import os
@@ -19,13 +19,22 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 class Summary:
-    """The summary of the run in DIR, as far as it has come.
+    """The summary of a run so far.
 
-    Raises:
+    Attributes:
+      values: what `summary.json` holds.
+
+    Raises, where it is made:
       UserError: the file is damaged.
     """
 
     def __init__(self, workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None:
+        """Reads the file if there is one.
+
+        Args:
+          workdir: the run's DIR.
+          config: the run's.
+        """
         self._path = pathlib.Path(workdir, "summary.json")
         self._start = time.monotonic()
         try:
@@ -52,21 +61,25 @@ class Summary:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end."""
+        """Whether the run has ended."""
         return self.values["status"] == "finished"
 
     def stage(self, stage: int) -> dict[str, Any] | None:
-        """A stage's row; None if it has not been evaluated."""
+        """A stage's row; None if the stage has not been evaluated."""
         return next((row for row in self.values["stages"] if row["stage"] == stage), None)
 
     def add_stage(self, row: dict[str, Any]) -> None:
-        """Adds an evaluated stage, whose scores and budget become the run's."""
+        """Adds an evaluated stage's row; its scores and budget become the run's."""
         stages = sorted([*self.values["stages"], row], key=lambda r: r["stage"])
         latest = ("mIoU", "per_class_iou", "subsets", "budget")
         self._write(stages=stages, **{key: row[key] for key in latest})
 
     def finish(self, stopped: str | None) -> None:
-        """Says that the run has come to its end; `stopped`: why before the last stage."""
+        """Marks the run as finished.
+
+        Args:
+          stopped: the reason why it ended before its last stage; None if it did not.
+        """
         self._write(status="finished", stopped=stopped)
 
     def _write(self, **changed: Any) -> None:
@@ -78,7 +91,12 @@ class Summary:
 
 
 def table(values: dict[str, Any], workdir: str | os.PathLike) -> str:
-    """A run's stages as a few lines of text, and where to look next."""
+    """Lines of text: a run's method and status, a row for each stage, its time and its report.
+
+    Args:
+      values: what `summary.json` holds.
+      workdir: the run's DIR.
+    """
     head = f"{'stage':>5} {'mIoU':>6} {'labelled':>9} {'points':>8} {'segments':>9} {'clicks':>8} "
     status = values["status"] + (f" early, {values['stopped']}" if values.get("stopped") else "")
     lines = [f"{values['config']['method']}: {status}", head + f"{'mask':>6}"]

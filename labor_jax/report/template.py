@@ -1,19 +1,23 @@
-"""A page from its template, and how numbers are written in it."""
+"""HTML pages from templates, and how numbers are written in them."""
 
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 ABSENT = "\N{EN DASH}"
+"""What stands for a number that there is not."""
 
 
-def render(folder: str, template: str, **values: Any) -> str:
-    """A page from a template of a folder of labor_jax, which may include the report's style."""
+def render(template: str, **values: Any) -> str:
+    """Renders a template into a page.
+
+    Args:
+      template: its path inside the package, such as "report/report.html.j2"; the templates that it
+        includes are named in the same way.
+      values: what the template names; a name that is missing is an error.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("labor_jax", name) for name in (folder, "report")]
-        ),
+        loader=jinja2.PackageLoader("labor_jax", ""),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -24,12 +28,12 @@ def render(folder: str, template: str, **values: Any) -> str:
 
 
 def count(value: float | None) -> str:
-    """1234567 as 1,234,567, with thin spaces."""
+    """A count with its digits in threes, apart by narrow spaces."""
     return ABSENT if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def percent(share: float | None) -> Markup | str:
-    """A share of 1 in percent, with three significant digits below 10 %."""
+def percent(share: float | None) -> str:
+    """A share, from 0 to 1, in percent without the sign: 0.022 is 2.20."""
     if share is None:
         return ABSENT
     value = 100 * share
@@ -38,7 +42,7 @@ def percent(share: float | None) -> Markup | str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as seconds, minutes or hours, whichever is short."""
+    """Seconds in the largest unit of which there are 1.5 or more: hours, minutes or seconds."""
     if not seconds:
         return ABSENT
     for unit, size in (("h", 3600), ("min", 60)):
@@ -48,4 +52,5 @@ def duration(seconds: float | None) -> str:
 
 
 def plural(n: int, noun: str) -> str:
+    """A count and its noun, given in the plural: 2 points, 1 point."""
     return f"{count(n)} {noun.removesuffix('s') if n == 1 else noun}"

@@ -9,7 +9,7 @@ from support.made_up import target, write_cells
 from support.pages import Page
 
 from labor_jax.compare import intervals, page, results
-from labor_jax.report import charts
+from labor_jax.report import charts, template
 
 METHODS, BUDGETS = ["random", "labor_ppl", "labor_spl"], ["10points", "100clicks", "2.2%"]
 SECTIONS = ("references", "curves", "results", "differences", "classes", "examples", "runs")
@@ -53,7 +53,7 @@ def test_every_figure_of_the_results_is_the_runs_own(made):
     wrong = [r[11] for r in rows(text, "`labor_ppl`") if r[1] == "10 points" and len(r) == 12]
     assert wrong == ["0", "5.00"]
     assert rows(text, "`source_only`")[0][4] == "0" and rows(text, "`full`")[0][4] == "100"
-    assert rows(text, "`full`")[0][8] == page.ABSENT, "nobody clicks a full label map"
+    assert rows(text, "`full`")[0][8] == template.ABSENT, "nobody clicks a full label map"
 
 
 def test_markdown_tables_are_whole(made):
@@ -89,7 +89,7 @@ def test_only_seeds_that_both_have_are_compared(tmp_path):
         r for r in done if (r.cell.method, r.cell.seed) not in {("random", 0), ("labor_ppl", 2)}
     ]
     (table,) = page.difference_tables(about, results.groups(done), done)
-    assert table.rows[0][2:4] == ["1", page.ABSENT]
+    assert table.rows[0][2:4] == ["1", template.ABSENT]
 
 
 def test_what_errors_cost_is_a_table_of_its_own(made):
