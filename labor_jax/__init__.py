@@ -32,7 +32,7 @@ A trained segmenter, and the kernels on arrays of one's own:
 >>> labor_jax.segments(np.asarray(mask[0]), cell=4).max()   # [H, W] int32, segments from 1
 np.int32(4)
 
->>> total, count = labor_jax.train.losses.cross_entropy(heads[0], np.full((1, 6, 8), 255, np.uint8))
+>>> total, count = labor_jax.losses.cross_entropy(heads[0], np.full((1, 6, 8), 255, np.uint8))
 >>> float(count)                                    # nothing is labelled
 0.0
 
