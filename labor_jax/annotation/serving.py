@@ -1,4 +1,4 @@
-"""The annotator's server as a process: its port, its lock on the run, its beginning and end."""
+"""The web server as a process: it opens a run, locks it, listens at a port and ends."""
 
 import contextlib
 import fcntl
@@ -25,15 +25,18 @@ from labor_jax.util import errors
 def serve(
     workdir: pathlib.Path, host: str, port: int, annotator: str, again: int, in_frame: bool = False
 ) -> None:
-    """Serves the annotator until it is interrupted; then says who answered what.
+    """Serves the page until it is interrupted; then prints what each annotator did.
 
     Args:
+      workdir: the run's DIR.
       host: the address to listen at.
-      annotator: the name that goes with answers; "" lets the page ask for it.
-      again: of how many images a stage a second annotator's opinion is asked.
-      in_frame: a notebook of this machine may show the page in a frame.
+      port: 0 for any that is free.
+      annotator: the name that answers get; "": the page asks for it.
+      again: how many second opinions are asked at each stage.
+      in_frame: whether pages of this machine, such as notebooks, may show the page in a frame.
     Raises:
-      UserError: no run, damaged files, a port that is taken, or another annotator at work.
+      UserError: there is no run, its files are damaged, the port cannot be used, or another server
+        has the run.
     """
     table, read_image = open_run(workdir)
     with only_one(workdir), _listening(host, port) as listener:
@@ -62,13 +65,13 @@ def serve(
 
 
 def _end_with_notebook() -> None:
-    """A notebook's kernel that dies leaves a pipe that ends."""
+    """Interrupts this process when its stdin ends, as it does when a notebook's kernel dies."""
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
-    """A run's classes, and its target images by id; labels cannot be read through it."""
+    """A run's classes, and a function from the id of a target image to [H, W, 3] uint8 RGB."""
     config = restore.read_config(workdir)
     table = loading.table_from_config(config.classes)
     target = loading.load(config.target, config.data_dir, table)
@@ -78,7 +81,11 @@ def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndar
 
 @contextlib.contextmanager
 def only_one(workdir: pathlib.Path) -> Iterator[None]:
-    """Two servers of one run would hand out the same queries."""
+    """Locks a run for one server: two would lease the same tasks.
+
+    Raises:
+      UserError: another server has the lock.
+    """
     path = workdir / "annotations" / ".serving"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w") as file:

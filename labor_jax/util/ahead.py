@@ -1,4 +1,4 @@
-"""Work done by threads ahead of the one who needs it."""
+"""Threads that compute results before they are needed."""
 
 import collections
 import concurrent.futures
@@ -19,9 +19,13 @@ Out = TypeVar("Out")
 def ahead(
     function: Callable[[In], Out], items: Iterable[In], threads: int, limit: int
 ) -> Iterator[Out]:
-    """`function` of each item, in order, up to `limit` of them ahead of what is taken.
+    """The results of a function for each item, in order, computed in threads.
 
-    Items are drawn by the caller's thread. An exception comes where its result would have come.
+    Args:
+      function: called in the threads; what it raises is raised in the place of its result.
+      items: drawn in the caller's thread.
+      threads: how many.
+      limit: how many results may be waiting or in the making.
     """
     waiting: collections.deque[concurrent.futures.Future[Out]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:

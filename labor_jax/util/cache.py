@@ -1,4 +1,4 @@
-"""Compiled steps are kept on disk: a resumed run, or another of the same shape, starts at once."""
+"""JAX's compilation cache on disk: a resumed run, or one of the same shapes, compiles nothing."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import jax
 
 
 def enable() -> None:
-    """Turns JAX's persistent compilation cache on, unless the user has chosen a folder already."""
+    """Turns the cache on, in the user's cache folder, unless a folder for it was already chosen."""
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # added as it runs
         return
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"

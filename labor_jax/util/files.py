@@ -1,4 +1,4 @@
-"""Whole files appear at once or not at all, so that a killed run leaves nothing half-written."""
+"""Files that are written as a whole or not at all, and JSON lines that are read one at a time."""
 
 import array
 import contextlib
@@ -10,12 +10,13 @@ from typing import Any
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None:
-    """Writes `data` beside `path`, flushes it to disk and renames it into place.
+    """Writes a file atomically: beside its path, to disk, and then renamed into place.
 
     Args:
-      data: the whole, or its pieces, each written as soon as it is made.
+      path: its folders are made if they do not exist.
+      data: all of it, or an iterable of parts that are written as they are drawn.
     Raises:
-      OSError: the disk is full, say; `path` then still holds what it held before.
+      OSError: it cannot be written, for example because the disk is full; `path` is unchanged.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
 
 
 def remove_partial(folder: str | os.PathLike) -> None:
-    """Removes what processes that were killed have left half-written in a folder."""
+    """Removes the partial files of `write_atomic` that killed processes left in a folder."""
     for path in pathlib.Path(folder).rglob(".*.partial"):
         process = path.name.split(".")[-2]
         if process.isdigit() and not _is_running(int(process)):
@@ -47,28 +48,39 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         return True
     return True
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes `value` as indented JSON, at once or not at all."""
+    """Writes a value as indented JSON, atomically.
+
+    Raises:
+      OSError: as `write_atomic`.
+    """
     write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file."""
+    """Reads a JSON file.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is no JSON.
+    """
     return json.loads(pathlib.Path(path).read_text())
 
 
 def json_lines(path: str | os.PathLike, growing: bool = False) -> Iterator[tuple[int, Any]]:
-    """The place (byte) and the value of every line, one at a time; none without a file.
+    """The lines of a file one at a time: the byte at which each begins, and its value.
 
     Args:
-      growing: whether the last line may be still being written; it is then left out.
+      path: a file of one JSON value a line; there are no lines if it does not exist.
+      growing: whether another program may be writing to it. A last line without its end is then
+        left out.
     Raises:
-      ValueError: a line is damaged.
+      ValueError: a line is no JSON.
     """
     if not pathlib.Path(path).exists():
         return
@@ -81,16 +93,21 @@ def json_lines(path: str | os.PathLike, growing: bool = False) -> Iterator[tuple
 
 
 class Index(Mapping[str, list[Any]]):
-    """The lines of JSON-lines files by a key of theirs, read from disk when they are asked for.
+    """The lines of JSON-lines files by a key; they are read from disk at each access.
 
-    Such files can be larger than memory: held are three numbers for lines of one key in a row. They
-    may grow meanwhile.
+    The files can be larger than memory. In memory are three numbers for each series of lines that
+    have one key and follow each other: the file, the byte and the count. Lines may be added to the
+    files later; the index does not have them.
     """
 
     def __init__(self, lines: Iterable[tuple[str | os.PathLike, int, str]]) -> None:
-        """`lines`: the file, the place in it and the key of every line, in order."""
+        """Makes the index.
+
+        Args:
+          lines: the file of every line, the byte at which it begins, and its key, in order.
+        """
         self._files: list[str | os.PathLike] = []
-        self._spans: dict[str, array.array] = {}  # file, place, how many lines; and so on
+        self._spans: dict[str, array.array] = {}  # file, byte, count, file, byte, count, ...
         before = None
         for path, place, key in lines:
             if before != (path, key):

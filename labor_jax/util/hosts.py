@@ -1,8 +1,8 @@
-"""Many processes as one run: starting them, what they tell each other, and who writes.
+"""Several processes as one run: how they start, what they exchange, which of them writes.
 
-All processes see the same DIR (a shared file system); the first one alone writes into it, but for
-checkpoints, which all write together, and each one's part of the queries, which the first joins.
-With one process, nothing here does anything.
+All processes see the same DIR on a shared file system. Only the first one writes into it, with two
+exceptions: all write checkpoints together, and each writes its part of the queries, which the first
+one joins. In a run of one process the functions here do nothing.
 """
 
 import json
@@ -17,20 +17,20 @@ from jax.experimental import multihost_utils
 from labor_jax.util.errors import UserError
 
 MANUAL = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-"""What says by hand where the first process listens, how many there are, and which this one is."""
+"""Environment variables for any launcher: the first process's address, how many, which is this."""
 
 
 def start(asked: bool | None) -> None:
-    """Joins the other processes of this run; to be called before anything asks for devices.
+    """Joins the other processes of this run, before anything in this one asks JAX for devices.
 
     Args:
-      asked: --distributed; None: where the environment tells of several processes.
+      asked: --distributed. With None processes are joined if the environment tells of several.
     Raises:
-      UserError: asked for, and neither the environment nor `MANUAL` says how.
+      UserError: neither the launcher's environment nor `MANUAL` tells which processes there are.
     """
     if asked is False or (asked is None and not _several()):
         return
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM itself
     try:
         if os.environ.get(MANUAL[1]):
             address, number, index = (os.environ.get(name, "") for name in MANUAL)
@@ -40,7 +40,7 @@ def start(asked: bool | None) -> None:
     except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"--distributed: this environment does not say which processes there are ({reason}); "
+            f"--distributed: the environment does not tell which processes there are ({reason}); "
             f"set {', '.join(MANUAL)} in each, or leave the flag out"
         ) from None
 
@@ -53,30 +53,40 @@ def _several() -> bool:
 
 
 def first() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this is the first process, the one that writes."""
     return jax.process_index() == 0
 
 
 def share(count: int) -> range:
-    """Which of `count` things this process does."""
+    """This process's share of the numbers 0 to `count` - 1, which are dealt in turn."""
     return range(jax.process_index(), count, jax.process_count())
 
 
 def wait(name: str) -> None:
-    """Until every process is here: what the first one wrote can be read from now on."""
+    """Waits until every process has called this: what the first one wrote can then be read.
+
+    Args:
+      name: the same in all processes, and another at each place of the program.
+    """
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def largest(number: int) -> int:
-    """The largest number of all processes, in every process."""
+    """The largest of all processes' numbers (all-reduce), at most 2^31 - 1."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def total(counts: np.ndarray) -> np.ndarray:
-    """The sum of all processes' counts, int64."""
+    """The sum of all processes' counts (all-reduce).
+
+    Args:
+      counts: int64, not negative, the same shape in all processes.
+    Returns:
+      int64 of that shape.
+    """
     if jax.process_count() == 1:
         return counts
     parts = np.stack([counts >> 31, counts & (2**31 - 1)]).astype(np.int32)  # JAX has no int64
@@ -85,10 +95,10 @@ def total(counts: np.ndarray) -> np.ndarray:
 
 
 def gather(values: list[Any]) -> list[Any]:
-    """The lists of all processes as one, each value once, in the order of `share`.
+    """All processes' lists as one (all-gather), in the order of the numbers that `share` dealt.
 
     Args:
-      values: what JSON can hold, one for each number of this process's share.
+      values: one for each number of this process's share; anything that JSON can hold.
     """
     if jax.process_count() == 1:
         return values
@@ -101,7 +111,11 @@ def gather(values: list[Any]) -> list[Any]:
 
 
 def check_shared(workdir: pathlib.Path) -> None:
-    """Raises UserError unless all processes see the same DIR."""
+    """Checks that all processes see the same DIR.
+
+    Raises:
+      UserError: they do not.
+    """
     if jax.process_count() == 1:
         return
     mark = workdir / ".shared"

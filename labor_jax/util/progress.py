@@ -1,4 +1,4 @@
-"""Where a long piece of work stands: a bar on a terminal, else a line now and then."""
+"""The progress of long work: a bar on a terminal, otherwise a line every few seconds."""
 
 import contextlib
 import math
@@ -11,28 +11,40 @@ import rich.console
 import rich.progress
 
 Metrics = Mapping[str, Any]
-"""Scalars by name: floats, or 0-d arrays that are fetched only when shown or recorded."""
+"""Scalars by name: numbers, or 0-d arrays that leave the device only when shown or recorded."""
 
 LINE_SECONDS = 10.0
+"""Seconds between two lines, at least."""
 BAR_SECONDS = 0.5
+"""Seconds between two changes of the bar, at least."""
 
 
 def console() -> rich.console.Console:
-    """Where people look: stderr; in a notebook stdout, since it shows the other as an error."""
+    """The console for progress: stderr; in a notebook, which shows stderr as errors, stdout."""
     in_notebook = "ipykernel" in sys.modules
     return rich.console.Console(
         stderr=not in_notebook,
-        force_jupyter=False,  # or each line would be an output of its own, tall and cut off
-        force_terminal=False if in_notebook else None,  # whatever its kernel's FORCE_COLOR says
+        force_jupyter=False,  # otherwise each line would be a separate output, tall and cut off
+        force_terminal=False if in_notebook else None,  # a kernel's FORCE_COLOR does not count
         highlight=False,
         soft_wrap=True,
     )
 
 
 class Progress:
-    """Where a phase stands. `advance` may be called at every step: it seldom shows anything."""
+    """How far some work is.
+
+    Attributes:
+      title: of the work.
+      first, last: how many units are done at its beginning and at its end.
+      unit: what is counted, such as "step" or "image".
+      step: how many units are done.
+      metrics: the latest.
+      show: called with this object when there is something to show.
+    """
 
     def __init__(self, title: str, first: int, last: int, every: float, unit: str) -> None:
+        """Begins; `every`: seconds between two calls of `show`, at least."""
         self.title, self.first, self.last, self.unit = title, first, last, unit
         self.step = first
         self.metrics: Metrics = {}
@@ -42,23 +54,27 @@ class Progress:
         self._start: tuple[int, float] | None = None
 
     def advance(self, step: int, metrics: Metrics | None = None) -> None:
-        """Says how many steps or images are done, and the latest metrics if there are new ones."""
+        """Updates how many units are done. It may be called for every one: it is cheap.
+
+        Args:
+          metrics: the latest; None: as before.
+        """
         now = time.monotonic()
         self.step = step
         self.metrics = self.metrics if metrics is None else metrics
-        # Counting from the first step's end leaves out compilation, and what ran before a resume.
+        # Time is counted from the end of the first step, which compiles.
         self._start = self._start or (step, now)
         if step >= self.last or now - self._shown_at >= self._every:
             self._show(now)
 
     def finish(self) -> None:
-        """Shows the last step if it was not shown yet."""
+        """Shows what was last done if it was not shown yet."""
         if self._shown_step != self.step:
             self._show(time.monotonic())
 
     @property
     def steps_per_second(self) -> float | None:
-        """The mean speed since the first step; None until there are two."""
+        """The mean speed, in units per second, after the first step; None until there are two."""
         if self._start is None or self.step <= self._start[0]:
             return None
         return (self.step - self._start[0]) / max(time.monotonic() - self._start[1], 1e-9)
@@ -86,10 +102,14 @@ def show_progress(
     unit: str,
     shown_on: rich.console.Console | None = None,
 ) -> Iterator[Progress]:
-    """Shows what leads from `first` to `last`: a bar on a terminal, else a line now and then.
+    """Shows the progress of work; yields it, to be told what is done.
 
     Args:
+      title: of the work.
+      first: how many units are done at its beginning.
+      last: how many are done at its end.
       unit: what is counted, such as "step" or "image".
+      shown_on: a console other than `console()`.
     """
     shown_on = shown_on or console()
     on_terminal = shown_on.is_terminal
@@ -131,7 +151,7 @@ def _lines(
 
 
 def finite(value: Any) -> float | int | None:
-    """A scalar as a number; None for None, a NaN or an infinity."""
+    """A scalar as a number; None for None, NaN and infinities."""
     number = value if type(value) is int else None if value is None else float(value)
     return number if number is not None and math.isfinite(number) else None
 

@@ -1,4 +1,4 @@
-"""Everything random is a function of (seed, name, step): nothing to carry, nothing to save."""
+"""Random numbers as a function of (seed, name, step): no generator is carried along or saved."""
 
 import zlib
 
@@ -7,16 +7,16 @@ import numpy as np
 
 
 def key(seed: int, name: str, step: int = 0) -> jax.Array:
-    """A JAX key of its own for each (seed, name, step)."""
+    """The JAX key of (seed, name, step)."""
     base = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
     return jax.random.fold_in(base, step)
 
 
 def generator(seed: int, name: str, *steps: int) -> np.random.Generator:
-    """A NumPy generator of its own for each (seed, name, steps)."""
+    """A new NumPy generator, which begins the same for the same (seed, name, steps)."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), *steps])
 
 
 def integer(seed: int, name: str) -> int:
-    """A 31-bit seed of its own for each (seed, name), for libraries that take one."""
+    """The seed of (seed, name), from 0 to 2^31 - 1, for libraries that take one."""
     return int(generator(seed, name).integers(2**31))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a program in a bounded time; a training phase saves everything first."""
+"""SIGINT and SIGTERM end a program in a bounded time; a training phase first saves its state."""
 
 import contextlib
 import os
@@ -11,23 +11,25 @@ from typing import Any
 from labor_jax.util.errors import Terminated
 
 GRACE = 25.0
-"""Seconds from a signal to the end where something is saved first; schedulers kill after 30."""
+"""Seconds from a signal to the end where a state is saved first; schedulers kill after 30."""
 PROMPT = 3.0
-"""Seconds from a signal to the end where there is nothing to be saved."""
+"""Seconds from a signal to the end where nothing needs to be saved."""
 
 
 @contextlib.contextmanager
 def in_time() -> Iterator[None]:
-    """While a program's main runs: SIGTERM raises `Terminated`, and the end comes in time.
+    """Around a program's main: SIGTERM raises `Terminated`, and a signal ends the program in time.
 
-    Python sees to a signal when what it has called returns, which a compilation may not do for
-    minutes. So a thread, which the system wakes at once, watches the time.
+    Python runs a signal's handler once the C code that it has called returns, and a compilation may
+    not return for minutes. A thread therefore waits for the signal's number, which the system
+    writes into a pipe at once, and ends the process when the time is over.
     """
     seen = False
 
     def raise_again(dropped: Any) -> None:
-        # What is raised while JAX's callback of the garbage collector runs is dropped. What else
-        # is told here are Orbax's threads that outlive their event loop.
+        # Python drops an exception that a handler raises inside JAX's callback of the garbage
+        # collector, and calls this instead: the signal is sent once more. Other exceptions that
+        # arrive here are of Orbax's threads that outlive their event loop; they are left alone.
         nonlocal seen
         if issubclass(dropped.exc_type, KeyboardInterrupt):
             seen = False
@@ -37,7 +39,7 @@ def in_time() -> Iterator[None]:
 
     def terminate(*_: Any) -> None:
         nonlocal seen
-        if not seen:  # launchers may pass it on once more
+        if not seen:  # a launcher may send it to the process a second time
             seen = True
             raise Terminated
 
@@ -58,14 +60,21 @@ def in_time() -> Iterator[None]:
 
 
 def _watch(signals: int, at_once: tuple[Callable, ...], over: threading.Event) -> None:
+    """Ends the process if it has not ended in time after a signal.
+
+    Args:
+      signals: the end of a pipe from which the numbers of signals are read.
+      at_once: the handlers in whose place nothing needs to be saved.
+      over: set when the program's main has ended.
+    """
     number = 0
     while number not in (signal.SIGINT, signal.SIGTERM):
         number = os.read(signals, 1)[0]
     limit = PROMPT if signal.getsignal(number) in at_once else GRACE
     if not over.wait(limit):
         print(
-            f"stopped {limit:.0f} s after the signal, in the midst of something; what was saved "
-            f"before is whole: run the same command again to go on",
+            f"stopped {limit:.0f} s after the signal, in the middle of its work; what was saved "
+            f"earlier is whole: run the same command again to go on",
             file=sys.stderr,
             flush=True,
         )
@@ -74,10 +83,11 @@ def _watch(signals: int, at_once: tuple[Callable, ...], over: threading.Event) -
 
 @contextlib.contextmanager
 def stop_asked() -> Iterator[Callable[[], int]]:
-    """Yields a function that tells which signal asked to stop, 0 for none.
+    """Holds signals back; yields a function that returns the first one's number, 0 for none.
 
-    A second Ctrl-C stops at once; a signal that nobody asked about takes effect at the end.
-    Outside the main thread signals are left as they are.
+    The caller asks that function where it can stop. A second Ctrl-C raises KeyboardInterrupt at
+    once. A signal that has arrived takes effect when the context ends. In other threads than the
+    main one, which alone may set handlers, signals are not held back.
     """
     received: list[int] = []
 
