@@ -1,7 +1,7 @@
 """Reads PyTorch's `.pth` files without PyTorch, and runs nothing that is in them.
 
 A `.pth` is a pickle, and a pickle is a program that may name any function and call it. Python's
-own unpickler reads it here with three limits: only the names in `_Reader.NAMES` are found, only
+own unpickler reads it here with three limits: only the names in a short table are found, only
 the operations in OPERATIONS are done, and a tensor must lie within its storage. Two layouts are
 read: the zip archive (PyTorch 1.6 and later) and the earlier one, several pickles followed by the
 numbers. [cited: torch/serialization.py, torch/_utils.py]
