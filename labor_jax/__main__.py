@@ -1,46 +1,57 @@
-"""`labor-jax COMMAND …` and `python -m labor_jax COMMAND …`: every program under one name.
-
-A command is a program's own module, run as `python -m` would: its flags and its help are there.
-"""
+"""`labor-jax COMMAND …` and `python -m labor_jax COMMAND …`: every program under one name."""
 
 import ast
 import difflib
+import importlib
 import importlib.util
 import os
 import pathlib
-import runpy
 import sys
+from collections.abc import Sequence
 
 from labor_jax import __version__
 from labor_jax.util import errors
 
-MODULES = {
-    "run": "main",
-    "annotate": "cli.annotate",
-    "evaluate": "infer.evaluate",
-    "predict": "infer.stream",
-    "export": "infer.export",
-    "compare": "cli.compare",
-    "prepare-data": "cli.prepare_data",
-    "convert-weights": "cli.convert_weights",
-    "benchmark": "cli.benchmark",
+COMMANDS = {
+    "demo": "labor_jax.cli.demo",
+    "run": "labor_jax.cli.run",
+    "annotate": "labor_jax.cli.annotate",
+    "evaluate": "labor_jax.cli.evaluate",
+    "predict": "labor_jax.cli.predict",
+    "export": "labor_jax.cli.export",
+    "compare": "labor_jax.cli.compare",
+    "prepare-data": "labor_jax.cli.prepare_data",
+    "convert-weights": "labor_jax.cli.convert_weights",
+    "benchmark": "labor_jax.cli.benchmark",
 }
-DEMO = "Runs LabOR on two drawn towns: nothing to download; --quick takes seconds."
+"""The module of each command, which has a `main(argv)`."""
 
 
-def summary(module: str) -> str:
-    """The first line of a program's docstring, which is read without importing it."""
-    spec = importlib.util.find_spec(f"labor_jax.{module}")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"labor_jax.{module}")
-    text = ast.get_docstring(ast.parse(pathlib.Path(spec.origin).read_text()))
-    return (text or "").partition("\n")[0]
+def main(argv: Sequence[str]) -> int:
+    """Runs the command that the arguments begin with; returns the exit status."""
+    command, *arguments = argv or ["--help"]
+    if command in ("--help", "-h", "-help", "help"):
+        print(overview())
+        return 0
+    if command == "--version":
+        print(f"labor_jax {__version__}")
+        return 0
+    name = command.replace("_", "-")
+    if name not in COMMANDS:
+        return errors.exit_status(lambda: unknown(command))
+    return importlib.import_module(COMMANDS[name]).main(arguments)
+
+
+def unknown(command: str) -> int:
+    """Raises UserError, with the command that may be meant."""
+    near = difflib.get_close_matches(command.replace("_", "-"), COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else "labor-jax --help lists those there are"
+    raise errors.UserError(f"unknown command {command!r}; {hint}")
 
 
 def overview() -> str:
     """What `labor-jax --help` says."""
-    told = {"demo": DEMO} | {command: summary(module) for command, module in MODULES.items()}
-    lines = [f"  {command:<16} {line}" for command, line in told.items()]
+    lines = [f"  {command:<16} {summary(module)}" for command, module in COMMANDS.items()]
     return "\n".join(
         [
             f"labor_jax {__version__}: adapt a segmentation model to real streets, labelling only "
@@ -53,40 +64,23 @@ def overview() -> str:
     )
 
 
-def demo(arguments: list[str]) -> list[str]:
-    """The arguments of `run` for the demo's."""
-    quick = "--quick" in arguments
-    rest = [argument for argument in arguments if argument != "--quick"]
-    ours = {
-        "--config": "toytown:quick" if quick else "toytown",
-        "--workdir": "runs/toytown-quick" if quick else "runs/toytown",
-    }
-    given = {argument.partition("=")[0] for argument in rest}
-    return [f"{name}={value}" for name, value in ours.items() if name not in given] + rest
+def summary(module: str) -> str:
+    """The first line of a module's docstring, which is read without importing it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(module)
+    text = ast.get_docstring(ast.parse(pathlib.Path(spec.origin).read_text()))
+    return (text or "").partition("\n")[0]
 
 
-@errors.exit_on_user_error
-def main() -> None:
-    """Runs the command that the arguments begin with."""
-    command, *arguments = sys.argv[1:] or ["--help"]
-    if command in ("--help", "-h", "-help", "help"):
-        print(overview())
-        return
-    if command == "--version":
-        print(f"labor_jax {__version__}")
-        return
-    name = command.replace("_", "-")
-    if name == "demo":
-        name, arguments = "run", demo(arguments)
-    if name not in MODULES:
-        near = difflib.get_close_matches(name, ["demo", *MODULES], 1)
-        hint = f"did you mean {near[0]}?" if near else "labor-jax --help lists those there are"
-        raise errors.UserError(f"unknown command {command!r}; {hint}")
+def process() -> int:
+    """Runs the command of this process's own arguments; returns the exit status."""
+    from labor_jax.cli import program
+
     if os.getcwd() not in sys.path:  # as `python -m` has it: strategies of one's own lie there
         sys.path.insert(0, os.getcwd())
-    sys.argv[1:] = arguments
-    runpy.run_module(f"labor_jax.{MODULES[name]}", run_name="__main__", alter_sys=True)
+    return program.process(main)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(process())

@@ -13,93 +13,124 @@ its answers in; what lies outside of what is asked is refused and counted.
 """
 
 import pathlib
-import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from absl import flags
 
 from labor_jax.cli import program
 from labor_jax.util import errors
 
+FORMATS = ("cvat", "labelstudio", "coco", "labelme", "png")
 
-def main() -> None:
-    """Serves the annotator."""
+
+def main(argv: Sequence[str]) -> int:
+    """Serves the annotator, or exports or imports what is asked; returns the exit status."""
+    command, rest = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("", argv)
+    if command == "export":
+        return program.run(rest, __doc__, _define_export, _export)
+    if command == "import":
+        return program.run(rest, __doc__, _define_import, _import)
+    if command:
+        return errors.exit_status(lambda: _unknown(command))
+    return program.run(rest, __doc__, _define_serve, _serve)
+
+
+def _unknown(command: str) -> int:
+    raise errors.UserError(f"{command!r} is neither export nor import; to serve, give flags alone")
+
+
+def _define_workdir(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("workdir", None, "the run's folder", required=True, flag_values=values)
+
+
+# -------------------------------------------------------------------------------------- to serve
+
+
+def _define_serve(values: flags.FlagValues) -> None:
+    _define_workdir(values)
+    flags.DEFINE_string(
+        "annotator", "", "who answers; the page asks where this is not given", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "port", 8765, "where to listen; 0 = any that is free", 0, 65535, flag_values=values
+    )
+    flags.DEFINE_string("host", "127.0.0.1", "the address to listen at", flag_values=values)
+    flags.DEFINE_bool(
+        "yes_expose", False, "yes, --host may let other machines in", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "in_frame",
+        False,
+        "a notebook of this machine may show the page in a frame",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "again", 0, "images a stage of which a second opinion is asked", 0, flag_values=values
+    )
+
+
+def _serve(values: flags.FlagValues) -> None:
     from labor_jax.annotation import serving
     from labor_jax.annotation.server import LOOPBACK
 
-    host = flags.FLAGS.host
+    host = values.host
     if host not in LOOPBACK:
-        if not flags.FLAGS.yes_expose:
+        if not values.yes_expose:
             raise errors.UserError(
                 f"--host: {host} lets other machines in; add --yes_expose if that is meant"
             )
         print(
             f"warning: whoever can reach {host} and knows the token can see the images and answer"
         )
-    serving.serve(
-        pathlib.Path(flags.FLAGS.workdir),
-        host,
-        flags.FLAGS.port,
-        flags.FLAGS.annotator,
-        flags.FLAGS.again,
-        flags.FLAGS.in_frame,
+    workdir = pathlib.Path(values.workdir)
+    serving.serve(workdir, host, values.port, values.annotator, values.again, values.in_frame)
+
+
+# ------------------------------------------------------------------------------------ other tools
+
+
+def _define_exchange(values: flags.FlagValues) -> None:
+    _define_workdir(values)
+    flags.DEFINE_enum(
+        "format", None, FORMATS, "the other tool's format", required=True, flag_values=values
+    )
+    flags.DEFINE_enum(
+        "ids",
+        "train",
+        ("train", "label"),
+        "png: Cityscapes' train or label ids",
+        flag_values=values,
     )
 
 
-def export() -> None:
-    """Writes the queries as tasks of another tool."""
+def _define_export(values: flags.FlagValues) -> None:
+    _define_exchange(values)
+    flags.DEFINE_string("out", None, "the folder to write to", required=True, flag_values=values)
+
+
+def _export(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving
 
-    workdir, out = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("out"))
+    workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
     table, read_image = serving.open_run(workdir)
-    number = exchange.export(workdir, out, _given("format"), table, read_image, flags.FLAGS.ids)
+    number = exchange.export(workdir, out, values.format, table, read_image, values.ids)
     print(f"{number} images with what is asked of them: {out}")
 
 
-def take_in() -> None:
-    """Takes the answers of another tool's files into the journal."""
+def _define_import(values: flags.FlagValues) -> None:
+    _define_exchange(values)
+    flags.DEFINE_string(
+        "file", None, "the tool's file, or a folder of them", required=True, flag_values=values
+    )
+    flags.DEFINE_string("annotator", "import", "whose answers they are", flag_values=values)
+
+
+def _import(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving
 
-    workdir, path = pathlib.Path(flags.FLAGS.workdir), pathlib.Path(_given("file"))
+    workdir, path = pathlib.Path(values.workdir), pathlib.Path(values.file)
     table, _ = serving.open_run(workdir)
-    name = flags.FLAGS.annotator or "import"
     with serving.only_one(workdir):
-        done = exchange.take_in(workdir, path, _given("format"), table, name, flags.FLAGS.ids)
+        done = exchange.take_in(workdir, path, values.format, table, values.annotator, values.ids)
     for line in exchange.describe(done):
         print(line)
-
-
-@errors.exit_on_user_error
-def command(argv: list[str]) -> Callable[[], None]:
-    """What the first argument asks for, which is taken off; without one, to serve."""
-    commands = {"export": export, "import": take_in}
-    if not argv[1:2] or argv[1].startswith("-"):
-        return main
-    if argv[1] not in commands:
-        raise errors.UserError(
-            f"{argv[1]!r} is neither export nor import; to serve, give flags alone"
-        )
-    return commands[argv.pop(1)]
-
-
-def _given(name: str) -> str:
-    value = flags.FLAGS[name].value
-    if not value:
-        raise errors.UserError(f"--{name} is needed")
-    return value
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "the run's folder", required=True)
-    flags.DEFINE_string("annotator", "", "who answers; the page asks where this is not given")
-    flags.DEFINE_integer("port", 8765, "where to listen; 0 = any that is free", 0, 65535)
-    flags.DEFINE_string("host", "127.0.0.1", "the address to listen at")
-    flags.DEFINE_bool("yes_expose", False, "yes, --host may let other machines in")
-    flags.DEFINE_bool("in_frame", False, "a notebook of this machine may show the page in a frame")
-    flags.DEFINE_integer("again", 0, "images a stage of which a second opinion is asked", 0)
-    formats = ("cvat", "labelstudio", "coco", "labelme", "png")
-    flags.DEFINE_enum("format", None, formats, "export, import: the other tool's format")
-    flags.DEFINE_enum("ids", "train", ("train", "label"), "png: Cityscapes' train or label ids")
-    flags.DEFINE_string("out", None, "export: the folder to write to")
-    flags.DEFINE_string("file", None, "import: the tool's file, or a folder of them")
-    program.run(command(sys.argv))

@@ -11,90 +11,31 @@ images).
 FLOP and bytes are XLA's own count; their shares are of the device's best.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from absl import flags
 
 from labor_jax.cli import program
 from labor_jax.util import files
 
-TOP = 5
-"""How many of a program's costliest lines are printed; JSON has more."""
-HEAD = f"{'':<26}{'images/s':>10}{'GFLOP':>10}{'of peak':>9}{'GB':>8}{'of bandw.':>11}"
-HEAD += f"{'at least':>10}{'compiled in':>13}{'memory':>11}"
+
+def main(argv: Sequence[str]) -> int:
+    """Prints a table and writes JSON; returns the exit status."""
+
+    def define(values: flags.FlagValues) -> None:
+        program.define_config(values, argv, "toytown")
+        repeat = "how often each is timed; the median counts"
+        flags.DEFINE_integer("repeat", 5, repeat, flag_values=values)
+        flags.DEFINE_string("out", None, "a JSON file for the figures", flag_values=values)
+
+    return program.run(argv, __doc__, define, _benchmark, positional=("NAME",))
 
 
-def table(found: dict[str, Any]) -> str:
-    """The figures as text."""
-    d = found["device"]
-    lines = [f"{d['kind']}: {d['flops'] / 1e9:,.0f} GFLOP/s, {d['bandwidth'] / 1e9:,.1f} GB/s"]
-    lines[0] += f" ({d['source']})"
-    programs = {
-        f"{part} {name}": values
-        for part in found.keys() - {"input", "predict", "growth", "device", "peak_bytes"}
-        for name, values in found[part].items()
-        if "flops" in values
-    }
-    if programs:
-        lines.append(HEAD)
-    for name, p in sorted(programs.items()):
-        lines.append(
-            f"{name:<26}{p['images_per_second']:>10.2f}{p['flops'] / 1e9:>10.2f}"
-            f"{p['flops_share']:>9.1%}{p['bytes'] / 1e9:>8.2f}{p['bytes_share']:>11.1%}"
-            f"{p['least_bytes_share']:>10.1%}{p['compile_seconds']:>11.1f} s"
-            f"{p['program_bytes'] / 2**20:>7.0f} MiB"
-        )
-    if "evaluate" in found:
-        whole = found["evaluate"]["evaluate"]["images_per_second"]
-        lines.append(f"evaluate, reading and counting: {whole:.2f} images/s")
-    if "input" in found:
-        i = found["input"]
-        lines.append(
-            f"input pipeline alone: {i['images_per_second']:.1f} images/s; a step takes "
-            f"{i['step_seconds']:.3f} s, from memory {i['step_seconds_in_memory']:.3f} s: "
-            f"idle {i['idle_share']:.1%}, starved at {i['starved_share']:.0%} of the steps; "
-            f"{i['transfers']} transfers a batch in {1e3 * i['transfer_seconds']:.2f} ms"
-        )
-    if "predict" in found:
-        p = found["predict"]
-        lines.append(
-            f"predict, {p['images']} files read and written: {p['files_images_per_second']:.1f} "
-            f"images/s, {p['share']:.0%} of {p['in_memory_images_per_second']:.1f} images/s from "
-            f"memory"
-        )
-    for name, values in found.get("profile", {}).items():
-        lines.append(f"{name}: the costliest lines")
-        for row in values["costliest"][:TOP]:
-            what = f"{row['kind']}{', backward' if row['backward'] else ''}"
-            lines.append(
-                f"{row['share']:>8.1%}{1e3 * row['seconds']:>9.2f} ms  {row['line']:<32}{what}"
-                f" ({row['operations']} operations)"
-            )
-    for what, rows in found.get("growth", {}).items():
-        for row in rows:
-            more = ", ".join(
-                f"{value / 2**20:.1f} MiB of {name.removesuffix('_bytes')}"
-                if name.endswith("bytes")
-                else f"{value:.4f} s"
-                for name, value in row.items()
-                if name != what
-            )
-            lines.append(f"{row[what]:>10,} {what}: {more}")
-    return "\n".join([*lines, f"most memory held: {found['peak_bytes'] / 2**20:,.0f} MiB"])
-
-
-def main(name: str) -> None:
-    """Prints a table and writes JSON."""
+def _benchmark(values: flags.FlagValues, name: str) -> None:
     from labor_jax.benchmark import measure
+    from labor_jax.benchmark.table import table
 
-    found = measure.run(name, _CONFIG.value, flags.FLAGS.repeat)
+    found = measure.run(name, values.config, values.repeat)
     print(table(found))
-    if flags.FLAGS.out:
-        files.write_json(flags.FLAGS.out, found)
-
-
-if __name__ == "__main__":
-    _CONFIG = program.define_config("toytown")
-    flags.DEFINE_integer("repeat", 5, "how often each is timed; the median counts")
-    flags.DEFINE_string("out", None, "a JSON file for the figures")
-    program.run(main, positional=("NAME",))
+    if values.out:
+        files.write_json(values.out, found)

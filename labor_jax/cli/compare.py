@@ -1,4 +1,4 @@
-"""Compares ways to ask, at an equal price: runs what is missing and makes one page of all runs.
+"""Compares ways to ask at an equal price: runs what is missing, then writes one page.
 
     labor-jax compare --config=configs/toytown.py --workdir=runs/compare \\
         --methods=random,labor_ppl,labor_spl --budgets=40points,2.2%,100clicks --seeds=3
@@ -9,23 +9,63 @@ predict take as their own, and compare.html and compare.md. The same command goe
 stopped; more methods, budgets, seeds or --errors add what they lack.
 """
 
+from collections.abc import Sequence
+
 from absl import flags
+from ml_collections import config_flags
 
 from labor_jax.cli import program
 
 
-def main() -> None:
-    """Runs the cells and says where the page is."""
-    # After the flags: a mistyped one is told at once.
-    from ml_collections import config_flags
+def main(argv: Sequence[str]) -> int:
+    """Runs the cells and says where the page is; returns the exit status."""
 
+    def define(values: flags.FlagValues) -> None:
+        program.define_config(values, argv)
+        _define(values)
+
+    return program.run(argv, __doc__, define, _compare)
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "workdir", None, "the folder of all runs", required=True, flag_values=values
+    )
+    flags.DEFINE_list(
+        "methods",
+        None,
+        "methods that ask; the first is the baseline",
+        required=True,
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "budgets",
+        None,
+        "an image's: 40points, 100clicks or 2.2%",
+        required=True,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "seeds", 3, "how many runs of each, with seeds 0, 1, ...", 1, flag_values=values
+    )
+    flags.DEFINE_list(
+        "errors", ["0"], "shares of wrong answers; what asks is run with each", flag_values=values
+    )
+    flags.DEFINE_float(
+        "seconds_per_click", 2.0, "what a click is taken to cost", 0, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "examples", 3, "images on which the page shows queries", 0, flag_values=values
+    )
+
+
+def _compare(values: flags.FlagValues) -> None:
     from labor_jax.compare import run
     from labor_jax.util import cache
 
-    values = flags.FLAGS
     cache.enable()
     page = run.run(
-        _CONFIG.value,
+        values.config,
         values.workdir,
         run.Asked(
             name=config_flags.get_config_filename(values["config"]),
@@ -38,15 +78,3 @@ def main() -> None:
         ),
     )
     print(f"open {page}")
-
-
-if __name__ == "__main__":
-    _CONFIG = program.define_config()
-    flags.DEFINE_string("workdir", None, "the folder of all runs", required=True)
-    flags.DEFINE_list("methods", None, "methods that ask; the first is the baseline", required=True)
-    flags.DEFINE_list("budgets", None, "an image's: 40points, 100clicks or 2.2%", required=True)
-    flags.DEFINE_integer("seeds", 3, "how many runs of each, with seeds 0, 1, ...", lower_bound=1)
-    flags.DEFINE_list("errors", ["0"], "shares of wrong answers; what asks is run with each")
-    flags.DEFINE_float("seconds_per_click", 2.0, "what a click is taken to cost", lower_bound=0)
-    flags.DEFINE_integer("examples", 3, "images on which the page shows queries", lower_bound=0)
-    program.run(main)

@@ -9,17 +9,24 @@ written under the keys of torchvision, AdaptSegNet and ADVENT; a MobileNetV2, it
 in, under those of its .npz. What nothing explains is an error, and then nothing is written.
 """
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.infer.convert import convert
 
 
-def main(source: str, destination: str) -> None:
-    """Converts SRC to DST."""
-    convert(source, destination, flags.FLAGS.backbone_only)
+def main(argv: Sequence[str]) -> int:
+    """Converts SRC to DST; returns the exit status."""
+
+    def define(values: flags.FlagValues) -> None:
+        flags.DEFINE_bool("backbone_only", False, "leave the heads out", flag_values=values)
+
+    return program.run(argv, __doc__, define, _convert, positional=("SRC", "DST"))
 
 
-if __name__ == "__main__":
-    flags.DEFINE_bool("backbone_only", False, "leave the heads out")
-    program.run(main, positional=("SRC", "DST"))
+def _convert(values: flags.FlagValues, source: str, destination: str) -> None:
+    from labor_jax.infer.convert import convert
+
+    for line in convert(source, destination, values.backbone_only):
+        print(line)

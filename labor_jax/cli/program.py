@@ -1,50 +1,109 @@
-"""How every program reads its flags and ends: a mistake is one line and exit status 2."""
+"""How every command reads its flags and ends: a mistake is one line and exit status 2.
+
+A command's `main(argv)` defines its flags in the call, in an `absl.flags.FlagValues` of its own, so
+that it can be called any number of times in one process. `process` is for what a process has only
+once: signals and logging.
+"""
 
 import difflib
-import functools
+import faulthandler
+import inspect
 import re
-from collections.abc import Callable
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from labor_jax.config import files
 from labor_jax.util import errors, stopping
 
-flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
+
+def process(main: Callable[[Sequence[str]], int]) -> int:
+    """Calls a `main(argv)` as the only one of this process; returns its exit status.
+
+    A signal ends it in one line and in time.
+    """
+    faulthandler.enable()
+    # Orbax and TFDS log every file, and the traceback of whatever they raise.
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.FATAL)
+    with stopping.in_time():
+        return errors.exit_status(lambda: main(sys.argv[1:]))
 
 
-def run(main: Callable[..., None], positional: tuple[str, ...] = ()) -> None:
-    """Parses the flags, then runs `main`; users' errors and signals end in one line.
+def run(
+    argv: Sequence[str],
+    doc: str | None,
+    define: Callable[[flags.FlagValues], None],
+    do: Callable[..., None],
+    positional: tuple[str, ...] = (),
+) -> int:
+    """Parses a command's flags and does what they ask for; or prints its help.
 
-    positional: the names of the arguments that `main` takes and that have no flag.
+    Args:
+      argv: what follows the command's name.
+      doc: the command's docstring, its help.
+      define: defines the flags.
+      do: is called with their values, then with the positional arguments.
+      positional: the names of the arguments that have no flag.
+    Returns:
+      The exit status: 0, or that of the error or signal that was told.
     """
 
-    def quietly(argv: list[str]) -> None:
-        # Orbax and TFDS tell of every file, and log the traceback of whatever they raise.
-        logging.set_verbosity(logging.FATAL)
-        with stopping.in_time():
-            errors.exit_on_user_error(main)(*argv[1:])
+    def parse_and_do() -> None:
+        values = flags.FlagValues()
+        if {"--help", "-help", "-h"} & set(argv):
+            define(values)
+            print(describe(doc or "", values))
+            return
+        do(values, *_parse(argv, values, define, positional))
 
-    app.run(quietly, flags_parser=functools.partial(_parse, positional))
-
-
-def define_config(default: str | None = None) -> flags.FlagHolder:
-    """--config, whose keys --config.KEY change; needed where there is no default."""
-    found = default and files.find(default)
-    holder = config_flags.DEFINE_config_file("config", found, "NAME, or PATH.py, [:VARIANT]")
-    if not default:
-        flags.mark_flag_as_required("config")
-    return holder
+    return errors.exit_status(parse_and_do)
 
 
-def _config_found(argv: list[str]) -> list[str]:
+def describe(doc: str, values: flags.FlagValues) -> str:
+    """A command's help: its docstring, then its flags, in the order in which they are defined."""
+    lines = [inspect.cleandoc(doc), "", "Flags:", ""]
+    for name in values:
+        flag = values[name]
+        told = f"{flag.help} (default: {flag.default})" if flag.default else flag.help
+        shown = f"--[no]{name}" if flag.boolean else f"--{name}"
+        indent = " " * 24
+        first = f"  {shown:<21} " if len(shown) <= 21 else f"  {shown}\n{indent}"
+        lines.append(first + textwrap.fill(told, 76, subsequent_indent=indent))
+    return "\n".join(lines)
+
+
+def define_config(
+    values: flags.FlagValues, argv: Sequence[str], default: str | None = None, required: bool = True
+) -> None:
+    """Defines --config, whose keys --config.KEY=VALUE change.
+
+    Args:
+      argv: the command's arguments, in which ml_collections looks for such keys.
+      default: the config where none is given.
+      required: where there is no default, whether one must be given.
+    """
+    config_flags.DEFINE_config_file(
+        "config",
+        default and files.find(default),
+        "NAME or PATH.py, with :VARIANT behind it if it has some; --config.KEY=VALUE changes a key",
+        flag_values=values,
+        sys_argv=list(argv),
+    )
+    if required and not default:
+        flags.mark_flag_as_required("config", values)
+
+
+def _config_found(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     """The arguments with --config's file as `files.find` finds it.
 
     It is loaded here, too: ml_collections tells of a mistake in it by a traceback.
     """
-    if "config" not in flags.FLAGS:
-        return argv
+    if "config" not in values:
+        return list(argv)
     found = []
     for before, argument in zip(["", *argv], argv, strict=False):
         name, equals, value = argument.partition("=")
@@ -58,12 +117,22 @@ def _config_found(argv: list[str]) -> list[str]:
     return found
 
 
-@errors.exit_on_user_error
-def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
+def _parse(
+    argv: Sequence[str],
+    values: flags.FlagValues,
+    define: Callable[[flags.FlagValues], None],
+    positional: tuple[str, ...],
+) -> list[str]:
+    """Defines and parses the flags; returns the positional arguments.
+
+    Raises:
+      UserError: the arguments are wrong.
+    """
     try:
-        rest = flags.FLAGS(_config_found(argv))
+        define(values)  # parses a default config, which --config.KEY may not fit
+        rest = values(["labor-jax", *_config_found(argv, values)])[1:]
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
+        near = difflib.get_close_matches(error.flagname, list(values), 1, 0.7)
         hint = f"did you mean --{near[0]}?" if near else "--help lists those there are"
         raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
@@ -78,9 +147,11 @@ def _parse(positional: tuple[str, ...], argv: list[str]) -> list[str]:
         unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
         line = re.sub(r'Did you mean "(\w+)" instead of "\w+"\?', r"did you mean '\1'?", line)
         raise errors.UserError(f"{unknown}{line}") from None
-    if lacking := positional[len(rest) - 1 :]:
-        raise errors.UserError(f"{lacking[0]} is missing; give {' '.join(positional)}")
-    if extra := rest[1 + len(positional) :]:
+    if lacking := positional[len(rest) :]:
+        raise errors.UserError(
+            f"{lacking[0]} is missing; give {' '.join(positional)}, as --help tells"
+        )
+    if extra := rest[len(positional) :]:
         raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
     return rest
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,43 +15,79 @@ from labor_jax.models import build
 from labor_jax.util import errors, files
 from labor_jax.weights import pretrained, state_dict, tensor_files
 
-Values = dict[str, np.ndarray]
 
+class Read(NamedTuple):
+    """Weights as they were read.
 
-def from_run(workdir: str) -> tuple[Values, tuple[int, ...]]:
-    """A run's newest segmenter, by path in its variables, and its dilations; prints what it is.
-
-    Raises UserError as `restore.restore`.
+    Attributes:
+      values: arrays by their path in a segmenter's variables.
+      dilations: of the heads' branches; of a file, which does not tell them, 1, 2, ….
+      account: lines that tell what became of each tensor.
     """
+
+    values: dict[str, np.ndarray]
+    dilations: tuple[int, ...]
+    account: list[str]
+
+
+def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
+    """Writes the weights of a run's folder or of a file as a file of the destination's suffix.
+
+    Returns:
+      Lines that tell what became of each tensor.
+    Raises:
+      UserError: as `from_run` and `from_file`, and for a destination of an unknown suffix.
+    """
+    suffix = pathlib.Path(destination).suffix
+    if suffix not in tensor_files.WRITTEN:
+        raise errors.UserError(
+            f"{destination}: give a DST that ends in {' or '.join(tensor_files.WRITTEN)}; PyTorch"
+            " reads the first by safetensors.torch.load_file"
+        )
+    values, dilations, account = from_run(source) if os.path.isdir(source) else from_file(source)
+    if backbone_only:
+        heads = [name for name in values if "/backbone/" not in name]
+        account.append(_line("left out", heads, "--backbone_only"))
+        values = {name: value for name, value in values.items() if "/backbone/" in name}
+    tensors, reasons = pretrained.export(values, dilations)
+    files.write_atomic(destination, tensor_files.encode(tensors, suffix))
+    return [
+        *account,
+        _line("written", tensors, destination),
+        *_lines_by_reason("of these", reasons),
+    ]
+
+
+def from_run(workdir: str) -> Read:
+    """A run's newest segmenter. Raises UserError as `restore.restore`."""
     run = restore.restore(workdir)
     values = flatten_dict(run.segmenter.variables, sep="/")
     model = run.config.model
-    print(f"{workdir}: {model.backbone}, style {model.style}, after {run.step} steps of training")
-    _tell("taken", values)
-    return {name: np.asarray(value) for name, value in values.items()}, tuple(model.dilations)
+    account = [
+        f"{workdir}: {model.backbone}, style {model.style}, after {run.step} steps of training",
+        _line("taken", values),
+    ]
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Read(arrays, tuple(model.dilations), account)
 
 
-def from_file(path: str) -> tuple[Values, tuple[int, ...]]:
-    """The same of a file, whose dilations no one knows: 1, 2, … stand for them.
-
-    Raises UserError as `pretrained.open_weights` and `fit`.
-    """
+def from_file(path: str) -> Read:
+    """A file that `model.weights` can take. Raises UserError as `open_weights` and `fit`."""
     weights = pretrained.open_weights(path)
     network = weights.network
     if network.backbone not in build.BACKBONES:
         known = ", ".join(build.BACKBONES)
         raise errors.UserError(f"{path} looks like {network.backbone}; there is only {known}")
-    values, account = pretrained.fit(weights, _shapes(network))
+    values, fitted = pretrained.fit(weights, _shapes(network))
     heads = f"{network.branches} branches of {network.classes} classes"
-    print(
+    account = [
         f"{path}: {network.backbone}, {heads if network.branches else 'no heads'},"
-        f" style {weights.style or 'not told by its keys'}"
-    )
-    _tell("taken", account.taken)
-    _tell_reasons("left out", account.left_out)
-    for head in account.missing:
-        print(f"missing          the {head} head: not written")
-    return values, _dilations(network)
+        f" style {weights.style or 'not told by its keys'}",
+        _line("taken", fitted.taken),
+        *_lines_by_reason("left out", fitted.left_out),
+        *(f"missing          the {head} head: not written" for head in fitted.missing),
+    ]
+    return Read(values, _dilations(network), account)
 
 
 def _dilations(network: state_dict.Network) -> tuple[int, ...]:
@@ -72,33 +109,14 @@ def _shapes(network: state_dict.Network) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _tell(what: str, keys: Iterable[str], reason: str = "") -> None:
+def _line(what: str, keys: Iterable[str], reason: str = "") -> str:
     keys = list(keys)
     some = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
-    print(f"{what:<10} {len(keys):>4}  {some}{reason and f': {reason}'}")
+    return f"{what:<10} {len(keys):>4}  {some}{reason and f': {reason}'}"
 
 
-def _tell_reasons(what: str, reasons: dict[str, str]) -> None:
-    for reason in dict.fromkeys(reasons.values()):
-        _tell(what, [key for key, why in reasons.items() if why == reason], reason)
-
-
-def convert(source: str, destination: str, backbone_only: bool) -> None:
-    """Reads, tells and writes.
-
-    Raises UserError as `from_run` and `from_file`, and for a DST of another kind.
-    """
-    suffix = pathlib.Path(destination).suffix
-    if suffix not in tensor_files.WRITTEN:
-        raise errors.UserError(
-            f"{destination}: give a DST that ends in {' or '.join(tensor_files.WRITTEN)}; PyTorch"
-            " reads the first by safetensors.torch.load_file"
-        )
-    values, dilations = from_run(source) if os.path.isdir(source) else from_file(source)
-    if backbone_only:
-        _tell("left out", [n for n in values if "/backbone/" not in n], "--backbone_only")
-        values = {name: value for name, value in values.items() if "/backbone/" in name}
-    tensors, reasons = pretrained.export(values, dilations)
-    files.write_atomic(destination, tensor_files.encode(tensors, suffix))
-    _tell("written", tensors, destination)
-    _tell_reasons("of these", reasons)
+def _lines_by_reason(what: str, reasons: dict[str, str]) -> list[str]:
+    return [
+        _line(what, [key for key, why in reasons.items() if why == reason], reason)
+        for reason in dict.fromkeys(reasons.values())
+    ]

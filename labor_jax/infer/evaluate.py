@@ -1,24 +1,16 @@
-"""Scores a run's segmenter on a labelled split.
+"""The scores of a segmenter on labelled images: mIoU and the IoU of each class."""
 
-labor-jax evaluate --workdir=runs/toytown --split=val
-labor-jax evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
-"""
-
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_collections
 import numpy as np
-from absl import flags
 
-from labor_jax.cli import program
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import metrics, restore
 from labor_jax.infer.batches import inference_batches
-from labor_jax.util import errors, hosts
-from labor_jax.util.progress import show_progress
+from labor_jax.util import hosts
 
 __all__ = [
     "Predict",
@@ -84,28 +76,3 @@ def confusions(
 
 def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
-
-
-def main() -> None:
-    """Prints the scores of a run."""
-    if os.path.isfile(flags.FLAGS.workdir):
-        raise errors.UserError("--workdir: a file names no images to score on; give the run's DIR")
-    run = restore.from_flags()
-    split = flags.FLAGS.split
-    domain = run.load_domain({"val": "val", "train": "target", "source": "source"}[split])
-    if domain.read_label is None:
-        raise errors.UserError(f"--split={split}: {domain.name} has no labels to score with")
-    with show_progress("evaluate", 0, len(domain.ids), "image") as progress:
-        scores = evaluate(run.predict, domain, run.table, run.config, progress.advance)
-    print(
-        f"{flags.FLAGS.workdir} after {run.step} steps on {domain.name}, {len(domain.ids)} images"
-    )
-    means = {"mIoU": scores["mIoU"]} | scores["subsets"]
-    for name, score in (scores["per_class_iou"] | means).items():
-        print(f"  {name:<14} {'  n/a' if score is None else f'{score:5.1f}'}")
-
-
-if __name__ == "__main__":
-    restore.define_flags()
-    flags.DEFINE_enum("split", "val", ["val", "train", "source"], "val, target train, or source")
-    program.run(main)

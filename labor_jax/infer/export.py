@@ -1,19 +1,8 @@
-"""Writes a run's segmenter as one file for other programs.
+"""A run's segmenter as one file for other programs.
 
-    labor-jax export --workdir=runs/toytown --format=stablehlo
-    labor-jax export --workdir=runs/camvid --format=stablehlo --size=360x480
-    labor-jax export --workdir=runs/toytown --format=safetensors --out=town.safetensors
-
-stablehlo: a zip with the whole computation, from uint8 images to label maps, for any number of
-images on CPU, CUDA and TPU. It needs jax, and flatbuffers, with which jax reads such files; its
-README.txt says how to run it.
-Images are as large as the network sees them, or of --size=HEIGHTxWIDTH, and then made smaller
-inside, as by labor_jax (to the bit where both ratios are whole numbers).
-
-safetensors: the weights under the names that other programs give them, which `labor_jax.load`,
-`labor-jax predict --workdir=FILE` and `config.model.weights` can take.
-
-Both hold the classes, what the network expects, and what to know of licences.
+`stablehlo` gives a zip with the whole computation, for those who have jax alone; `safetensors` the
+weights under the names that other programs give them. Both hold the classes, what the network
+expects, and what to know of licences.
 """
 
 import functools
@@ -25,21 +14,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 from flax.traverse_util import flatten_dict
 
 import labor_jax
-from labor_jax.cli import program
 from labor_jax.infer import restore, steps
 from labor_jax.models.resize import shrink
 from labor_jax.train import state
-from labor_jax.util import errors, files
+from labor_jax.util import errors
 from labor_jax.weights import pretrained, tensor_files
 
 __all__ = [
     "PLATFORMS",
     "README",
-    "SUFFIXES",
     "TERMS",
     "metadata",
     "safetensors",
@@ -48,7 +34,6 @@ __all__ = [
 
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-SUFFIXES = {"stablehlo": ".stablehlo.zip", "safetensors": ".safetensors"}
 
 TERMS = {
     "toytown": "drawn by labor_jax, free to use",
@@ -186,31 +171,3 @@ def safetensors(run: restore.Run) -> bytes:
     about = metadata(run, restore.views(run.config)[-1])
     beside = {restore.BESIDE: json.dumps(about), "licence": about["licence"]}
     return tensor_files.encode(tensors, ".safetensors", beside)
-
-
-def main() -> None:
-    """Writes the file."""
-    run, values = restore.from_flags(), flags.FLAGS
-    suffix = SUFFIXES[values.format]
-    path = pathlib.Path(values.out or f"segmenter{suffix}")
-    if path.is_dir():
-        raise errors.UserError(f"--out: {path} is a folder; give a file")
-    if path.suffix != (ends := pathlib.Path(f"segmenter{suffix}").suffix):
-        raise errors.UserError(f"--out: give a name that ends in {ends}")
-    size = program.size("size", values.size)
-    if values.format == "safetensors":
-        if size:
-            raise errors.UserError("--size: weights have none; leave it out")
-        data = safetensors(run)
-    else:
-        data = stablehlo(run, path.name, size)
-    files.write_atomic(path, data)
-    print(f"{path}: {len(data) / 1e6:.1f} MB after {run.step} steps of training")
-
-
-if __name__ == "__main__":
-    restore.define_flags()
-    flags.DEFINE_enum("format", "stablehlo", list(SUFFIXES), "a whole program, or weights")
-    flags.DEFINE_string("out", None, "the file to write; segmenter.… here, if not given")
-    flags.DEFINE_string("size", None, "stablehlo: HEIGHTxWIDTH of the images")
-    program.run(main)

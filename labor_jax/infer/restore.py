@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import numpy as np
-from absl import flags
 
 from labor_jax.config import checking
 from labor_jax.config.files import from_dict
@@ -26,14 +25,10 @@ from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights
 
-flags.disclaim_key_flags()  # --help of a program tells what is defined here on its behalf
-
 __all__ = [
     "BESIDE",
     "Infer",
     "Run",
-    "define_flags",
-    "from_flags",
     "make_inference",
     "make_run",
     "read_config",
@@ -89,24 +84,6 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         return from_dict(files.read_json(path))
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
-
-
-def define_flags() -> None:
-    """The flags that say which run is looked at, and how."""
-    flags.DEFINE_string("workdir", None, "the run's folder, or a file of export", required=True)
-    flags.DEFINE_list("scales", None, "such as 0.75,1,1.25: probabilities are averaged over them")
-    flags.DEFINE_bool("flip", None, "average over mirror images, too")
-
-
-def from_flags() -> Run:
-    """The run that the flags name. Raises UserError where they are wrong, or as `restore` does."""
-    values = flags.FLAGS
-    try:
-        scales = tuple(float(scale) for scale in values.scales or ())
-    except ValueError:
-        raise UserError(f"--scales: {','.join(values.scales)} are not numbers") from None
-    changed = {"scales": scales} if scales else {}
-    return restore(values.workdir, changed | ({} if values.flip is None else {"flip": values.flip}))
 
 
 def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:

@@ -1,11 +1,9 @@
 """Errors that a user can cause: one clear line with the mend, exit status 2, no traceback."""
 
 import errno
-import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
 
 __all__ = [
     "UNUSABLE",
@@ -13,7 +11,7 @@ __all__ = [
     "Terminated",
     "UserError",
     "Waiting",
-    "exit_on_user_error",
+    "exit_status",
 ]
 
 
@@ -41,37 +39,38 @@ class Stopped(Exception):
         self.status = 128 + signal_number
 
 
-def _exit(message: str) -> NoReturn:
+def exit_status(do: Callable[[], int | None]) -> int:
+    """Does what a command does; returns the exit status, its own or 0.
+
+    A `UserError`, a full disk, a signal or a reader that is gone ends it in one line at most.
+    """
+    try:
+        status = do() or 0
+        sys.stdout.flush()  # a reader that is gone is met here, and not when Python exits
+        return status
+    except UserError as error:
+        return _told(str(error))
+    except Waiting as wait:
+        print(wait)
+        return 0
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return stop.status
+    except KeyboardInterrupt as signal:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        return 143 if isinstance(signal, Terminated) else 130
+    except BrokenPipeError:  # what reads our output has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told at exit
+        return 141
+    except OSError as error:
+        where = f" while writing {error.filename}" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _told(f"the disk is full{where}: free some space and run the same command again")
+        if error.errno in UNUSABLE and error.filename:
+            return _told(f"{error.filename}: {error.strerror}; give a place that can be used")
+        raise
+
+
+def _told(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
-def exit_on_user_error(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a program's `main`: a `UserError`, a full disk or a signal ends it in one line."""
-
-    @functools.wraps(main)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return main(*args, **kwargs)
-        except UserError as error:
-            _exit(str(error))
-        except Waiting as wait:
-            print(wait)
-        except Stopped as stop:
-            print(stop, file=sys.stderr)
-            sys.exit(stop.status)
-        except KeyboardInterrupt as signal:
-            print("interrupted: run the same command again to go on", file=sys.stderr)
-            sys.exit(143 if isinstance(signal, Terminated) else 130)
-        except BrokenPipeError:  # what reads our output has seen enough, as `| head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is it told at exit
-            sys.exit(141)
-        except OSError as error:
-            where = f" while writing {error.filename}" if error.filename else ""
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                _exit(f"the disk is full{where}: free some space and run the same command again")
-            if error.errno in UNUSABLE and error.filename:
-                _exit(f"{error.filename}: {error.strerror}; give a place that can be used")
-            raise
-
-    return wrapped
+    return 2

@@ -1,0 +1,77 @@
+"""Segments images or a video with a run's newest segmenter.
+
+    labor-jax predict --workdir=runs/toytown --images=photos --out=segmented
+    labor-jax predict --workdir=segmenter.safetensors --images=drive.mp4 --out=drive
+
+--images is a folder, an image or a video. Writes NAME.png, a palette PNG of train ids as large as
+the image, and NAME_overlay.jpg; of a video 000000.png and so on, and overlay.mp4. --nooverlay
+writes label maps alone. Files that cannot be read are named and counted at the end; it is an error
+if all are such. With --tile the network sees images as large as they are, part after part.
+
+With --label_ids it writes grey PNGs of the numbers in label files alone: of your own classes those
+of `config.classes.label_values`; of Cityscapes' its label ids, as its server takes them:
+
+    labor-jax predict --workdir=runs/gta5 --label_ids \\
+        --images=leftImg8bit/test --out=results && (cd results && zip -r ../results.zip .)
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from labor_jax.cli import program, segmenter
+from labor_jax.util import errors
+
+
+def main(argv: Sequence[str]) -> int:
+    """Segments a folder of images, an image or a video; returns the exit status."""
+    return program.run(argv, __doc__, _define, _predict)
+
+
+def _define(values: flags.FlagValues) -> None:
+    segmenter.define(values)
+    flags.DEFINE_string(
+        "images", None, "a folder of images, an image or a video", required=True, flag_values=values
+    )
+    flags.DEFINE_string("out", None, "the folder to write to", required=True, flag_values=values)
+    flags.DEFINE_bool(
+        "label_ids", False, "write the numbers of label files, and no pictures", flag_values=values
+    )
+    flags.DEFINE_bool("overlay", True, "write the classes over the images, too", flag_values=values)
+    flags.DEFINE_string(
+        "tile", None, "HEIGHTxWIDTH: see images as large as they are, by parts", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "overlap", None, "pixels that neighbouring tiles share; 64", 0, flag_values=values
+    )
+
+
+def _predict(values: flags.FlagValues) -> None:
+    from labor_jax.data import folder, image_files
+    from labor_jax.infer import stream
+    from labor_jax.util import cache
+
+    cache.enable()
+    given, out = pathlib.Path(values.images), pathlib.Path(values.out)
+    run = segmenter.restore(values)
+    options = stream.Options(values.label_ids, values.overlay, program.size("tile", values.tile))
+    if values.overlap is not None:
+        if not options.tile:
+            raise errors.UserError("--overlap: is of tiles; give --tile, too")
+        options = options._replace(overlap=values.overlap)
+    if out.resolve() == given.resolve():
+        raise errors.UserError("--out: is --images itself; give another folder")
+    if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
+        done, broken = stream.predict_video(run, given, out, options)
+        what = "frame"
+    else:
+        domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
+        broken = stream.predict_folder(run, domain, out, options)
+        done, what = len(domain.ids) - len(broken), "image"
+    print(f"{done} {what}{'s' * (done != 1)} segmented after {run.step} steps of training: {out}")
+    for line in broken:
+        print(f"skipped: {line}", file=sys.stderr)
+    if broken and what == "image":
+        print(f"skipped: {len(broken)} in all", file=sys.stderr)
