@@ -1,7 +1,7 @@
 """The paper's experiment: GTA5 → Cityscapes with segments, about 2.2 % of the pixels (SPL).
 
-    labor-jax prepare_data --dataset=gta5 --manual_dir=downloads/gta5
-    labor-jax prepare_data --dataset=cityscapes --manual_dir=downloads/cityscapes
+    labor-jax prepare-data --dataset=gta5 --manual_dir=downloads/gta5
+    labor-jax prepare-data --dataset=cityscapes --manual_dir=downloads/cityscapes
     python -m labor_jax.main --config=configs/gta5_cityscapes_spl.py --workdir=runs/gta5_spl
 
 `prepare_data` says what to download. The backbone starts from torchvision's ResNet-101 on ImageNet,

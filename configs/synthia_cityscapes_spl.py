@@ -1,6 +1,6 @@
 """SYNTHIA → Cityscapes with segments, about 2.2 % of the pixels (SPL).
 
-    labor-jax prepare_data --dataset=synthia_rand_cityscapes \\
+    labor-jax prepare-data --dataset=synthia_rand_cityscapes \\
         --manual_dir=downloads/synthia
     python -m labor_jax.main --config=configs/synthia_cityscapes_spl.py --workdir=runs/synthia_spl
 

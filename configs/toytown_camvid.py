@@ -1,6 +1,6 @@
 """LabOR from toytown to real streets: CamVid at half size, MobileNetV2 from ImageNet.
 
-    labor-jax prepare_data --dataset=camvid --manual_dir=CamVid --data_dir=data
+    labor-jax prepare-data --dataset=camvid --manual_dir=CamVid --data_dir=data
     python -m labor_jax.main --config=configs/toytown_camvid.py --workdir=runs/camvid
 
 `CamVid` is the folder of the public SegNet tutorial (train, trainannot, val, valannot). The

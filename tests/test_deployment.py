@@ -10,7 +10,7 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from support import tiny
+from support import commands, tiny
 
 import labor_jax
 from labor_jax.infer import export, restore
@@ -84,9 +84,8 @@ def test_a_computation_is_not_taken_for_weights_and_weights_not_for_a_run(run, t
     path.write_bytes(export.stablehlo(run, path.name))
     with pytest.raises(UserError, match=r"is run by jax alone.*--format=safetensors"):
         labor_jax.load(path)
-    command = [sys.executable, "-m", "labor_jax", "evaluate", f"--workdir={path}"]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 2 and "a file names no images to score on" in ended.stderr
+    told = commands.the_line(commands.call("evaluate", f"--workdir={path}"))
+    assert "a file names no images to score on" in told
 
 
 def test_an_exported_file_that_lacks_a_head_is_refused(run, tmp_path):

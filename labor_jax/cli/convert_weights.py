@@ -1,7 +1,7 @@
 """Writes weights as another kind of file, and says what became of every tensor.
 
-    labor-jax convert_weights resnet101-63fe2227.pth resnet101.safetensors
-    labor-jax convert_weights runs/toytown segmenter.safetensors
+    labor-jax convert-weights resnet101-63fe2227.pth resnet101.safetensors
+    labor-jax convert-weights runs/toytown segmenter.safetensors
 
 SRC is a file that `model.weights` can take, or a run's folder, whose newest segmenter is taken.
 DST is .safetensors, which PyTorch reads by `safetensors.torch.load_file`, or .npz. A ResNet is

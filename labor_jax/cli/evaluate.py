@@ -1,7 +1,9 @@
 """Scores a run's segmenter on a labelled split.
 
-labor-jax evaluate --workdir=runs/toytown --split=val
-labor-jax evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
+    labor-jax evaluate --workdir=runs/toytown --split=val
+    labor-jax evaluate --workdir=runs/toytown --scales=0.75,1,1.25 --flip
+
+Prints the IoU of each class and the mIoU, in percent, at the labels' own resolution.
 """
 
 import os

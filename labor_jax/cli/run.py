@@ -1,7 +1,9 @@
 """Runs LabOR, or resumes it.
 
-python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
-labor-jax run --config=toytown:quick --workdir=runs/q --config.seed=1
+    python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
+    labor-jax run --config=toytown:quick --workdir=runs/q --config.seed=1
+
+Both are the same. The same command goes on where a run stopped.
 """
 
 from collections.abc import Sequence

@@ -208,6 +208,6 @@ def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> N
     if theirs and ours and theirs != ours:
         raise UserError(
             f"{weights.path}: its heads tell {theirs} classes apart, config.classes has {ours};"
-            f" take its backbone: labor-jax convert_weights --backbone_only"
+            f" take its backbone: labor-jax convert-weights --backbone_only"
             f" {weights.path} BACKBONE.safetensors"
         )

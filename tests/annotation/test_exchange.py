@@ -2,8 +2,6 @@
 
 import base64
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from support.annotating import ROOT, make_run
+from support.annotating import make_run
+from support.commands import call
 
 from labor_jax.annotation import exchange, formats, journal
 from labor_jax.annotation import queries as q
@@ -380,8 +379,7 @@ def test_the_commands_export_and_import(tmp_path):
     workdir = make_run(tmp_path / "run", {"a": picture("")}, [asked])
 
     def annotate(*flags):
-        command = [sys.executable, "-m", "labor_jax", "annotate", *flags, f"--workdir={workdir}"]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return call("annotate", *flags, f"--workdir={workdir}")
 
     out = tmp_path / "tasks"
     told = annotate("export", "--format=cvat", f"--out={out}")
@@ -392,5 +390,7 @@ def test_the_commands_export_and_import(tmp_path):
     told = annotate("import", "--format=cvat", f"--file={file}", "--annotator=ana")
     assert told.stdout == "1 answers taken, 0 pixels were known already\n", told.stderr
     assert [(a["class"], a["annotator"]) for a in journal.read(workdir, CAMVID)] == [(8, "ana")]
-    assert annotate("export", "--format=cvat").stderr == "error: --out is needed\n"
-    assert annotate("import", "--file=x").stderr == "error: --format is needed\n"
+    told = annotate("export", "--format=cvat")
+    assert told == (2, "", "error: --out is missing; give --out=…\n")
+    told = annotate("import", "--file=x")
+    assert told == (2, "", "error: --format is missing; give --format=…\n")

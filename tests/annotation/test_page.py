@@ -3,13 +3,12 @@
 import io
 import os
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from support import commands
 from support.annotating import (
     ROOT,
     browsing,
@@ -350,14 +349,8 @@ def test_two_people_at_once_answer_everything_and_nothing_twice(browser, tmp_pat
 
 def main(*flags):
     config = f"--config={ROOT / 'configs' / 'toytown.py'}:quick"
-    ended = subprocess.run(
-        [sys.executable, "-m", "labor_jax.main", config, *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr
+    ended = commands.call("run", config, *flags)
+    assert ended.status == 0, ended.stderr
     return ended.stdout
 
 

@@ -5,12 +5,12 @@ import pathlib
 import socket
 import stat
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from support import commands
 
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
@@ -289,28 +289,20 @@ def make_run(path, tiny_dir):
     return path
 
 
-def annotate(*flags):
-    program = [sys.executable, "-m", "labor_jax", "annotate", *flags]
-    return subprocess.Popen(
-        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tmp_path, tiny_dir):
     workdir = make_run(tmp_path, tiny_dir)
-    program = annotate(f"--workdir={workdir}", "--port=0")
+    flags = [f"--workdir={workdir}", "--port=0"]
+    program = commands.start("annotate", *flags, stdout=subprocess.PIPE)
     try:
         address = program.stdout.readline()
         assert address.startswith("open http://127.0.0.1:")
         assert address.strip().endswith(f"/?token={server.read_token(workdir)}")
         port = address.rpartition(":")[2].partition("/")[0]
-        second = annotate(f"--workdir={workdir}", "--port=0")
-        _, told = second.communicate(timeout=60)
-        assert second.returncode == 2 and "is being annotated already" in told
+        second = commands.call("annotate", f"--workdir={workdir}", "--port=0")
+        assert "is being annotated already" in commands.the_line(second)
         other = make_run(tmp_path / "other", tiny_dir)
-        third = annotate(f"--workdir={other}", f"--port={port}")
-        _, told = third.communicate(timeout=60)
-        assert third.returncode == 2 and f"cannot listen at 127.0.0.1 port {port}" in told
+        third = commands.call("annotate", f"--workdir={other}", f"--port={port}")
+        assert f"cannot listen at 127.0.0.1 port {port}" in commands.the_line(third)
     finally:
         program.terminate()
         program.communicate(timeout=60)
@@ -325,7 +317,5 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, tiny_dir, flags, told):
-    program = annotate(f"--workdir={make_run(tmp_path, tiny_dir)}", *flags)
-    _, stderr = program.communicate(timeout=60)
-    assert program.returncode == 2
-    assert told in stderr and len(stderr.splitlines()) == 1 and "Traceback" not in stderr
+    ended = commands.call("annotate", f"--workdir={make_run(tmp_path, tiny_dir)}", *flags)
+    assert told in commands.the_line(ended) and ended.stderr.count("\n") == 1

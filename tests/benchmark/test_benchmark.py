@@ -4,16 +4,14 @@ import inspect
 import json
 import math
 import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
-from support import tiny
+from support import commands, tiny
 
 from labor_jax.benchmark import device, measure, profile, work
-from labor_jax.cli.benchmark import table
+from labor_jax.benchmark.table import table
 from labor_jax.infer import steps
 from labor_jax.models import resize
 from labor_jax.models.resize import upsample
@@ -190,9 +188,5 @@ def test_a_part_that_is_not_there_or_no_repeat_is_refused(config, name, repeat):
         measure.run(name, config, repeat)
 
 
-def test_without_a_name_the_program_says_so():
-    ended = subprocess.run(
-        [sys.executable, "-m", "labor_jax", "benchmark"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: NAME is missing") and ended.stderr.count("\n") == 1
+def test_without_a_name_the_command_says_so():
+    assert commands.the_line(commands.call("benchmark")).startswith("NAME is missing")

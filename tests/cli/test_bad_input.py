@@ -5,11 +5,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from support import commands
 
 from labor_jax.data import loading
 from labor_jax.data.labels import CAMVID
@@ -29,34 +29,26 @@ def hashes(folder):
     }
 
 
-def the_line(stderr, status):
-    """The one line of an error that a user caused."""
-    assert status == 2, stderr
-    assert "Traceback" not in stderr
-    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, stderr
-    assert stderr.splitlines()[-1] == lines[0], "it is the last thing one sees"
-    return lines[0]
-
-
-def program(*arguments, name="main", **options):
-    """A program's standard error, which holds one line of error."""
-    command = [sys.executable, "-m", "labor_jax", name, *map(str, arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
-    assert not ended.stdout
-    return the_line(ended.stderr, ended.returncode)
+def told(*arguments, name="run"):
+    """The line of error of a command."""
+    return commands.the_line(commands.call(name, *arguments))
 
 
 @pytest.fixture
-def run(capfd):
-    """What `labor_jax.main` tells of a config, without starting another process."""
+def line_of(capfd):
+    """The line of error of what is done."""
 
-    def line(config, workdir):
-        with pytest.raises(SystemExit) as end:
-            errors.exit_on_user_error(schedule.run)(config, workdir)
-        return the_line(capfd.readouterr().err, end.value.code)
+    def line(do):
+        status = errors.exit_status(do)
+        return commands.the_line(commands.Ended(status, *capfd.readouterr()))
 
     return line
+
+
+@pytest.fixture
+def run(line_of):
+    """The line of error of a config's run."""
+    return lambda config, workdir: line_of(lambda: schedule.run(config, workdir))
 
 
 # ---------------------------------------------------------------------------------------- flags
@@ -73,14 +65,14 @@ def run(capfd):
         (["--config.seed=abc"], ["--config.seed", "'abc'"]),
         (["--config.input.size=48"], ["config.input.size", "(48,)", "2 whole numbers"]),
         (["--config.method=labor"], ["config.method", "'labor'", "labor_spl"]),
-        (["--config.batch_size=0"], ["config.batch_size", "1 or more"]),
+        (["--config.batch_size=0"], ["config.batch_size", "at least 1"]),
         (["--confg=x"], ["--confg", "--config"]),
         (["left", "over"], ["unexpected 'left'"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) and value[0].startswith("-") else "",
 )
 def test_a_mistyped_flag_is_named(tmp_path, flags, words):
-    line = program(QUICK, f"--workdir={tmp_path / 'run'}", *flags)
+    line = told(QUICK, f"--workdir={tmp_path / 'run'}", *flags)
     assert all(word in line for word in words), line
     assert not (tmp_path / "run").exists()
 
@@ -96,13 +88,13 @@ def test_a_mistyped_flag_is_named(tmp_path, flags, words):
     ids=["no workdir", "no config", "no such config", "no such variant"],
 )
 def test_a_flag_that_is_missing_or_leads_nowhere_is_named(flags, word):
-    assert word in program(*flags)
+    assert word in told(*flags)
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
 def test_a_folder_without_a_run_is_told(tmp_path, name):
     more = ["--images=x", "--out=y"] if name == "predict" else []
-    line = program(f"--workdir={tmp_path}", *more, name=name)
+    line = told(f"--workdir={tmp_path}", *more, name=name)
     assert "no run in" in line and str(tmp_path) in line
     assert not list(tmp_path.iterdir())
 
@@ -188,13 +180,13 @@ def test_a_run_goes_on_when_the_fault_is_mended(folders, run):
     assert schedule.run(config, root / "run")["status"] == "finished"
 
 
-def test_a_broken_file_that_a_thread_reads_is_one_line_of_the_program(folders):
+def test_a_broken_file_that_a_thread_reads_is_one_line_of_the_command(folders):
     config, root = folders
     truncated(root)
     source = config.source
     flags = [f"--config.source.{key}={source[key]}" for key in ("domain", "images", "labels")]
     flags += [f"--config.data_dir={config.data_dir}", f"--workdir={root / 'run'}"]
-    assert "images/2.png: unreadable image" in program(QUICK, *flags)
+    assert "images/2.png: unreadable image" in told(QUICK, *flags)
 
 
 def test_a_class_table_that_does_not_fit_the_data_is_told(make_config, run, tmp_path):
@@ -210,21 +202,19 @@ def test_a_class_table_that_does_not_fit_the_data_is_told(make_config, run, tmp_
 def test_a_changed_config_is_refused_by_the_program_and_nothing_is_touched(finished, tiny_dir):
     before = hashes(finished)
     flags = [f"--config.data_dir={tiny_dir}", "--config.seed=5", "--config.model.width=0.25"]
-    line = program(QUICK, f"--workdir={finished}", *flags)
+    line = told(QUICK, f"--workdir={finished}", *flags)
     assert "model.width (was 0.125, now 0.25)" in line and "seed (was 0, now 5)" in line
     assert hashes(finished) == before
 
 
-def test_a_class_table_that_does_not_fit_the_checkpoint_is_told(finished, tmp_path, capfd):
+def test_a_class_table_that_does_not_fit_the_checkpoint_is_told(finished, tmp_path, line_of):
     shutil.copytree(finished, tmp_path / "run")
     config = files.read_json(finished / "config.json")
     names, palette = list(CAMVID.names[::-1]), [list(color) for color in CAMVID.palette]
     config["classes"] |= {"table": "", "names": names, "palette": palette}
     files.write_json(tmp_path / "run" / "config.json", config)
     before = hashes(tmp_path / "run")
-    with pytest.raises(SystemExit) as end:
-        errors.exit_on_user_error(restore.restore)(tmp_path / "run")
-    line = the_line(capfd.readouterr().err, end.value.code)
+    line = line_of(lambda: restore.restore(tmp_path / "run"))
     assert "was trained with the 11 classes sky, building, pole" in line
     assert "config.classes has 11: bicyclist, pedestrian, car" in line
     assert hashes(tmp_path / "run") == before
@@ -261,12 +251,12 @@ def fill(disk, but):
 def test_a_full_disk_is_one_line_and_what_was_saved_stays(small_disk, tiny_dir):
     workdir = small_disk / "run"
     flags = [QUICK, f"--workdir={workdir}", f"--config.data_dir={tiny_dir}"]
-    line = program(*flags)  # two checkpoints of 6 MB fit, and not a third
+    line = told(*flags)  # two checkpoints of 6 MB fit, and not a third
     assert "the disk is full: a checkpoint" in line and "free some space" in line
     saved = hashes(workdir)
     assert {name.split("/")[1] for name in saved if "checkpoints/" in name} == {"3", "6"}
     fill(small_disk, but=0)
-    assert "the disk is full while writing" in program(*flags)
+    assert "the disk is full while writing" in told(*flags)
     assert hashes(workdir) == saved
 
 
@@ -274,11 +264,9 @@ def test_a_full_disk_is_one_line_and_what_was_saved_stays(small_disk, tiny_dir):
 def test_a_run_goes_on_when_there_is_space_again(small_disk, tiny_dir, finished):
     workdir = small_disk / "run"
     flags = [QUICK, f"--workdir={workdir}", f"--config.data_dir={tiny_dir}"]
-    program(*flags)
+    told(*flags)
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    more = [sys.executable, "-m", "labor_jax.main", *flags]
-    ended = subprocess.run(more, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    assert commands.call("run", *flags).status == 0
     ours, theirs = (files.read_json(d / "summary.json") for d in (workdir, finished))
     assert [row["mIoU"] for row in ours["stages"]] == [row["mIoU"] for row in theirs["stages"]]
 
@@ -288,18 +276,15 @@ def test_a_run_goes_on_when_there_is_space_again(small_disk, tiny_dir, finished)
 def test_a_disk_that_is_nearly_full_is_one_line_wherever_it_gets_full(small_disk, tiny_dir, but):
     flags = [QUICK, f"--workdir={small_disk / 'run'}", f"--config.data_dir={tiny_dir}"]
     fill(small_disk, but)
-    assert "the disk is full" in program(*flags)
+    assert "the disk is full" in told(*flags)
 
 
-def test_a_full_device_is_one_line(tmp_path, capfd):
+def test_a_full_device_is_one_line(line_of):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
 
-    @errors.exit_on_user_error
-    def main():
+    def write():
         with open("/dev/full", "wb") as file:
             file.write(b"x" * 100_000)
 
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert "the disk is full" in the_line(capfd.readouterr().err, end.value.code)
+    assert "the disk is full" in line_of(write)

@@ -1,7 +1,9 @@
 """`labor-jax`: every program under one name; and the wheel, which needs no checkout."""
 
+import importlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -9,28 +11,25 @@ import venv
 import zipfile
 
 import pytest
+from support import commands
+from support.commands import call
 
-from labor_jax import __main__ as commands
+from labor_jax import __main__ as labor_jax_commands
+from labor_jax.cli import demo
 from labor_jax.config import files
 from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
+COMMANDS = labor_jax_commands.COMMANDS
 
 
-def labor(*arguments, cwd=ROOT):
-    command = [sys.executable, "-m", "labor_jax", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-
-
-def test_help_lists_every_command_with_what_it_does_at_once():
-    ended = labor("--help")
-    assert ended.returncode == 0
-    for command, module in commands.MODULES.items():
-        assert f"  {command:<16} {commands.summary(module)}" in ended.stdout
-        assert commands.summary(module).endswith(".")
-    assert "demo" in ended.stdout and ended.stdout == labor().stdout
+def test_help_lists_every_command_with_what_it_does():
+    ended = call("--help")
+    assert ended.status == 0
+    for command, module in COMMANDS.items():
+        summary = importlib.import_module(module).__doc__.partition("\n")[0]
+        assert f"  {command:<16} {summary}\n" in ended.stdout and summary.endswith(".")
+    assert ended == call() == call("help")
 
 
 @pytest.mark.parametrize(
@@ -42,27 +41,59 @@ def test_help_lists_every_command_with_what_it_does_at_once():
     ],
 )
 def test_an_unknown_command_is_told_with_the_nearest_one(command, hint):
-    ended = labor(command)
-    assert ended.returncode == 2
-    assert ended.stderr == f"error: unknown command {command!r}; {hint}\n"
+    assert call(command) == (2, "", f"error: unknown command {command!r}; {hint}\n")
 
 
-def test_a_command_has_its_programs_flags_and_errors():
-    ended = labor("prepare_data", "--help")
-    assert "--dataset" in ended.stdout and "labor-jax prepare_data" in ended.stdout
-    ended = labor("predict", "--wrkdir=x")
-    assert ended.returncode == 2 and "did you mean --workdir?" in ended.stderr
+FLAGS = {
+    "demo": ["quick", "config", "workdir"],
+    "run": ["config", "workdir", "distributed"],
+    "annotate": ["workdir", "port"],
+    "evaluate": ["workdir", "scales", "split"],
+    "predict": ["workdir", "scales", "images", "tile"],
+    "export": ["workdir", "format"],
+    "compare": ["config", "workdir", "budgets"],
+    "prepare-data": ["dataset", "config", "manual_dir"],
+    "convert-weights": ["backbone_only"],
+    "benchmark": ["config", "repeat"],
+}
 
 
-def test_help_of_a_program_tells_the_flags_that_several_share():
-    assert "--config" in labor("run", "--help").stdout
-    assert "--workdir" in labor("predict", "--help").stdout
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_says_how_it_is_called_and_tells_its_own_flags(command):
+    status, told, errors = call(command, "--help")
+    assert status == 0 and not errors
+    assert f"\n    labor-jax {command} " in told
+    named = set(re.findall(r"^  --(?:\[no\])?(\w+)", told, re.MULTILINE))
+    assert named >= set(FLAGS[command])
+    assert not named & {"helpfull", "verbosity", "flagfile"}, "only its own"
 
 
-def test_a_reader_that_has_seen_enough_is_not_told_of_it():
-    # More than a pipe holds, to a reader that reads nothing.
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_mistyped_flag_is_told_with_the_nearest_one(command):
+    flag = FLAGS[command][-1]
+    line = commands.the_line(call(command, f"--{flag[:-1]}=x"))
+    assert line == f"unknown flag --{flag[:-1]}; did you mean --{flag}?"
+
+
+def test_a_command_may_be_called_again_with_other_flags(tmp_path):
+    for name in ("a", "b"):
+        line = commands.the_line(call("evaluate", f"--workdir={tmp_path / name}"))
+        assert f"no run in '{tmp_path / name}'" in line
+    assert "--workdir is missing" in commands.the_line(call("evaluate"))
+
+
+def test_a_run_is_the_same_by_its_command_and_by_its_module():
+    flags = ["--config=toytown:quick"]
+    command = [sys.executable, "-m", "labor_jax.main", *flags]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == call("run", *flags)
+
+
+@pytest.mark.parametrize("length", [1, 10**7], ids=["what waits to be written", "a pipe's fill"])
+def test_a_reader_that_has_seen_enough_is_not_told_of_it(length):
     lines = (
-        "from labor_jax.util import errors; errors.exit_on_user_error(lambda: print('x' * 10**7))()"
+        "import sys; from labor_jax.util import errors; "
+        f"sys.exit(errors.exit_status(lambda: print('x' * {length})))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", lines], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -76,7 +107,7 @@ def test_a_reader_that_has_seen_enough_is_not_told_of_it():
     ("given", "wanted"),
     [
         ([], ["--config=toytown", "--workdir=runs/toytown"]),
-        (["--quick"], ["--config=toytown:quick", "--workdir=runs/toytown-quick"]),
+        (["--quick"], ["--config=toytown:quick", "--workdir=runs/toytown-quick", "--quick"]),
         (
             ["--workdir=w", "--config.seed=1"],
             ["--config=toytown", "--workdir=w", "--config.seed=1"],
@@ -84,7 +115,7 @@ def test_a_reader_that_has_seen_enough_is_not_told_of_it():
     ],
 )
 def test_the_demo_is_a_run_of_toytown(given, wanted):
-    assert commands.demo(given) == wanted
+    assert demo.with_defaults(given) == wanted
 
 
 def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
@@ -124,46 +155,44 @@ def test_help_of_a_run_takes_little_longer_than_importing_jax_and_flax():
         ("return 1", "get_config gives no config; end it with `return c`"),
     ],
 )
-def test_a_mistake_in_a_config_file_is_told_by_its_line(tmp_path, line, words):
+def test_a_mistake_in_a_config_file_is_told_by_its_line(tmp_path, monkeypatch, line, words):
+    monkeypatch.chdir(tmp_path)
     head = "from labor_jax.config import default_config\ndef get_config(variant=''):\n"
     body = f"    c = default_config()\n    {line}\n    return c\n"
     (tmp_path / "mine.py").write_text(head + body)
-    ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("error: mine.py") and words in ended.stderr
+    told = commands.the_line(call("run", "--config=mine.py", "--workdir=run"))
+    assert told.startswith("mine.py") and words in told
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_file_without_get_config_is_told(tmp_path):
+def test_a_config_file_without_get_config_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text("def config():\n    return None\n")
-    ended = labor("run", "--config=mine.py", "--workdir=run", cwd=tmp_path)
-    assert ended.stderr == "error: mine.py: there is no function get_config; name it so\n"
+    told = commands.the_line(call("run", "--config=mine.py", "--workdir=run"))
+    assert told == "mine.py: there is no function get_config; name it so"
 
 
 def test_a_missing_flag_and_a_mistyped_command_of_annotate_are_told_plainly():
-    assert (
-        labor("run", "--config=toytown").stderr == "error: --workdir is missing; give --workdir=…\n"
-    )
-    ended = labor("annotate", "exprot", "--workdir=x")
-    assert ended.returncode == 2 and "'exprot' is neither export nor import" in ended.stderr
+    told = commands.the_line(call("run", "--config=toytown"))
+    assert told == "--workdir is missing; give --workdir=…"
+    told = commands.the_line(call("annotate", "exprot", "--workdir=x"))
+    assert told.startswith("'exprot' is neither export nor import")
 
 
-def test_export_writes_files_of_its_formats_and_refuses_other_names(finished, tmp_path):
-    def exported(*flags):
-        command = [sys.executable, "-m", "labor_jax", "export", f"--workdir={finished}", *flags]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
+def test_export_writes_files_of_its_formats_and_refuses_other_names(
+    finished, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     for flags in (["--format=safetensors"], ["--format=safetensors", "--out=town.safetensors"]):
-        assert exported(*flags).returncode == 0
+        assert call("export", f"--workdir={finished}", *flags).status == 0
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["segmenter.safetensors", "town.safetensors"]
     for kind, out, ends in (
         ("stablehlo", "x.onnx", "zip"),
         ("safetensors", "x.pth", "safetensors"),
     ):
-        refused = exported(f"--format={kind}", f"--out={out}")
-        assert refused.returncode == 2
-        assert refused.stderr == f"error: --out: give a name that ends in .{ends}\n"
+        refused = call("export", f"--workdir={finished}", f"--format={kind}", f"--out={out}")
+        assert commands.the_line(refused) == f"--out: give a name that ends in .{ends}"
 
 
 # ------------------------------------------------------------------------------------- the wheel

@@ -6,11 +6,11 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from support import commands
 from support.made_up import confusions
 
 from labor_jax.annotation import journal, ledger, oracle
@@ -213,10 +213,9 @@ def test_the_gap_is_measured_within_a_seed():
     assert (closed[Cell("source_only", 0)], closed[Cell("full", 0)]) == (0.0, 1.0)
 
 
-def program(workdir, data_dir, *more):
+def flags_of(workdir, data_dir, *more):
     config = f"--config={ROOT / 'configs' / 'toytown.py'}:quick"
-    flags = [config, f"--workdir={workdir}", f"--config.data_dir={data_dir}", *more]
-    return [sys.executable, "-m", "labor_jax", "compare", *flags]
+    return [config, f"--workdir={workdir}", f"--config.data_dir={data_dir}", *more]
 
 
 @pytest.mark.parametrize(
@@ -229,11 +228,8 @@ def program(workdir, data_dir, *more):
     ],
 )
 def test_a_mistyped_flag_is_one_line(tmp_path, tiny_dir, flags, words):
-    ended = subprocess.run(
-        program(tmp_path / "all", tiny_dir, *flags), cwd=ROOT, capture_output=True, text=True
-    )
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    (line,) = (x for x in ended.stderr.splitlines() if x.startswith("error: "))
+    ended = commands.call("compare", *flags_of(tmp_path / "all", tiny_dir, *flags))
+    line = commands.the_line(ended)
     assert all(word in line for word in words), line
     assert not (tmp_path / "all").exists()
 
@@ -241,8 +237,8 @@ def test_a_mistyped_flag_is_one_line(tmp_path, tiny_dir, flags, words):
 @pytest.mark.slow
 def test_two_methods_two_seeds_and_a_signal_in_between(tmp_path, tiny_dir):
     more = ["--methods=random,labor_ppl", "--budgets=4points", "--seeds=2", "--examples=2"]
-    command = program(tmp_path, tiny_dir, *more)
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    flags = flags_of(tmp_path, tiny_dir, *more)
+    process = commands.start("compare", *flags, stderr=subprocess.PIPE)
     while not (tmp_path / "source_only-seed0" / "config.json").exists():
         assert process.poll() is None
         time.sleep(0.1)
@@ -252,8 +248,8 @@ def test_two_methods_two_seeds_and_a_signal_in_between(tmp_path, tiny_dir):
     assert said.splitlines()[-1].endswith("run the same command again to go on")
     kept = (tmp_path / "full-seed0" / "summary.json").stat().st_mtime_ns
 
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    ended = commands.call("compare", *flags)
+    assert ended.status == 0, ended.stderr
     assert (tmp_path / "full-seed0" / "summary.json").stat().st_mtime_ns == kept
     text = (tmp_path / "compare.md").read_text()
     assert "10 of 10 runs" in text and "paired differences" in text.lower()

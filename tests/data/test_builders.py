@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from support.commands import call
 from tensorflow_datasets.core import shuffle
 
 from labor_jax.data import domain, loading, toytown
@@ -252,14 +253,9 @@ def test_shares_count_every_pixel_once(data_dir):
     assert counts[3] == (stacked == 3).sum() and counts[11] == (stacked == 255).sum()
 
 
-def run(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "labor_jax", "prepare_data", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_prepare_data_prints_counts_and_shares(data_dir):
-    told = run("--dataset=toytown/tiny", f"--data_dir={data_dir}")
-    assert told.returncode == 0
+    told = call("prepare-data", "--dataset=toytown/tiny", f"--data_dir={data_dir}")
+    assert told.status == 0
     rows = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()}
     assert rows["images"] == ["24", "8", "12", "8"]
     assert set(CAMVID.names) < rows.keys()
@@ -273,17 +269,18 @@ def test_shares_are_kept_with_a_prepared_set(data_dir):
 
 
 def test_prepare_data_ends_with_status_2_and_one_line(tmp_path):
-    told = run("--dataset=camvid", f"--data_dir={tmp_path}")
-    assert told.returncode == 2
+    told = call("prepare-data", "--dataset=camvid", f"--data_dir={tmp_path}")
+    assert told.status == 2
     assert told.stderr.startswith("error: CamVid") and told.stderr.count("\n") == 1
 
 
 def test_prepare_data_checks_a_folder(upstream):
-    told = run("--dataset=folder", f"--images={upstream}/train", f"--labels={upstream}/trainannot")
-    assert told.returncode == 0 and "images" in told.stdout
+    folders = [f"--images={upstream}/train", f"--labels={upstream}/trainannot"]
+    told = call("prepare-data", "--dataset=folder", *folders)
+    assert told.status == 0 and "images" in told.stdout
     (upstream / "train/b.png").write_bytes(b"")
-    told = run("--dataset=folder", f"--images={upstream}/train")
-    assert told.returncode == 2 and "b.png: unreadable image" in told.stderr
+    told = call("prepare-data", "--dataset=folder", f"--images={upstream}/train")
+    assert told.status == 2 and "b.png: unreadable image" in told.stderr
 
 
 def test_prepare_data_checks_what_a_config_would_read_with_its_own_classes(upstream):
@@ -293,14 +290,14 @@ def test_prepare_data_checks_what_a_config_would_read_with_its_own_classes(upstr
     flags += [f"--config.{name}.images={upstream}/train" for name in ("target", "val")]
     flags += ["--config.classes.label_values=(0, 1, 2, 3, 4, 12)"]
     flags += ["--config.classes.void_values=(5, 6, 7, 8, 9, 10, 11)"]
-    told = run(*flags)
-    assert told.returncode == 0, told.stderr
+    told = call("prepare-data", *flags)
+    assert told.status == 0, told.stderr
     rows = [line.split() for line in told.stdout.splitlines()]
     assert rows[:2] == [["source", "target", "val"], ["images", "2", "2", "2"]]
     assert all(row[-2:] == ["-", "-"] for row in rows[2:-1]), "these have no labels"
     assert "warning: source has no pixel of car" in told.stdout.splitlines()[-1]
-    both = run("--dataset=folder", *flags)
-    assert both.returncode == 2 and "--dataset, --config: give one of the two" in both.stderr
+    both = call("prepare-data", "--dataset=folder", *flags)
+    assert both.status == 2 and "--dataset, --config: give one of the two" in both.stderr
 
 
 def test_every_builder_can_be_made_by_its_configs(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import fabricate_streets as fabricate
+from support.commands import call
 
 from labor_jax.data import labels, loading
 from labor_jax.data.builders import prepared
@@ -58,11 +59,6 @@ def check(name: str, root: pathlib.Path, known: fabricate.Known) -> None:
             np.testing.assert_array_equal(opened.read_image(index), fabricate.photo(map_))
 
 
-def run(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "labor_jax", "prepare_data", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def rewrite(archive: pathlib.Path, to_drop: str = "", **to_add: bytes) -> None:
     """A zip archive without one of its files, or with more."""
     with zipfile.ZipFile(archive) as opened:
@@ -99,8 +95,9 @@ def test_raw_values_mean_what_the_sites_say():
 def test_the_program_makes_mini_sets_and_prints_their_shares(tmp_path):
     known = fabricate.mini_sets(tmp_path)
     for name, splits in known.items():
-        told = run(f"--dataset={name}", f"--manual_dir={tmp_path / name}", f"--data_dir={tmp_path}")
-        assert told.returncode == 0, told.stderr
+        folders = [f"--manual_dir={tmp_path / name}", f"--data_dir={tmp_path}"]
+        told = call("prepare-data", f"--dataset={name}", *folders)
+        assert told.status == 0, told.stderr
         rows = {line[:14].strip(): line[14:].split() for line in told.stdout.splitlines()}
         assert rows["images"] == [str(len(maps)) for maps in splits.values()]
         assert len(rows) == 22 and all("0.00" not in rows[c] for c in labels.CITYSCAPES.names)
@@ -182,8 +179,8 @@ def test_it_is_told_what_to_download_from_where_into_which_folder(name, tmp_path
     for root in (tmp_path / "nowhere", tmp_path / "empty"):
         message = told(name, root)
         assert str(root) in message and all(word in message for word in words)
-    ended = run(f"--dataset={name}", f"--data_dir={tmp_path}")
-    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    ended = call("prepare-data", f"--dataset={name}", f"--data_dir={tmp_path}")
+    assert ended.status == 2 and ended.stderr.count("\n") == 1
     assert "manual_dir" in ended.stderr and all(word in ended.stderr for word in words)
 
 

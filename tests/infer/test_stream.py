@@ -2,13 +2,12 @@
 
 import dataclasses
 import itertools
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import call
 
 from labor_jax.data import folder, image_files, images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, encode
@@ -185,16 +184,16 @@ def test_frames_that_are_missing_at_the_end_are_counted(run, tmp_path, monkeypat
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_the_program_names_and_counts_what_it_skips_and_takes_an_exported_file(run, tmp_path):
+def test_the_command_names_and_counts_what_it_skips_and_takes_an_exported_file(
+    run, tmp_path, monkeypatch
+):
     (tmp_path / "town.safetensors").write_bytes(export.safetensors(run))
     photos = photographs(tmp_path / "photos", [(48, 64), (48, 64)])
     broken = photos / "town 1" / "1.v1.png"
     broken.write_bytes(broken.read_bytes()[:500])
-    command = [sys.executable, "-m", "labor_jax", "predict", "--workdir=town.safetensors"]
-    ended = subprocess.run(
-        [*command, "--images=photos", "--out=out"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
+    monkeypatch.chdir(tmp_path)
+    ended = call("predict", "--workdir=town.safetensors", "--images=photos", "--out=out")
+    assert ended.status == 0, ended.stderr
     assert "1 image segmented after" in ended.stdout
     skipped = [line for line in ended.stderr.splitlines() if line.startswith("skipped: ")]
     assert len(skipped) == 2 and skipped[1] == "skipped: 1 in all"

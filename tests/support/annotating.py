@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support import commands
 
 from labor_jax.annotation import queries as q
 from labor_jax.config import default_config
@@ -45,10 +45,8 @@ def make_run(workdir: pathlib.Path, pictures: dict[str, np.ndarray], queries: li
 
 def start(workdir: pathlib.Path, *flags: str, port: int = 0) -> tuple[subprocess.Popen, str]:
     """The server of a run, and its address."""
-    command = [sys.executable, "-m", "labor_jax", "annotate", f"--workdir={workdir}"]
-    server = subprocess.Popen(
-        [*command, f"--port={port}", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    flags = (f"--workdir={workdir}", f"--port={port}", *flags)
+    server = commands.start("annotate", *flags, stdout=subprocess.PIPE)
     told = server.stdout.readline()
     found = re.match(r"open (http://\S+)$", told)
     assert found, told

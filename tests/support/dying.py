@@ -6,11 +6,12 @@ line went to the journal; `save:STEP`, while that step is being saved; `int:PHAS
 
 import os
 import pathlib
-import runpy
 import signal
 import sys
 import time
 
+from labor_jax.cli import program
+from labor_jax.main import main
 from labor_jax.train import checkpoint
 from labor_jax.util.progress import Progress
 
@@ -48,4 +49,4 @@ def dying_save(self, step, state, wait=False):
 
 
 Progress.advance, checkpoint.Checkpoints.save = dying_advance, dying_save
-runpy.run_module("labor_jax.main", run_name="__main__")
+sys.exit(program.process(main))

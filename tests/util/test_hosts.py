@@ -83,14 +83,14 @@ def test_shares_of_all_processes_are_everything_once(monkeypatch):
 # ------------------------------------------------------------------------- real processes
 
 SIGNALLED = """
-import os, signal, time
+import os, signal, sys, time
 from labor_jax.util import errors, hosts, stopping
 def main():
     hosts.start(True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(30)
 with stopping.in_time():
-    errors.exit_on_user_error(main)()
+    sys.exit(errors.exit_status(main))
 """
 
 

@@ -22,12 +22,13 @@ time.sleep(60)
 
 def ended(body, number):
     """How a program ends at a signal: status, last line, seconds."""
-    lines = ["import time", "from labor_jax.cli import program as cli"]
+    lines = ["import sys, time", "from labor_jax.cli import program"]
     lines += ["from labor_jax.util import stopping", "stopping.PROMPT = 1"]
-    lines += ["def main():", *(f"  {line}" for line in body.splitlines()), "cli.run(main)"]
-    program = [sys.executable, "-c", "\n".join(lines)]
+    lines += ["def main(argv):", *(f"  {line}" for line in body.splitlines())]
+    lines += ["sys.exit(program.process(main))"]
+    command = [sys.executable, "-c", "\n".join(lines)]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(program, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout.readline() == "1\n"
     time.sleep(0.3)
     process.send_signal(number)
