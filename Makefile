@@ -14,6 +14,7 @@ lint: .venv/.installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # The API reference, from the docstrings: build/api/index.html.
 docs: .venv/.installed-tests
