@@ -11,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.compare import cells, page, results
+from labor_jax.compare import cells, page, results, tables
 from labor_jax.compare.cells import Cell
 from labor_jax.config import checking
 from labor_jax.data import loading
@@ -71,7 +71,7 @@ def run(
     for line in skipped:
         print(line)
 
-    about = page.About(
+    about = tables.About(
         asked.name,
         val.name,
         methods,

@@ -8,7 +8,7 @@ from support.fabricate import TABLE
 from support.made_up import target, write_cells
 from support.pages import Page
 
-from labor_jax.compare import intervals, page, results
+from labor_jax.compare import intervals, page, results, tables
 from labor_jax.report import charts, template
 
 METHODS, BUDGETS = ["random", "labor_ppl", "labor_spl"], ["10points", "100clicks", "2.2%"]
@@ -69,7 +69,7 @@ def test_markdown_tables_are_whole(made):
 
 def test_differences_are_paired_by_seed_with_both_intervals(made):
     _, text, about, done = made
-    row = rows(text, f"`labor_ppl` {page.MINUS} `random`")[0]
+    row = rows(text, f"`labor_ppl` {tables.MINUS} `random`")[0]
     groups = results.groups(done)
     first, second = (groups[m, about.budgets[0], 0.0] for m in ("random", "labor_ppl"))
     found = [b.miou - a.miou for a, b in zip(first, second, strict=True)]
@@ -78,9 +78,9 @@ def test_differences_are_paired_by_seed_with_both_intervals(made):
         [intervals.resampled_mious(r.confusions, weights) for r in group]
         for group in (first, second)
     ]
-    assert row[1:3] == [page.signed(np.mean(found)), "3"]
-    assert row[3] == page.between(intervals.over_seeds(found))
-    assert row[4] == page.between(intervals.over_images(*samples))
+    assert row[1:3] == [tables.signed(np.mean(found)), "3"]
+    assert row[3] == tables.between(intervals.over_seeds(found))
+    assert row[4] == tables.between(intervals.over_images(*samples))
 
 
 def test_only_seeds_that_both_have_are_compared(tmp_path):
@@ -88,7 +88,7 @@ def test_only_seeds_that_both_have_are_compared(tmp_path):
     done = [
         r for r in done if (r.cell.method, r.cell.seed) not in {("random", 0), ("labor_ppl", 2)}
     ]
-    (table,) = page.difference_tables(about, results.groups(done), done)
+    (table,) = tables.difference_tables(about, results.groups(done), done)
     assert table.rows[0][2:4] == ["1", template.ABSENT]
 
 
@@ -98,7 +98,7 @@ def test_what_errors_cost_is_a_table_of_its_own(made):
     clean, wrong = (groups["random", about.budgets[0], e] for e in (0.0, 0.05))
     change = np.mean([b.miou - a.miou for a, b in zip(clean, wrong, strict=True)])
     assert "change, 5 % wrong" in html.text
-    assert [page.signed(change)] in [r[4:5] for r in rows(text, "`random`") if len(r) == 6]
+    assert [tables.signed(change)] in [r[4:5] for r in rows(text, "`random`") if len(r) == 6]
 
 
 def test_with_one_kind_of_answers_nothing_is_said_of_errors(tmp_path):
@@ -135,10 +135,10 @@ def test_names_are_escaped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.25, "+1.2"), (-0.3, f"{page.MINUS}0.3"), (-0.04, "+0.0")]
+    ("value", "text"), [(1.25, "+1.2"), (-0.3, f"{tables.MINUS}0.3"), (-0.04, "+0.0")]
 )
 def test_differences_have_signs_and_no_negative_zero(value, text):
-    assert page.signed(value) == text
+    assert tables.signed(value) == text
 
 
 # ------------------------------------------------------------------------------ charts

@@ -10,7 +10,7 @@ import numpy as np
 from support import fabricate
 
 from labor_jax.annotation import ledger
-from labor_jax.compare import cells, page
+from labor_jax.compare import cells, tables
 from labor_jax.compare.results import Result
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
@@ -42,11 +42,11 @@ def write_cells(
     seeds: int,
     errors: Sequence[float] = (0.0,),
     size: tuple[int, int] = (24, 32),
-) -> tuple[page.About, list[Result]]:
+) -> tuple[tables.About, list[Result]]:
     """Writes the queries of each cell; returns what the page needs besides the images."""
     parsed = [cells.parse_budget(text) for text in budgets]
     plan, skipped = cells.plan(methods, parsed, seeds, errors)
-    about = page.About(
+    about = tables.About(
         "configs/streets.py", "streets val", methods, parsed, errors, 2.0, skipped, len(plan)
     )
     return about, [_result(workdir, cell, methods, size) for cell in plan]
