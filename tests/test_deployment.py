@@ -162,12 +162,6 @@ def test_a_size_below_the_networks_is_refused(run):
         export.stablehlo(run, "town.zip", (31, 40))
 
 
-def test_every_domain_has_its_terms():
-    from labor_jax.data.builders.prepared import BUILDERS
-
-    assert set(export.TERMS) == {*BUILDERS, "folder"}
-
-
 # ------------------------------------------------------------------------------------- shrinking
 
 

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from labor_jax.data import labels, loading, toytown
-from labor_jax.data.builders.base import decoded, png
+from labor_jax.data.dataset import decoded, png
 from labor_jax.data.domain import Domain
 from labor_jax.train import optimizers, parallel, state
 

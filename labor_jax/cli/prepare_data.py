@@ -38,7 +38,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "toytown/SIZE, camvid, gta5, synthia_rand_cityscapes, cityscapes or folder",
+        "a data set by name, such as toytown/160x120, or folder; an unknown name lists all",
         flag_values=values,
     )
     flags.DEFINE_string("data_dir", "data", "where prepared data sets are kept", flag_values=values)
@@ -55,18 +55,16 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _prepare(values: flags.FlagValues) -> None:
-    from labor_jax.data import checking, folder, labels
+    from labor_jax.data import checking, folder, loading
 
     if bool(values.dataset) == bool(values.config):
         raise UserError("--dataset, --config: give one of the two")
-    if values.classes not in labels.TABLES:
-        raise UserError(
-            f"--classes: unknown table {values.classes!r}; known: {', '.join(labels.TABLES)}"
-        )
+    if values.classes not in (tables := loading.tables()):
+        raise UserError(f"--classes: unknown table {values.classes!r}; known: {', '.join(tables)}")
     if values.config:
         splits, table = _domains_of(values.config)
     elif values.dataset == "folder":
-        table = labels.TABLES[values.classes]
+        table = tables[values.classes]
         images = folder.load(values.images, values.labels, table)
         splits = {"folder": checking.checked(images, table)}
     else:
@@ -108,11 +106,11 @@ def _prepared(
     """
     import numpy as np
 
-    from labor_jax.data import labels
+    from labor_jax.data import loading
     from labor_jax.data.builders import prepared
     from labor_jax.data.checking import Split
 
     made = prepared.prepare(dataset, data_dir, manual_dir)
     ids, pixels = made.info.metadata["ids"], made.info.metadata["pixels"]
     splits = {name: Split(len(ids[name]), np.array(pixels[name])) for name in made.info.splits}
-    return splits, labels.TABLES[made.table]
+    return splits, loading.tables()[made.data_set.table]

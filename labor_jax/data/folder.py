@@ -17,7 +17,11 @@ from labor_jax.data.image_files import (
 from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
 
-__all__ = ["Pair", "by_id", "load", "one", "pairs", "report_missing"]
+__all__ = ["LICENCE", "Pair", "by_id", "load", "one", "pairs", "report_missing"]
+
+
+LICENCE = "your own, as those who gave them allow"
+"""The terms of the images, for what is exported."""
 
 
 def load(images: str, labels: str, table: ClassTable) -> Domain:

@@ -14,10 +14,9 @@ __all__ = [
     "CITYSCAPES_IDS",
     "CITYSCAPES_RAW",
     "IGNORE",
-    "SYNTHIA_IDS",
-    "SYNTHIA_RAW",
     "TABLES",
     "ClassTable",
+    "add_table",
     "colorize",
     "count",
     "encode",
@@ -152,9 +151,6 @@ CITYSCAPES = ClassTable(
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each train id in the files of Cityscapes and GTA5; every other id is void."""
 
-SYNTHIA_IDS = (3, 4, 2, 21, 5, 7, 15, 9, 6, 16, 1, 10, 17, 8, 18, 19, 20, 12, 11)
-"""The label id of each of Cityscapes' train ids in SYNTHIA's files; every other id is void."""
-
 CITYSCAPES_RAW = dataclasses.replace(
     CITYSCAPES,
     values=CITYSCAPES_IDS,
@@ -162,14 +158,14 @@ CITYSCAPES_RAW = dataclasses.replace(
 )
 """Cityscapes' classes by the ids, from 0 to 34, in its files and GTA5's."""
 
-SYNTHIA_RAW = dataclasses.replace(
-    CITYSCAPES,
-    values=SYNTHIA_IDS,
-    void_values=tuple(sorted(set(range(23)) - set(SYNTHIA_IDS))),
-)
-"""Cityscapes' classes by the ids, from 0 to 22, in SYNTHIA's files."""
-
 TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
+"""What `config.classes.table` can name; `add_table` adds to it."""
+
+
+def add_table(name: str, table: ClassTable) -> ClassTable:
+    """Makes a class table known by a name, for a data set that has classes of its own."""
+    TABLES[name] = table
+    return table
 
 
 def encode(

@@ -2,30 +2,48 @@
 
 from typing import Any
 
+from labor_jax.data import dataset, folder
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import TABLES, ClassTable
 from labor_jax.util.errors import UserError
 
-__all__ = ["load", "table_from_config"]
+__all__ = ["domains", "licence", "load", "table_from_config", "tables"]
+
+
+def domains() -> tuple[str, ...]:
+    """What `domain` can be: the data sets, and "folder"."""
+    return (*dataset.names(), "folder")
+
+
+def licence(domain: str) -> str:
+    """The terms under which the images of a domain are given.
+
+    Raises:
+      UserError: no such domain.
+    """
+    return folder.LICENCE if domain == "folder" else dataset.find(domain).licence
+
+
+def tables() -> dict[str, ClassTable]:
+    """What `classes.table` can name: also the tables that data sets bring along."""
+    dataset.names()  # so that they are registered
+    return TABLES
 
 
 def load(spec: Any, data_dir: str, table: ClassTable) -> Domain:
     """Opens one split of a domain; the first use of a TFDS domain prepares it.
 
     Args:
-      spec: a ConfigDict with `domain`: "toytown/SIZE" (with `split`), one of "camvid", "gta5",
-        "synthia_rand_cityscapes" and "cityscapes" (with `split`, and `manual_dir` to prepare it
-        from), or "folder" (with `images` and `labels`, "" where there are none).
+      spec: a ConfigDict with `domain`: one of `domains()`. With "folder" go `images` and `labels`,
+        "" where there are none; with any other `split`, and `manual_dir` to prepare it from.
       data_dir: where prepared data sets are kept.
       table: the classes of the task.
     Raises:
       UserError: an unknown domain or split, missing files, a table that does not fit.
     """
     if spec.domain == "folder":
-        from labor_jax.data import folder
-
         return folder.load(spec.images, spec.labels, table)
-    from labor_jax.data.builders import prepared  # TFDS takes half a second to import
+    from labor_jax.data.builders import prepared  # it imports TFDS
 
     return prepared.load(spec.domain, spec.split, data_dir, spec.get("manual_dir", ""), table)
 
@@ -37,11 +55,12 @@ def table_from_config(classes: Any) -> ClassTable:
       UserError: unknown name, or names, palette and values that do not fit.
     """
     if classes.table:
-        if classes.table not in TABLES:
+        known = tables()
+        if classes.table not in known:
             raise UserError(
-                f"config.classes.table: unknown table {classes.table!r}; known: {', '.join(TABLES)}"
+                f"config.classes.table: unknown table {classes.table!r}; known: {', '.join(known)}"
             )
-        return TABLES[classes.table]
+        return known[classes.table]
     return ClassTable(
         names=tuple(classes.names),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in classes.palette),

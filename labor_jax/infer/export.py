@@ -17,6 +17,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 import labor_jax
+from labor_jax.data import loading
 from labor_jax.infer import restore, steps
 from labor_jax.models.resize import shrink
 from labor_jax.train import state
@@ -26,7 +27,6 @@ from labor_jax.weights import pretrained, tensor_files
 __all__ = [
     "PLATFORMS",
     "README",
-    "TERMS",
     "metadata",
     "safetensors",
     "stablehlo",
@@ -34,16 +34,6 @@ __all__ = [
 
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-
-TERMS = {
-    "toytown": "drawn by labor_jax, free to use",
-    "camvid": "CC BY-NC 4.0, not for commercial use",
-    "gta5": "for research and education only",
-    "synthia_rand_cityscapes": "CC BY-NC-SA 3.0, not for commercial use",
-    "cityscapes": "its own licence, not for commercial use",
-    "folder": "your own, as those who gave them allow",
-}
-"""Under what terms each domain's images are had."""
 
 README = """A segmenter made by labor_jax. model.stablehlo is a computation as jax.export writes it:
 uint8 RGB images [batch, {height}, {width}, 3] to uint8 class numbers [batch, {height}, {width}],
@@ -80,8 +70,7 @@ def metadata(run: restore.Run, size: tuple[int, int]) -> dict[str, Any]:
     domains = {name: config[name].domain for name in ("source", "target")}
     started = pathlib.Path(config.model.weights).name
     terms = "; ".join(
-        f"{domain} ({TERMS[domain.partition('/')[0]]})"
-        for domain in dict.fromkeys(domains.values())
+        f"{domain} ({loading.licence(domain)})" for domain in dict.fromkeys(domains.values())
     )
     kept = config.to_dict()
     model = kept["model"] | {"weights": started}

@@ -2,6 +2,7 @@ import concurrent.futures
 import errno
 import os
 import pathlib
+import pkgutil
 import subprocess
 import sys
 import threading
@@ -14,10 +15,10 @@ from PIL import Image
 from support.commands import call
 from tensorflow_datasets.core import shuffle
 
-from labor_jax.data import domain, loading, toytown
+from labor_jax.data import dataset, datasets, domain, loading, toytown
 from labor_jax.data.builders import prepared
 from labor_jax.data.checking import checked
-from labor_jax.data.datasets import toytown as builder
+from labor_jax.data.datasets.toytown import LOOK_AND_SEED
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.util.errors import UserError
 
@@ -50,7 +51,7 @@ def test_toytown_reads_back_what_was_drawn(data_dir, split):
     opened = load("toytown/tiny", split, data_dir)
     assert len(opened.ids) == TINY[split]
     for index in (0, len(opened.ids) - 1):
-        image, label = toytown.render(*builder.LOOK_AND_SEED[split], index, 48, 64)
+        image, label = toytown.render(*LOOK_AND_SEED[split], index, 48, 64)
         np.testing.assert_array_equal(opened.read_image(index), image)
         np.testing.assert_array_equal(opened.read_label(index), label)
 
@@ -146,7 +147,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
     def full(self, **_):
         raise RuntimeError(f"write() failed: {os.strerror(errno.ENOSPC)}; writing x")
 
-    monkeypatch.setattr(builder.Toytown, "download_and_prepare", full)
+    monkeypatch.setattr(prepared.Builder, "download_and_prepare", full)
     with pytest.raises(OSError) as error:
         prepared.prepare("toytown/tiny", str(tmp_path))
     assert error.value.errno == errno.ENOSPC and str(tmp_path) in error.value.filename
@@ -154,7 +155,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["toytown/100x100", "camvid/tiny"])
 def test_an_unknown_size_is_told_what_there_is(tmp_path, name):
-    with pytest.raises(UserError, match=r"unknown; choose one of toytown/160x120.*camvid/480x360"):
+    with pytest.raises(UserError, match=r"unknown; choose one of camvid/480x360.*toytown/160x120"):
         load(name, "train", tmp_path)
 
 
@@ -300,8 +301,13 @@ def test_prepare_data_checks_what_a_config_would_read_with_its_own_classes(upstr
     assert both.status == 2 and "--dataset, --config: give one of the two" in both.stderr
 
 
-def test_every_builder_can_be_made_by_its_configs(tmp_path):
-    for name, cls in prepared.BUILDERS.items():
-        for config in cls.builder_configs or [""]:
-            made = prepared.builder(f"{name}/{config}", str(tmp_path))
-            assert isinstance(made, tfds.core.GeneratorBasedBuilder)
+def test_every_data_set_has_a_builder_a_table_and_terms(tmp_path):
+    for name in dataset.names():
+        found = dataset.find(name)
+        assert isinstance(prepared.builder(name, str(tmp_path)), tfds.core.GeneratorBasedBuilder)
+        assert found.table in loading.tables() and loading.licence(name)
+
+
+def test_every_module_of_the_folder_registers_the_data_set_of_its_name():
+    modules = {module.name for module in pkgutil.iter_modules(datasets.__path__)}
+    assert modules == {dataset.split_name(name)[0] for name in dataset.names()}

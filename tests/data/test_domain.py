@@ -30,7 +30,7 @@ def test_a_folder_is_opened_with_its_labels(tmp_path):
 
 @pytest.mark.parametrize("name", ["kitti", "", "toytown-160x120"])
 def test_an_unknown_domain_is_told_what_there_is(name, tmp_path):
-    with pytest.raises(UserError, match=r"unknown; choose .*toytown/160x120.*camvid.*folder"):
+    with pytest.raises(UserError, match=r"unknown; choose .*camvid.*toytown/160x120.*folder"):
         loading.load(spec(domain=name), str(tmp_path), CAMVID)
 
 

@@ -17,6 +17,7 @@ from support.commands import call
 
 from labor_jax.data import labels, loading
 from labor_jax.data.builders import prepared
+from labor_jax.data.datasets.synthia_rand_cityscapes import RAW as SYNTHIA_RAW
 from labor_jax.util.errors import UserError
 
 NAMES = ("gta5", "synthia_rand_cityscapes", "cityscapes")
@@ -83,7 +84,7 @@ def test_raw_values_mean_what_the_sites_say():
     synthia |= {17: 12, 8: 13, 18: 14, 19: 15, 20: 16, 12: 17, 11: 18}
     for table, known, count in (
         (labels.CITYSCAPES_RAW, cityscapes, 35),
-        (labels.SYNTHIA_RAW, synthia, 23),
+        (SYNTHIA_RAW, synthia, 23),
     ):
         raw = np.array([[*range(count), 255]], np.uint8)
         encoded = labels.encode(raw, table, "")
@@ -271,13 +272,14 @@ def test_a_killed_preparation_is_repeated_and_complete(tmp_path):
     known = make("gta5", tmp_path / "in", archives=True)
     code = """
 import os, signal, sys
-from labor_jax.data.builders import base, prepared
-write = base.Builder.sample
-def dying(self, name, image, label):
+from labor_jax.data import dataset
+from labor_jax.data.builders import prepared
+made = dataset.sample
+def dying(name, image, label):
     if name == "00006":
         os.kill(os.getpid(), signal.SIGKILL)
-    return write(self, name, image, label)
-base.Builder.sample = dying
+    return made(name, image, label)
+dataset.sample = dying
 prepared.prepare("gta5", sys.argv[1], sys.argv[2])
 """
     ended = subprocess.run(

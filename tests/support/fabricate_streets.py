@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from labor_jax.data import labels
+from labor_jax.data.datasets.synthia_rand_cityscapes import RAW as SYNTHIA_RAW
 
 Known = dict[str, dict[str, np.ndarray]]
 """Train ids by split and id."""
@@ -78,7 +79,7 @@ def make_synthia(root: pathlib.Path, maps: list[np.ndarray], archives: bool) -> 
     known = {f"{index:07d}": map_ for index, map_ in enumerate(maps)}
     files = {"RAND_CITYSCAPES/README.txt": b"SYNTHIA"}
     for name, map_ in known.items():
-        raw = raw_values(map_, labels.SYNTHIA_RAW)
+        raw = raw_values(map_, SYNTHIA_RAW)
         instance = np.arange(raw.size, dtype=np.uint16).reshape(raw.shape)
         blue_green_red = np.stack([np.zeros_like(instance), instance, raw.astype(np.uint16)], -1)
         colors = labels.colorize(map_, labels.CITYSCAPES)

@@ -1,1 +1,1 @@
-"""TFDS builders (array_record): every domain that is prepared once and read by index."""
+"""How data sets are made: from archives and folders of files, and written by TFDS."""

@@ -1,20 +1,22 @@
 """Data sets made from pairs of files: an image and a map of raw label values."""
 
+import dataclasses
 import io
 import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, NoReturn
 
 import cv2
 import numpy as np
 from PIL import ImageOps
 
-from labor_jax.data import image_files, labels
-from labor_jax.data.builders import archives, base
+from labor_jax.data import dataset, image_files, labels
+from labor_jax.data.builders import archives
 from labor_jax.data.builders.archives import File
+from labor_jax.data.dataset import Sample
 from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
 
@@ -30,118 +32,130 @@ class Pairs(NamedTuple):
     lone: list[str]
 
 
-class PairedBuilder(base.Builder, skip_registration=True):  # type: ignore[call-arg]
-    """Reads a data set from the archives that its site ships, or from what they unpack into.
+def read_raw_label(data: bytes, where: str) -> np.ndarray:
+    """Raw values [H, W] uint8 or uint16 of a label file's bytes."""
+    return image_files.read_raw_label(io.BytesIO(data), where)
+
+
+def by_stem(path: pathlib.PurePath) -> str:
+    """A file's name without its suffix."""
+    return path.stem
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedFiles:
+    """The archives that a data set's site ships, and the files that they unpack into.
 
     Attributes:
-      title: its name, for messages.
-      MANUAL_DOWNLOAD_INSTRUCTIONS: what to download from where, after "put … into FOLDER".
-      raw: its classes by the values in its label files.
+      name: the data set's, and
+      title: as people write it; both are for messages.
+      download: what to get from where, between "put …" and "into a folder".
+      raw: the classes by the values in the label files.
       layout: by split, where its images and its labels are, as patterns.
       shipped: the archives of images and those of labels, if they are zip archives.
       full: by split, how many pairs the whole set has, if that is known.
+      to_id: the id that an image shares with its label, of a path.
+      read_raw: (bytes of a label file, its name for messages) -> [H, W] raw values.
     """
 
+    name: str
     title: str
+    download: str
     raw: labels.ClassTable
-    layout: dict[str, tuple[str, str]]
+    layout: Mapping[str, tuple[str, str]]
     shipped: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    full: dict[str, int] = {}  # noqa: RUF012
+    full: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    to_id: Callable[[pathlib.PurePath], str] = by_stem
+    read_raw: Callable[[bytes, str], np.ndarray] = read_raw_label
 
-    @staticmethod
-    def to_id(path: pathlib.PurePath) -> str:
-        """The id that an image shares with its label."""
-        return path.stem
 
-    @staticmethod
-    def read_raw(data: bytes, where: str) -> np.ndarray:
-        """Raw values [H, W] uint8 or uint16 of a label file's bytes."""
-        return image_files.read_raw_label(io.BytesIO(data), where)
+def find(files: PairedFiles, manual_dir: str) -> dict[str, Pairs]:
+    """The pairs of each split of which there is anything.
 
-    def check(self, manual_dir: str) -> None:
-        """Raises UserError unless what to make it from is there and most of it in pairs."""
-        self.find(manual_dir)
-
-    def find(self, manual_dir: str) -> dict[str, Pairs]:
-        """The pairs of each split of which there is anything.
-
-        Raises:
-          UserError: archives or files are missing or broken, or few files have a partner.
-        """
-        root = pathlib.Path(manual_dir).expanduser()
-        if not manual_dir:
-            self.refuse("no manual_dir is given", "into a folder and name it by manual_dir")
-        if not root.is_dir():
-            self.refuse(f"there is no folder {root}", "there")
-        zips = archives.open_zips(root)
-        images, marks = (self._files(root, zips, kind) for kind in range(len(KINDS)))
-        found = {split: pair(images[split], marks[split]) for split in self.layout}
-        for split, (paired, lone) in found.items():
-            if len(lone) > len(paired):
-                self.refuse(
-                    f"{split} in {root} has {len(paired)} pairs and files without partner: "
-                    f"{counted(lone)}",
-                    "there",
-                )
-        return {split: pairs for split, pairs in found.items() if pairs.paired}
-
-    def _files(
-        self, root: pathlib.Path, zips: list[zipfile.ZipFile], kind: int
-    ) -> dict[str, archives.Files]:
-        """Each split's images or labels, as `KINDS` counts them."""
-        patterns = {split: both[kind] for split, both in self.layout.items()}
-        loose = {s: archives.in_folders(root, p, self.to_id) for s, p in patterns.items()}
-        inside = {s: archives.in_zips(zips, p, self.to_id) for s, p in patterns.items()}
-        absent = [name for name in self.shipped[kind] if not (root / name).is_file()]
-        if not any(loose.values()) and (absent or not any(inside.values())):
-            if 0 < len(absent) < len(self.shipped[kind]):
-                self.refuse(f"{', '.join(absent)} missing in {root}", "there")
-            if packed := archives.to_unpack(root):
-                raise UserError(f"{self.title}: {packed}")
-            self.refuse(f"{root} has none of its {KINDS[kind]}", "there")
-        # An archive's files have checksums: they come before what was unpacked of it.
-        return {split: loose[split] | inside[split] for split in self.layout}
-
-    def refuse(self, why: str, where: str) -> NoReturn:
-        """Raises UserError with what to get from where, and which folder to put it into."""
-        raise UserError(f"{self.title}: {why}; put {self.MANUAL_DOWNLOAD_INSTRUCTIONS} {where}")
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[base.Sample]]:
-        found = self.find(str(dl_manager.manual_dir))
-        for split in self.layout:
-            paired, lone = found.get(split, Pairs([], []))
-            if lone:
-                warn(f"{self.name} {split}: without partner, left out: {counted(lone)}")
-            if len(paired) != (full := self.full.get(split, len(paired))):
-                warn(f"{self.name} {split}: {len(paired)} pairs; the whole set has {full}")
-        return {s: self._generate_examples(s, pairs.paired) for s, pairs in found.items()}
-
-    def _generate_examples(
-        self, split: str, pairs: list[tuple[str, File, File]]
-    ) -> Iterator[base.Sample]:
-        resized = []
-        samples = ahead(lambda pair: self._read(*pair), pairs, THREADS, 2 * THREADS)
-        for sample, fits in base.track(samples, len(pairs), f"reading {self.name} {split}"):
-            yield sample
-            if not fits:
-                resized.append(sample.id)
-        if resized:
-            warn(
-                f"{self.name} {split}: labels of another size than their image, resized to it: "
-                f"{counted(resized)}"
+    Raises:
+      UserError: archives or files are missing or broken, or few files have a partner.
+    """
+    root = pathlib.Path(manual_dir).expanduser()
+    if not manual_dir:
+        refuse(files, "no manual_dir is given", "into a folder and name it by manual_dir")
+    if not root.is_dir():
+        refuse(files, f"there is no folder {root}", "there")
+    zips = archives.open_zips(root)
+    images, marks = (_located(files, root, zips, kind) for kind in range(len(KINDS)))
+    found = {split: pair(images[split], marks[split]) for split in files.layout}
+    for split, (paired, lone) in found.items():
+        if len(lone) > len(paired):
+            refuse(
+                files,
+                f"{split} in {root} has {len(paired)} pairs and files without partner: "
+                f"{counted(lone)}",
+                "there",
             )
+    return {split: pairs for split, pairs in found.items() if pairs.paired}
 
-    def _read(self, name: str, image: File, label: File) -> tuple[base.Sample, bool]:
-        """A sample, and whether its label had its image's size."""
-        data, marks = image.read(), label.read()
-        height, width = checked_size(data, image.name, "image")
-        checked_size(marks, label.name, "label")
-        raw = self.read_raw(marks, label.name)
-        fits = raw.shape == (height, width)
+
+def _located(
+    files: PairedFiles, root: pathlib.Path, zips: list[zipfile.ZipFile], kind: int
+) -> dict[str, archives.Files]:
+    """Each split's images or labels, as `KINDS` counts them."""
+    patterns = {split: both[kind] for split, both in files.layout.items()}
+    loose = {s: archives.in_folders(root, p, files.to_id) for s, p in patterns.items()}
+    inside = {s: archives.in_zips(zips, p, files.to_id) for s, p in patterns.items()}
+    absent = [name for name in files.shipped[kind] if not (root / name).is_file()]
+    if not any(loose.values()) and (absent or not any(inside.values())):
+        if 0 < len(absent) < len(files.shipped[kind]):
+            refuse(files, f"{', '.join(absent)} missing in {root}", "there")
+        if packed := archives.to_unpack(root):
+            raise UserError(f"{files.title}: {packed}")
+        refuse(files, f"{root} has none of its {KINDS[kind]}", "there")
+    # An archive's files have checksums: they come before what was unpacked of it.
+    return {split: loose[split] | inside[split] for split in files.layout}
+
+
+def refuse(files: PairedFiles, why: str, where: str) -> NoReturn:
+    """Raises UserError with what to get from where, and which folder to put it into."""
+    raise UserError(f"{files.title}: {why}; put {files.download} {where}")
+
+
+def make(files: PairedFiles, _: str, manual_dir: str) -> dict[str, Iterator[Sample]]:
+    """The samples of each split of which there is anything; says on stderr what is left out."""
+    found = find(files, manual_dir)
+    for split in files.layout:
+        paired, lone = found.get(split, Pairs([], []))
+        if lone:
+            warn(f"{files.name} {split}: without partner, left out: {counted(lone)}")
+        if len(paired) != (full := files.full.get(split, len(paired))):
+            warn(f"{files.name} {split}: {len(paired)} pairs; the whole set has {full}")
+    return {s: _samples(files, s, pairs.paired) for s, pairs in found.items()}
+
+
+def _samples(
+    files: PairedFiles, split: str, pairs: list[tuple[str, File, File]]
+) -> Iterator[Sample]:
+    resized = []
+    samples = ahead(lambda pair: _read(files, *pair), pairs, THREADS, 2 * THREADS)
+    for sample, fits in dataset.track(samples, len(pairs), f"reading {files.name} {split}"):
+        yield sample
         if not fits:
-            raw = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        encoded = labels.encode(raw, self.raw, label.name, mend=f"get {self.title}'s own file")
-        return self.sample(name, data, encoded), fits
+            resized.append(sample.id)
+    if resized:
+        warn(
+            f"{files.name} {split}: labels of another size than their image, resized to it: "
+            f"{counted(resized)}"
+        )
+
+
+def _read(files: PairedFiles, name: str, image: File, label: File) -> tuple[Sample, bool]:
+    """A sample, and whether its label had its image's size."""
+    data, marks = image.read(), label.read()
+    height, width = checked_size(data, image.name, "image")
+    checked_size(marks, label.name, "label")
+    raw = files.read_raw(marks, label.name)
+    fits = raw.shape == (height, width)
+    if not fits:
+        raw = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    encoded = labels.encode(raw, files.raw, label.name, mend=f"get {files.title}'s own file")
+    return dataset.sample(name, data, encoded), fits
 
 
 def pair(images: archives.Files, marks: archives.Files) -> Pairs:

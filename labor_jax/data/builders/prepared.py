@@ -3,51 +3,109 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
 
-from labor_jax.data.builders.base import Builder, decoded
-from labor_jax.data.datasets.camvid import Camvid
-from labor_jax.data.datasets.cityscapes import Cityscapes
-from labor_jax.data.datasets.gta5 import Gta5
-from labor_jax.data.datasets.synthia_rand_cityscapes import SynthiaRandCityscapes
-from labor_jax.data.datasets.toytown import Toytown
+from labor_jax.data import dataset, labels
+from labor_jax.data.dataset import DataSet, Sample, decoded
 from labor_jax.data.domain import Domain
-from labor_jax.data.labels import TABLES, ClassTable
+from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
 
-BUILDERS: dict[str, type[Builder]] = {
-    "toytown": Toytown,
-    "camvid": Camvid,
-    "gta5": Gta5,
-    "synthia_rand_cityscapes": SynthiaRandCityscapes,
-    "cityscapes": Cityscapes,
-}
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Writes a `DataSet` as TFDS does; `_builder_of` makes its subclasses.
+
+    `info.metadata` has "ids" and "pixels" by split, so that neither costs reading every image.
+    """
+
+    data_set: DataSet
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "id": tfds.features.Text(),
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.data_set.about,
+            features=features,
+            homepage=self.data_set.homepage or None,
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(ids={}, pixels={}),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> Mapping[str, Iterable[Sample]]:
+        manual_dir = str(dl_manager.manual_dir) if self.data_set.download else ""
+        size = self.builder_config.name if self.builder_config else ""
+        return self.data_set.make(size, manual_dir)
+
+    def _generate_examples(self) -> Iterator[Sample]:
+        raise NotImplementedError  # TFDS wants it, for the writer that ours stands in for
+
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
+        """In place of TFDS's, which beyond 1 GB needs TensorFlow and a split's size in memory."""
+        splits = self._split_generators(dl_manager)
+        return [self._write(split, samples) for split, samples in splits.items()]
+
+    def _write(self, split: str, samples: Iterable[Sample]) -> tfds.core.SplitInfo:
+        """Streams a split's samples to one file."""
+        template = self._get_filename_template(split)
+        path = template.sharded_filepath(shard_index=0, num_shards=1)
+        ids, num_bytes, pixels = [], 0, np.zeros(256, np.int64)
+        # PNG and JPEG are compressed already.
+        with contextlib.closing(ArrayRecordWriter(str(path), "group_size:1,uncompressed")) as file:
+            for sample in samples:
+                example = {"id": sample.id, "image": sample.image, "label": sample.label}
+                record = self.info.features.serialize_example(example)
+                file.write(record)
+                ids.append(sample.id)
+                pixels += sample.pixels
+                num_bytes += len(record)
+        classes = len(labels.TABLES[self.data_set.table])
+        self.info.metadata["ids"][split] = ids
+        self.info.metadata["pixels"][split] = [*pixels[:classes].tolist(), int(pixels[255])]
+        return tfds.core.SplitInfo(
+            name=split, shard_lengths=[len(ids)], num_bytes=num_bytes, filename_template=template
+        )
+
+
+@functools.cache
+def _builder_of(data_set: DataSet) -> type[Builder]:
+    """TFDS keeps what it knows of a data set in attributes of a class."""
+
+    class Prepared(Builder, skip_registration=True):  # type: ignore[call-arg]
+        name = data_set.name
+        VERSION = tfds.core.Version(data_set.version)
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=size) for size in data_set.sizes]  # noqa: RUF012
+        MANUAL_DOWNLOAD_INSTRUCTIONS = data_set.download or None
+
+    Prepared.data_set = data_set
+    return Prepared
 
 
 def builder(domain: str, data_dir: str) -> Builder:
-    """The builder of "NAME" or "NAME/CONFIG", prepared or not.
+    """The builder of "NAME" or "NAME/SIZE", prepared or not.
 
     Raises:
       UserError: no such data set.
     """
-    name, _, config = domain.partition("/")
-    if name not in BUILDERS or config not in ("", *BUILDERS[name].builder_configs):
-        known = [
-            f"{key}/{size}" if size else key
-            for key, cls in BUILDERS.items()
-            for size in cls.builder_configs or [""]
-        ]
-        raise UserError(f"domain {domain!r} is unknown; choose one of {', '.join(known)}, folder")
-    return BUILDERS[name](config=config or None, data_dir=os.path.expanduser(data_dir))
+    data_set, (_, size) = dataset.find(domain), dataset.split_name(domain)
+    return _builder_of(data_set)(config=size or None, data_dir=os.path.expanduser(data_dir))
 
 
 def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
@@ -60,7 +118,7 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
     target = pathlib.Path(made.data_dir)
     if is_complete(target):
         return made
-    made.check(manual_dir)
+    made.data_set.check(manual_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target.parent / ".lock"):
         if is_complete(target):  # by the process that had the lock before
@@ -108,10 +166,10 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
     Raises:
       UserError: no such data set or split, or a table of other classes than the data set's.
     """
-    own = builder(domain, data_dir).table
-    if table.names != TABLES[own].names:
+    own = dataset.find(domain).table
+    if table.names != labels.TABLES[own].names:
         raise UserError(
-            f"domain {domain!r} has {own}'s {len(TABLES[own])} classes; "
+            f"domain {domain!r} has {own}'s {len(labels.TABLES[own])} classes; "
             f"set config.classes.table={own}, or another domain"
         )
     made = prepare(domain, data_dir, manual_dir)

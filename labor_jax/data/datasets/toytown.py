@@ -1,12 +1,9 @@
-"""Toytown as a TFDS data set: two towns, each split into scenes to train and to validate on."""
+"""Toytown: two towns, each with scenes to train and to validate on, drawn when first used."""
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
-import tensorflow_datasets as tfds
-
-from labor_jax.data.builders import base
+from labor_jax.data.dataset import DataSet, Sample, png, register, sample, track
 from labor_jax.data.toytown import workers
 
 LOOK_AND_SEED = {
@@ -17,8 +14,7 @@ LOOK_AND_SEED = {
 }
 
 
-@dataclasses.dataclass(kw_only=True)
-class ToytownConfig(tfds.core.BuilderConfig):
+class Size(NamedTuple):
     """How large the scenes are, and how many each split has, in the order of `LOOK_AND_SEED`."""
 
     width: int
@@ -26,28 +22,40 @@ class ToytownConfig(tfds.core.BuilderConfig):
     counts: tuple[int, int, int, int] = (400, 50, 200, 100)
 
 
-class Toytown(base.Builder):
-    """Procedural street scenes: `source` is game-like, `target` is another town and camera."""
+SIZES = {
+    "160x120": Size(160, 120),
+    "240x180": Size(240, 180),
+    "480x360": Size(480, 360),
+    "80x60": Size(80, 60, (300, 8, 100, 100)),
+    "tiny": Size(64, 48, (24, 8, 12, 8)),
+}
 
-    VERSION = tfds.core.Version("1.4.0")
-    table = "camvid"
-    BUILDER_CONFIGS = [  # noqa: RUF012
-        ToytownConfig(name="160x120", width=160, height=120),
-        ToytownConfig(name="240x180", width=240, height=180),
-        ToytownConfig(name="480x360", width=480, height=360),
-        ToytownConfig(name="80x60", width=80, height=60, counts=(300, 8, 100, 100)),
-        ToytownConfig(name="tiny", width=64, height=48, counts=(24, 8, 12, 8)),
-    ]
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[base.Sample]]:
-        counts = self.builder_config.counts
-        return {
-            split: self._generate_examples(split, count)
-            for split, count in zip(LOOK_AND_SEED, counts, strict=True)
-        }
+def make(size: str, _: str) -> dict[str, Iterator[Sample]]:
+    """The scenes of each split."""
+    counts = SIZES[size].counts
+    return {
+        split: scenes(split, count, SIZES[size])
+        for split, count in zip(LOOK_AND_SEED, counts, strict=True)
+    }
 
-    def _generate_examples(self, split: str, count: int) -> Iterator[base.Sample]:
-        config = self.builder_config
-        scenes = workers.render_many(*LOOK_AND_SEED[split], count, config.height, config.width)
-        for index, (image, label) in enumerate(base.track(scenes, count, f"drawing {split}")):
-            yield self.sample(f"{split}_{index:04d}", base.png(image), label)
+
+def scenes(split: str, count: int, size: Size) -> Iterator[Sample]:
+    """The first `count` scenes of a split."""
+    drawn = workers.render_many(*LOOK_AND_SEED[split], count, size.height, size.width)
+    for index, (image, label) in enumerate(track(drawn, count, f"drawing {split}")):
+        yield sample(f"{split}_{index:04d}", png(image), label)
+
+
+register(
+    DataSet(
+        name="toytown",
+        version="1.4.0",
+        about="Procedural street scenes: `source` is game-like, `target` is another town and "
+        "camera.",
+        licence="drawn by labor_jax, free to use",
+        table="camvid",
+        sizes=tuple(SIZES),
+        make=make,
+    )
+)
