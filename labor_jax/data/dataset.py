@@ -94,7 +94,7 @@ def names() -> tuple[str, ...]:
     """What `domain` can be, but for "folder": "NAME", or "NAME/SIZE" where there are sizes."""
     return tuple(
         f"{name}/{size}" if size else name
-        for name, data_set in _known().items()
+        for name, data_set in sorted(_known().items())
         for size in data_set.sizes or ("",)
     )
 
