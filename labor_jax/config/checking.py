@@ -4,13 +4,16 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import ml_collections
 
 from labor_jax.config.fields import LARGEST_INT, Setting
 from labor_jax.config.schema import settings
 from labor_jax.util.errors import UserError
+
+if TYPE_CHECKING:
+    from labor_jax.models.backbone import Backbone
 
 __all__ = ["RULES", "allowed", "check"]
 
@@ -184,12 +187,31 @@ def _listed(choices: Sequence[Any]) -> str:
 
 
 def _style_is_the_backbones(config: ml_collections.ConfigDict) -> None:
-    from labor_jax.models import mobilenet_v2, resnet
+    _check_of_backbone(config, "style", _backbone(config).styles)
 
-    backbone, style = config.model.backbone, config.model.style
-    styles = (mobilenet_v2 if backbone == "mobilenet_v2" else resnet).STYLES
-    if style not in styles:
-        raise UserError(f"config.model.style: {style!r}, but {backbone} has {' or '.join(styles)}")
+
+def _output_stride_is_the_backbones(config: ml_collections.ConfigDict) -> None:
+    _check_of_backbone(config, "output_stride", _backbone(config).output_strides)
+
+
+def _batch_norm_is_the_backbones(config: ml_collections.ConfigDict) -> None:
+    if kinds := _backbone(config).batch_norms:
+        _check_of_backbone(config, "batch_norm", kinds)
+
+
+def _backbone(config: ml_collections.ConfigDict) -> "Backbone":
+    from labor_jax.models import backbone
+
+    return backbone.find(config.model.backbone)
+
+
+def _check_of_backbone(
+    config: ml_collections.ConfigDict, key: str, choices: Sequence[str | int]
+) -> None:
+    value, name = config.model[key], config.model.backbone
+    if value not in choices:
+        has = " or ".join(map(str, choices))
+        raise UserError(f"config.model.{key}: {value!r}, but {name} has {has}")
 
 
 def _scale_is_in_order(config: ml_collections.ConfigDict) -> None:
@@ -222,6 +244,8 @@ def _learning_rate_lasts(config: ml_collections.ConfigDict) -> None:
 
 RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.style": _style_is_the_backbones,
+    "model.output_stride": _output_stride_is_the_backbones,
+    "model.batch_norm": _batch_norm_is_the_backbones,
     "input.scale": _scale_is_in_order,
     "budget.unit": _unit_is_what_the_strategy_asks,
     "optimizer.decay_steps": _learning_rate_lasts,

@@ -27,16 +27,9 @@ def _methods() -> tuple[str, ...]:
 
 def _backbones() -> tuple[str, ...]:
     """a backbone of `labor_jax.models`"""
-    from labor_jax.models import build
+    from labor_jax.models import backbone
 
-    return build.BACKBONES
-
-
-def _output_strides() -> tuple[int, ...]:
-    """an output stride of `labor_jax.models`"""
-    from labor_jax.models import build
-
-    return build.OUTPUT_STRIDES
+    return backbone.names()
 
 
 def _batch_norms() -> tuple[str, ...]:
@@ -48,9 +41,9 @@ def _batch_norms() -> tuple[str, ...]:
 
 def _tables() -> tuple[str, ...]:
     """a class table of `labor_jax.data.labels`, or "" to give the rest of this section"""
-    from labor_jax.data import labels
+    from labor_jax.data import loading
 
-    return ("", *labels.TABLES)
+    return ("", *loading.tables())
 
 
 # ---------------------------------------------------------------------------- the sections
@@ -124,7 +117,7 @@ class Model:
     style: str = setting("pytorch", "a style that the backbone has: whose weights it can take")
     width: float = setting(1.0, "the backbone's channels, times this", above=0)
     output_stride: int = setting(
-        8, "pixels of the input per pixel of the backbone's last features", choices=_output_strides
+        8, "pixels of the input per pixel of the backbone's last features, as it has them", low=1
     )
     dilations: tuple[int, ...] = setting(
         (6, 12, 18, 24), "dilation rate of each branch of a head", low=1

@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from labor_jax.config import default_config
 from labor_jax.infer import restore
-from labor_jax.models import build
+from labor_jax.models import backbone, build
 from labor_jax.util import errors, files
 from labor_jax.weights import pretrained, state_dict, tensor_files
 
@@ -21,11 +21,13 @@ class Read(NamedTuple):
 
     Attributes:
       values: arrays by their path in a segmenter's variables.
+      backbone: as `model.backbone`.
       dilations: of the heads' branches; of a file, which does not tell them, 1, 2, ….
       account: lines that tell what became of each tensor.
     """
 
     values: dict[str, np.ndarray]
+    backbone: str
     dilations: tuple[int, ...]
     account: list[str]
 
@@ -44,12 +46,13 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
             f"{destination}: give a DST that ends in {' or '.join(tensor_files.WRITTEN)}; PyTorch"
             " reads the first by safetensors.torch.load_file"
         )
-    values, dilations, account = from_run(source) if os.path.isdir(source) else from_file(source)
+    read = from_run(source) if os.path.isdir(source) else from_file(source)
+    values, account = read.values, read.account
     if backbone_only:
         heads = [name for name in values if "/backbone/" not in name]
         account.append(_line("left out", heads, "--backbone_only"))
         values = {name: value for name, value in values.items() if "/backbone/" in name}
-    tensors, reasons = pretrained.export(values, dilations)
+    tensors, reasons = pretrained.export(values, read.backbone, read.dilations)
     files.write_atomic(destination, tensor_files.encode(tensors, suffix))
     return [
         *account,
@@ -68,15 +71,15 @@ def from_run(workdir: str) -> Read:
         _line("taken", values),
     ]
     arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Read(arrays, tuple(model.dilations), account)
+    return Read(arrays, model.backbone, tuple(model.dilations), account)
 
 
 def from_file(path: str) -> Read:
     """A file that `model.weights` can take. Raises UserError as `open_weights` and `fit`."""
     weights = pretrained.open_weights(path)
     network = weights.network
-    if network.backbone not in build.BACKBONES:
-        known = ", ".join(build.BACKBONES)
+    if network.backbone not in backbone.names():
+        known = ", ".join(backbone.names())
         raise errors.UserError(f"{path} looks like {network.backbone}; there is only {known}")
     values, fitted = pretrained.fit(weights, _shapes(network))
     heads = f"{network.branches} branches of {network.classes} classes"
@@ -87,7 +90,7 @@ def from_file(path: str) -> Read:
         *_lines_by_reason("left out", fitted.left_out),
         *(f"missing          the {head} head: not written" for head in fitted.missing),
     ]
-    return Read(values, _dilations(network), account)
+    return Read(values, network.backbone, _dilations(network), account)
 
 
 def _dilations(network: state_dict.Network) -> tuple[int, ...]:

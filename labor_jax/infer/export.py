@@ -156,7 +156,9 @@ def stablehlo(run: restore.Run, name: str, size: tuple[int, int] | None = None) 
 def safetensors(run: restore.Run) -> bytes:
     """A file of the weights under their published names, with the metadata beside."""
     variables = flatten_dict(jax.device_get(run.segmenter.variables), sep="/")
-    tensors, _ = pretrained.export(variables, tuple(run.config.model.dilations))
+    tensors, _ = pretrained.export(
+        variables, run.config.model.backbone, tuple(run.config.model.dilations)
+    )
     about = metadata(run, restore.views(run.config)[-1])
     beside = {restore.BESIDE: json.dumps(about), "licence": about["licence"]}
     return tensor_files.encode(tensors, ".safetensors", beside)

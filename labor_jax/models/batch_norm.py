@@ -21,7 +21,7 @@ __all__ = [
 EPSILON = 1e-5
 MOMENTUM = 0.9  # PyTorch calls this momentum 0.1
 
-KINDS = ("frozen", "sync", "adaptsegnet")
+KINDS = ("sync", "frozen", "adaptsegnet")
 
 
 class BatchNorm(nn.Module):

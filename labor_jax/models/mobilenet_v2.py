@@ -16,20 +16,36 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
+from ml_collections import ConfigDict
+
+from labor_jax.models.backbone import (
+    Backbone,
+    Layout,
+    Shape,
+    from_pytorch,
+    pytorch_shape,
+    register,
+)
+from labor_jax.models.batch_norm import EPSILON
 
 __all__ = [
     "AUX_STAGE",
+    "OWN",
     "STAGES",
-    "STYLES",
+    "TORCHVISION",
     "Depthwise",
     "MobileNetV2",
     "as_product",
+    "build",
     "depthwise3x3",
+    "folded",
     "multiply_add",
     "padding",
     "scaled",
     "shifted_views",
+    "torchvision_sources",
 ]
 
 
@@ -44,7 +60,6 @@ STAGES = (
     (6, 320, 1, 1),
 )
 AUX_STAGE = 4  # the last one at stride 16
-STYLES = ("tensorflow", "pytorch")
 
 
 def padding(size: tuple[int, ...], stride: int, dilation: int, style: str) -> list[tuple[int, int]]:
@@ -196,3 +211,85 @@ class MobileNetV2(nn.Module):
                 dilation = next_dilation
             outputs.append(x)
         return outputs[AUX_STAGE], outputs[-1]
+
+
+# ------------------------------------------------------------------------------- what it registers
+
+
+def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -> MobileNetV2:
+    """The MobileNetV2 of a config's section; without batch norm no sum is over devices."""
+    return MobileNetV2(
+        style=model.style, width=model.width, output_stride=model.output_stride, dtype=dtype
+    )
+
+
+def torchvision_sources(path: str, shape: Shape) -> dict[str, Shape]:
+    """A convolution and its batch norm, whose parts make a kernel or a bias."""
+    number, part = path.split("/")
+    convolution, norm = _torchvision_prefixes(int(number[:2]))
+    if part == "kernel":
+        kernel, needed = {f"{convolution}.weight": pytorch_shape(shape)}, ("weight", "running_var")
+        return kernel | {f"{norm}.{name}": shape[-1:] for name in needed}
+    needed_for_bias = ("weight", "running_var", "running_mean", "bias")
+    return {f"{norm}.{name}": shape[-1:] for name in needed_for_bias}
+
+
+def _torchvision_prefixes(number: int) -> tuple[str, str]:
+    """torchvision's convolution and batch norm that are our convolution `number`, 0 to 50."""
+    block, part = number // 3 + 1, number % 3  # expand, depthwise, project
+    if block == 1:  # which does not expand; the stem is in its place
+        pair = (("0.0", "0.1"), ("1.conv.0.0", "1.conv.0.1"), ("1.conv.1", "1.conv.2"))[part]
+    else:
+        pair = (("0.0", "0.1"), ("1.0", "1.1"), ("2", "3"))[part]
+        pair = (f"{block}.conv.{pair[0]}", f"{block}.conv.{pair[1]}")
+    return f"features.{pair[0]}", f"features.{pair[1]}"
+
+
+def folded(found: list[np.ndarray]) -> np.ndarray:
+    """A kernel or a bias, float32, from the tensors that `torchvision_sources` names.
+
+    Batch norm at inference is y = (x - mean) weight / sqrt(var + 1e-5) + bias; it is folded in
+    float64, the factor into the kernel and the rest into the bias.
+    """
+    found = [np.asarray(tensor, np.float64) for tensor in found]
+    if len(found) == 3:
+        kernel, weight, var = found
+        return np.asarray(from_pytorch(kernel) * (weight / np.sqrt(var + EPSILON)), np.float32)
+    weight, var, mean, bias = found
+    return np.asarray(bias - mean * weight / np.sqrt(var + EPSILON), np.float32)
+
+
+OWN = Layout(
+    name="own",
+    known_by=r"\d\d_(conv|dw)/",
+    network=lambda _: "mobilenet_v2",
+    width=("50_conv/bias", 320),
+    sources=lambda path, shape: {path: shape},
+    value=lambda found: np.asarray(found[0], np.float32),
+    styles=((r"5[12]_conv/", "tensorflow"),),
+    left_out=((r"5[12]_conv/", "the ImageNet classifier"),),
+)
+"""Batch norm folded in, under the names that the module has."""
+
+TORCHVISION = Layout(
+    name="torchvision",
+    known_by=r"features\.\d+\.conv\.",
+    network=lambda _: "mobilenet_v2",
+    width=("features.17.conv.3.weight", 320),
+    sources=torchvision_sources,
+    value=folded,
+    styles=((r"(module\.)?features\.", "pytorch"),),
+    left_out=((r"(classifier|features\.18)\.", "the ImageNet classifier"),),
+    pytorch=True,
+)
+"""torchvision's, batch norm not yet folded in."""
+
+register(
+    Backbone(
+        name="mobilenet_v2",
+        build=build,
+        styles=("tensorflow", "pytorch"),
+        channels=(96, 320),
+        layouts=(OWN, TORCHVISION),
+    )
+)

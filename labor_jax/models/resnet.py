@@ -10,30 +10,44 @@ Two styles exist in the literature, with different weights [cited: AdaptSegNet; 
 Names follow PyTorch's: `layer3.0.downsample.1.weight` is `layer3_0/downsample_bn/scale`.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from ml_collections import ConfigDict
 
-from labor_jax.models.batch_norm import BatchNorm
+from labor_jax.models.backbone import (
+    Backbone,
+    Layout,
+    Shape,
+    from_pytorch,
+    pytorch_shape,
+    register,
+)
+from labor_jax.models.batch_norm import KINDS, BatchNorm
 
 __all__ = [
     "LAYERS",
-    "STYLES",
+    "PYTORCH",
     "BasicBlock",
     "Bottleneck",
     "ResNet",
+    "build",
     "convolution",
     "layer_plan",
     "max_pool",
+    "nearest",
+    "rate_factor",
+    "sources",
 ]
 
 
 LAYERS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
-STYLES = ("pytorch", "caffe")
 
 
 def layer_plan(output_stride: int, style: str) -> list[tuple[int, int, int]]:
@@ -177,3 +191,93 @@ class ResNet(nn.Module):
                 )(x, train)
             outputs.append(x)
         return outputs[2], outputs[3]
+
+
+# ------------------------------------------------------------------------------- what it registers
+
+
+def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -> ResNet:
+    """The ResNet of a config's section."""
+    return ResNet(
+        depth=model.backbone,
+        style=model.style,
+        width=model.width,
+        output_stride=model.output_stride,
+        batch_norm=model.batch_norm,
+        axis_name=axis_name,
+        ordered=ordered,
+        remat=model.remat,
+        dtype=dtype,
+    )
+
+
+def rate_factor(path: str, model: ConfigDict, optimizer: ConfigDict) -> float:
+    """`block_factor` for the blocks, `projection_factor` for the projections beside them.
+
+    AdaptSegNet as released lists these tensors three and four times in one group, and leaves batch
+    norm's scale and bias as they are [cited].
+    """
+    if model.batch_norm == "adaptsegnet" and re.search(r"bn\d?/", path):
+        return 0.0
+    if "/downsample" in path:
+        return optimizer.projection_factor
+    return optimizer.block_factor if path.startswith("layer") else 1.0
+
+
+def sources(path: str, shape: Shape) -> dict[str, Shape]:
+    """PyTorch's key of a variable and its shape there, as the head of this file has it."""
+    for pattern, replacement in (
+        (r"^layer(\d)_(\d+)", r"layer\1.\2"),
+        (r"downsample_conv", "downsample.0"),
+        (r"downsample_bn", "downsample.1"),
+        (r"(kernel|scale)$", "weight"),
+        (r"/(mean|var)$", r"/running_\1"),
+        (r"/", "."),
+    ):
+        path = re.sub(pattern, replacement, path)
+    return {path: pytorch_shape(shape)}
+
+
+def nearest(keys: Iterable[str]) -> str:
+    """The ResNet that shares most with these keys, so that a few wrong ones don't hide it."""
+    found = {key for key in keys if re.match(r"layer\d\.\d+\.conv\d\.weight", key)}
+
+    def share(name: str) -> float:
+        convolutions = (1, 2) if name in ("resnet18", "resnet34") else (1, 2, 3)
+        expected = {
+            f"layer{layer}.{block}.conv{number}.weight"
+            for layer, blocks in enumerate(known[name], 1)
+            for block in range(blocks)
+            for number in convolutions
+        }
+        return len(found & expected) / len(found | expected)
+
+    known = {"resnet34": (3, 4, 6, 3), "resnet152": (3, 8, 36, 3), **LAYERS}
+    return max(known, key=share)
+
+
+PYTORCH = Layout(
+    name="pytorch",
+    known_by=r"layer\d\.\d+\.conv\d\.",
+    network=nearest,
+    width=("bn1.weight", 64),
+    sources=sources,
+    value=lambda found: np.asarray(from_pytorch(found[0]), np.float32),
+    styles=((r"(module\.)?Scale\.", "caffe"), (r"(module\.)?fc\.", "pytorch")),
+    left_out=((r"(fc|classifier)\.", "the ImageNet classifier"),),
+    pytorch=True,
+)
+"""torchvision's, and that of the programs of AdaptSegNet and ADVENT."""
+
+for _name in LAYERS:
+    register(
+        Backbone(
+            name=_name,
+            build=build,
+            styles=("caffe", "pytorch"),
+            channels=(256, 512) if _name == "resnet18" else (1024, 2048),
+            batch_norms=KINDS,
+            layouts=(PYTORCH,),
+            rate_factor=rate_factor,
+        )
+    )

@@ -1,12 +1,13 @@
 """The three optimisers: their rates over time, and each tensor's own factor of the rate."""
 
-import re
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
+
+from labor_jax.models import backbone
 
 
 class Optimizers(NamedTuple):
@@ -62,25 +63,19 @@ def _optimizer(
 
 
 def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
-    """How many times the learning rate each tensor takes; 1 for the backbone by default.
-
-    `block_factor` and `projection_factor` are for ResNets' blocks and for the projections beside
-    them: AdaptSegNet as released lists these tensors three and four times in one group [cited].
+    """How many times the learning rate each tensor takes; the backbone's file says its own.
 
     Args:
       params: {"backbone": ..., head: ...}, any tensors.
     Returns:
       The same tree of floats.
     """
+    own = backbone.find(config.model.backbone).rate_factor
 
     def factor(path: tuple, _: Any) -> float:
-        name = "/".join(entry.key for entry in path)
-        if not name.startswith("backbone"):
+        part, *names = (entry.key for entry in path)
+        if part != "backbone":
             return head_factor
-        if config.model.batch_norm == "adaptsegnet" and re.search(r"bn\d?/", name):
-            return 0.0
-        if "/downsample" in name:
-            return config.optimizer.projection_factor
-        return config.optimizer.block_factor if "/layer" in name else 1.0
+        return own("/".join(names), config.model, config.optimizer)
 
     return jax.tree_util.tree_map_with_path(factor, params)

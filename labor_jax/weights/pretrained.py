@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
+from labor_jax.models.backbone import Layout, find
 from labor_jax.util.errors import UserError
 from labor_jax.weights import state_dict, tensor_files
 
@@ -103,7 +104,7 @@ def open_weights(path: str | os.PathLike) -> Weights:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     left_out |= dict.fromkeys(beside, "not weights")
-    return Weights(str(path), network, state_dict.style(found), tensors, left_out)
+    return Weights(str(path), network, state_dict.style(found, network.layout), tensors, left_out)
 
 
 def fit(
@@ -125,7 +126,7 @@ def fit(
     )
     sources = {n: keys for n, keys in sources.items() if n not in _names(missing, shapes)}
     wanted = {key: shape for keys in sources.values() for key, shape in keys.items()}
-    reasons = {key: _reason(key, shapes) for key in tensors if key not in wanted}
+    reasons = {key: _reason(key, shapes, layout) for key in tensors if key not in wanted}
 
     _check_classes(weights, shapes)
     faults = [f"{key} is missing" for key in wanted if key not in tensors]
@@ -142,7 +143,7 @@ def fit(
             f" {weights.network.backbone}; give another file, or change model.width or dilations"
         )
     values = {
-        name: state_dict.value([tensors[key] for key in keys], layout)
+        name: state_dict.value(name, [tensors[key] for key in keys], layout)
         for name, keys in sources.items()
     }
     left_out = weights.left_out | {key: why for key, why in reasons.items() if why}
@@ -150,19 +151,24 @@ def fit(
 
 
 def export(
-    values: Mapping[str, np.ndarray], dilations: tuple[int, ...]
+    values: Mapping[str, np.ndarray], backbone: str, dilations: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A segmenter as a state dict, sorted: under PyTorch's keys, a MobileNetV2 under its own.
+    """A segmenter as a state dict, sorted, in the first of its backbone's layouts.
 
     Args:
       values: by path in the variables, float32; heads may lack.
+      backbone: as `model.backbone`.
       dilations: of the heads' branches. Fewer than the published four are filled up with
         branches of zeros, which add nothing whether they are used or not.
     Returns:
       The tensors, and key → reason for those that are no weights of ours.
+    Raises:
+      UserError: the backbone has no layout.
     """
-    if "params/backbone/conv1/kernel" not in values:  # a MobileNetV2
-        return _sorted(state_dict.to_file(values, "own")), {}
+    if not (layouts := find(backbone).layouts):
+        raise UserError(f"{backbone} registers no layout of files: its weights cannot be written")
+    if not (layout := layouts[0]).pytorch:
+        return _sorted(state_dict.to_file(values, layout)), {}
     dilations, values, reasons = tuple(dilations), dict(values), {}
     if dilations == PUBLISHED_DILATIONS[: len(dilations)]:
         for name in _names(HEADS, values):
@@ -170,9 +176,9 @@ def export(
                 for branch in range(len(dilations), len(PUBLISHED_DILATIONS)):
                     empty = name.replace("branch_0", f"branch_{branch}")
                     values[empty] = np.zeros_like(values[name])
-                    (key,) = state_dict.sources(empty, values[name].shape, "pytorch")
+                    (key,) = state_dict.sources(empty, values[name].shape, layout)
                     reasons[key] = "zeros, of a branch that model.dilations does not have"
-    tensors = state_dict.to_file(values, "pytorch")
+    tensors = state_dict.to_file(values, layout)
     counts = [key for key in tensors if key.endswith("num_batches_tracked")]
     return _sorted(tensors), reasons | dict.fromkeys(counts, "0, PyTorch's counts of batches")
 
@@ -191,7 +197,7 @@ def _names(heads: tuple[str, ...], names: Iterable[str]) -> list[str]:
     return [name for name in names if name.split("/")[1] in heads]
 
 
-def _reason(key: str, shapes: Mapping[str, Any]) -> str | None:
+def _reason(key: str, shapes: Mapping[str, Any], layout: Layout) -> str | None:
     """Why a key of a file is not wanted by a network; None if it should not be there."""
     if match := state_dict.HEAD.fullmatch(key):
         heads = _names(HEADS, shapes)
@@ -199,7 +205,7 @@ def _reason(key: str, shapes: Mapping[str, Any]) -> str | None:
             return "of a head, and only the backbone is wanted"
         branches = sum(name.startswith("params/main/") for name in heads) // 2
         return None if int(match[1]) < branches else "branches beyond model.dilations"
-    return state_dict.left_out(key)
+    return state_dict.left_out(key, layout)
 
 
 def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -87,7 +87,7 @@ def test_a_resnet101_goes_out_as_the_640_tensors_of_adaptsegnet_and_advent():
     network = build_segmenter(model_config("resnet101", style="caffe", width=1.0), 19)
     leaves = flatten_dict(jax.eval_shape(network.init, jax.random.key(0), IMAGE), sep="/")
     values = {n: np.broadcast_to(np.float32(0), leaf.shape) for n, leaf in leaves.items()}
-    tensors, _ = pretrained.export(values, (6, 12, 18, 24))
+    tensors, _ = pretrained.export(values, "resnet101", (6, 12, 18, 24))
 
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     expected = {"conv1.weight", *(f"bn1.{part}" for part in norm)}
@@ -115,7 +115,7 @@ def test_a_resnet101_goes_out_as_the_640_tensors_of_adaptsegnet_and_advent():
 def test_a_segmenter_goes_out_and_comes_back_bit_for_bit(write, backbone, suffix):
     variables = segmenter(backbone)
     config = model_config(backbone)
-    tensors, _ = pretrained.export(flat(variables), config.dilations)
+    tensors, _ = pretrained.export(flat(variables), config.backbone, config.dilations)
     if backbone != "mobilenet_v2":
         assert tensors.keys() == published(variables).keys()
     path = write(tensors, suffix)
@@ -125,7 +125,7 @@ def test_a_segmenter_goes_out_and_comes_back_bit_for_bit(write, backbone, suffix
 def test_two_branches_go_out_as_four_of_which_two_are_zeros(write):
     config = model_config("resnet18", dilations=(6, 12))
     variables = segmenter("resnet18", dilations=(6, 12))
-    tensors, reasons = pretrained.export(flat(variables), config.dilations)
+    tensors, reasons = pretrained.export(flat(variables), config.backbone, config.dilations)
     for head in ("layer5", "layer6"):
         for branch in range(4):
             for part in ("weight", "bias"):
@@ -140,7 +140,7 @@ def test_two_branches_go_out_as_four_of_which_two_are_zeros(write):
         variables["params"]["main"],
     )
     # Only what the published programs would read the same way is filled up.
-    assert len(pretrained.export(flat(variables), (12, 6))[0]) == len(tensors) - 8
+    assert len(pretrained.export(flat(variables), "resnet18", (12, 6))[0]) == len(tensors) - 8
 
 
 # --------------------------------------------------------------------------------------------- in
@@ -219,7 +219,7 @@ def test_a_run_starts_from_a_files_parameters_and_statistics(write, monkeypatch)
     config = tiny.make_config(**{"model.backbone": "resnet18"})
     network = build_segmenter(config.model, tiny.CLASSES)
     variables = filled(network, IMAGE, seed=5)
-    tensors, _ = pretrained.export(flat(variables), config.model.dilations)
+    tensors, _ = pretrained.export(flat(variables), config.model.backbone, config.model.dilations)
     config.model.weights = str(write(tensors))
     made = state.init_state(config, tiny.CLASSES)
     assert_same(made.segmenter.variables, variables)

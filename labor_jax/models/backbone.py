@@ -1,0 +1,156 @@
+"""What a backbone is, and the backbones there are, by the name that `model.backbone` has.
+
+Each module of this folder that has a backbone registers it, and so can any module that
+`config.plugins` names. A backbone's file has everything that depends on it: how it is built, what
+it can be told, how files of its weights name them, and which parameters learn at which rate.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import flax.linen as nn
+import numpy as np
+from ml_collections import ConfigDict
+
+from labor_jax.util.discovery import import_all
+from labor_jax.util.errors import UserError
+
+__all__ = [
+    "Backbone",
+    "Build",
+    "Layout",
+    "Shape",
+    "find",
+    "from_pytorch",
+    "layouts",
+    "names",
+    "pytorch_shape",
+    "register",
+]
+
+Shape = tuple[int, ...]
+
+
+class Build(Protocol):
+    """Makes a module that maps normalised images to features.
+
+    The module is called with images [B, H, W, 3] of `dtype` and `train`, whether batch norm takes
+    the batch's statistics. It returns the features [B, h, w, F] of an earlier layer and those of
+    the last one; h and w are H and W over the output stride, rounded up (one more of each in the
+    style "caffe", whose pooling rounds up).
+    """
+
+    def __call__(
+        self, model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any
+    ) -> nn.Module:
+        """The module.
+
+        Args:
+          model: the config's section, whose `style` and `output_stride` are among the backbone's.
+          axis_name: the device axis over which batch norm "sync" shares its statistics.
+          ordered: whether sums over devices are in the devices' order.
+          dtype: of the computation; parameters stay float32.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How one kind of file names and stores a backbone's weights.
+
+    Attributes:
+      name: unique among all layouts.
+      known_by: a regular expression that a key of such a file matches from its start.
+      network: which network has these keys, the name of a backbone or of a network like it.
+      width: a key, and the channels, its tensor's first axis, that `model.width` 1.0 gives.
+      sources: (path of a variable in the backbone, its shape) -> the keys of the file, with their
+        shapes, from which it is made.
+      value: the tensors of `sources`, in their order -> the variable, float32.
+      styles: regular expressions and the `model.style` that a key which matches one tells of.
+      left_out: regular expressions and what those keys are that the backbone does not need.
+      pytorch: whether kernels are [out, in, height, width] and heads have AdaptSegNet's names.
+    """
+
+    name: str
+    known_by: str
+    network: Callable[[Iterable[str]], str]
+    width: tuple[str, int]
+    sources: Callable[[str, Shape], dict[str, Shape]]
+    value: Callable[[list[np.ndarray]], np.ndarray]
+    styles: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    pytorch: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A backbone, and everything that other modules have to know of it.
+
+    Attributes:
+      name: as in `model.backbone`.
+      build: makes the module.
+      styles: what `model.style` can be: "caffe", "pytorch" and "tensorflow" say how images are
+        normalised, and a backbone may differ by them in more.
+      channels: F of the earlier and of the last features, which the auxiliary and the main head
+        see, where `model.width` is 1.0.
+      output_strides: what `model.output_stride` can be.
+      batch_norms: what `model.batch_norm` can be; () where there is none and the key is not read.
+      layouts: of files with its weights; the first is the one that is written.
+      rate_factor: (path of a parameter, the sections `model` and `optimizer`) -> how many times
+        the learning rate it takes.
+    """
+
+    name: str
+    build: Build
+    styles: tuple[str, ...]
+    channels: tuple[int, int]
+    output_strides: tuple[int, ...] = (8, 16)
+    batch_norms: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ()
+    rate_factor: Callable[[str, ConfigDict, ConfigDict], float] = lambda path, model, optimizer: 1.0
+
+
+_BACKBONES: dict[str, Backbone] = {}
+
+
+def register(backbone: Backbone) -> Backbone:
+    """Makes a backbone known by its name."""
+    _BACKBONES[backbone.name] = backbone
+    return backbone
+
+
+def _known() -> Mapping[str, Backbone]:
+    import_all("labor_jax.models")
+    return _BACKBONES
+
+
+def names() -> tuple[str, ...]:
+    """What `model.backbone` can be."""
+    return tuple(sorted(_known()))
+
+
+def find(name: str) -> Backbone:
+    """The backbone of a name.
+
+    Raises:
+      UserError: there is none.
+    """
+    if name not in _known():
+        raise UserError(f"model.backbone is {name!r}: use one of {', '.join(names())}")
+    return _BACKBONES[name]
+
+
+def layouts() -> tuple[Layout, ...]:
+    """The layouts of all backbones, each once."""
+    found = {layout.name: layout for name in names() for layout in find(name).layouts}
+    return tuple(found.values())
+
+
+def pytorch_shape(shape: Shape) -> Shape:
+    """The shape of our tensor as PyTorch has it: a kernel [height, width, in, out] is turned."""
+    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
+
+
+def from_pytorch(tensor: np.ndarray) -> np.ndarray:
+    """PyTorch's tensor as we have it: a kernel [out, in, height, width] is turned."""
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
