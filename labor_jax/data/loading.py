@@ -7,12 +7,18 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import TABLES, ClassTable
 from labor_jax.util.errors import UserError
 
-__all__ = ["domains", "licence", "load", "table_from_config", "tables"]
+__all__ = ["domains", "is_known", "licence", "load", "table_from_config", "tables"]
 
 
 def domains() -> tuple[str, ...]:
     """What `domain` can be: the data sets, and "folder"."""
     return (*dataset.names(), "folder")
+
+
+def is_known(domain: str) -> bool:
+    """Whether a domain is there, whatever its size."""
+    name = dataset.split_name(domain)[0]
+    return any(name == dataset.split_name(known)[0] for known in domains())
 
 
 def licence(domain: str) -> str:

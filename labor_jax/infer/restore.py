@@ -16,7 +16,7 @@ from labor_jax.config import checking
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
 from labor_jax.infer import steps
-from labor_jax.models import build
+from labor_jax.models import backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
@@ -98,7 +98,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    if config.model.backbone not in build.BACKBONES:
+    if not _all_are_ours(config):
         plugins.load(config.plugins)
     checking.check(config, READ)
     table = loading.table_from_config(config.classes)
@@ -106,6 +106,15 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
         return make_run(config, table, step, _load_exported(path, config, len(table)))
     step, segmenter = _newest(path, config, table)
     return make_run(config, table, step, segmenter)
+
+
+def _all_are_ours(config: ml_collections.ConfigDict) -> bool:
+    """Whether nothing that a segmenter is read or scored with is registered by a plugin."""
+    return (
+        config.model.backbone in backbone.names()
+        and config.classes.table in ("", *loading.tables())
+        and all(loading.is_known(config[n].domain) for n in ("source", "target", "val"))
+    )
 
 
 def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigDict]:
