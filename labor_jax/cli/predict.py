@@ -53,9 +53,7 @@ def _predict(values: flags.FlagValues) -> None:
     from labor_jax.infer import stream
     from labor_jax.util import cache
 
-    cache.enable()
     given, out = pathlib.Path(values.images), pathlib.Path(values.out)
-    run = segmenter.restore(values)
     options = stream.Options(values.label_ids, values.overlay, program.size("tile", values.tile))
     if values.overlap is not None:
         if not options.tile:
@@ -63,6 +61,8 @@ def _predict(values: flags.FlagValues) -> None:
         options = options._replace(overlap=values.overlap)
     if out.resolve() == given.resolve():
         raise errors.UserError("--out: is --images itself; give another folder")
+    cache.enable()
+    run = segmenter.restore(values)
     if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
         done, broken = stream.predict_video(run, given, out, options)
         what = "frame"

@@ -64,6 +64,8 @@ def _prepare(values: flags.FlagValues) -> None:
     if values.config:
         splits, table = _domains_of(values.config)
     elif values.dataset == "folder":
+        if not values.images:
+            raise UserError("--images is missing; give --images=…")
         table = tables[values.classes]
         images = folder.load(values.images, values.labels, table)
         splits = {"folder": checking.checked(images, table)}

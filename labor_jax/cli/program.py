@@ -137,16 +137,7 @@ def _parse(
         raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
     except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         # ml_collections raises the last five for a key or value that does not fit the config.
-        detail = error  # an error may be another's only argument, whose text would be quoted
-        while isinstance(detail, Exception) and detail.args:
-            detail = detail.args[0]
-        text = str(detail).splitlines()
-        line = "; ".join(line.strip() for line in text if line.strip())
-        if lacks := re.search(r"Flag --(\w+) must have a value other than None", line):
-            raise errors.UserError(f"--{lacks[1]} is missing; give --{lacks[1]}=…") from None
-        unknown = "unknown key " if isinstance(error, AttributeError | KeyError) else ""
-        line = re.sub(r'Did you mean "(\w+)" instead of "\w+"\?', r"did you mean '\1'?", line)
-        raise errors.UserError(f"{unknown}{line}") from None
+        raise errors.UserError(_plainly(error)) from None
     if lacking := positional[len(rest) :]:
         raise errors.UserError(
             f"{lacking[0]} is missing; give {' '.join(positional)}, as --help tells"
@@ -154,6 +145,27 @@ def _parse(
     if extra := rest[len(positional) :]:
         raise errors.UserError(f"unexpected {extra[0]!r}; flags are --name=value")
     return rest
+
+
+PLAIN = (
+    (r".*Flag --(\w+) must have a value other than None.*", r"--\1 is missing; give --\1=…"),
+    (r"Missing value for flag --(\S+)", r"--\1 has no value; give --\1=…"),
+    (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no whole number"),
+    (r"could not convert string to float: (.*)", r"\1 is no number"),
+    (r'Did you mean "(\w+)" instead of "\w+"\?', r"did you mean '\1'?"),
+)
+"""What absl and ml_collections say of a mistake, and how it is told here."""
+
+
+def _plainly(error: Exception) -> str:
+    """A mistake that absl or ml_collections found, in one line."""
+    detail: object = error  # an error may be another's only argument, whose text would be quoted
+    while isinstance(detail, Exception) and detail.args:
+        detail = detail.args[0]
+    line = "; ".join(line.strip() for line in str(detail).splitlines() if line.strip())
+    for theirs, ours in PLAIN:
+        line = re.sub(theirs, ours, line)
+    return f"unknown key {line}" if isinstance(error, AttributeError | KeyError) else line
 
 
 def size(name: str, text: str | None) -> tuple[int, int] | None:
