@@ -99,7 +99,7 @@ def draw_asked(image: np.ndarray, query: q.Query, side: int = SIDE) -> np.ndarra
       [h, w, 3] uint8, as large as is shown.
     """
     shown = fit(image, side)
-    for piece in range(len(query[query["kind"]])):
+    for piece in range(len(q.pieces(query))):
         _mark(shown, query, piece, pictures.ASKED)
     return shown
 
@@ -358,7 +358,7 @@ class Asking:
         """Which piece it is and how many images are open, in HTML."""
         if not self.query:
             return "<b>All is answered.</b> Go on in the notebook."
-        pieces, left = len(self.query[self.query["kind"]]), self._where["open"]
+        pieces, left = len(q.pieces(self.query)), self._where["open"]
         return (
             f"<b>What is in the {'ring' if self.query['kind'] == 'points' else 'bright area'}?</b> "
             f"{self.query['kind'].removesuffix('s')} {self.piece + 1} of {pieces} · image "
@@ -375,7 +375,7 @@ def draw_piece(image: np.ndarray, query: q.Query, piece: int) -> np.ndarray:
     whole = fit(image, SIDE).copy()
     _mark(whole, query, piece, pictures.ASKED)
     side = whole.shape[0]
-    pixels = q.asked_pixels(query | {query["kind"]: [query[query["kind"]][piece]]})
+    pixels = q.piece_pixels(query, piece)
     rows, columns = np.divmod(pixels, query["size"][1])
     window = max(min(query["size"]) // 4, 16)  # pixels of the image, around the piece
     top, left = (

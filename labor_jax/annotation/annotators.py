@@ -111,7 +111,7 @@ def _replay(directory: str, table: ClassTable) -> Annotate:
 
 def is_inside(entry: Answer, asked: Query) -> bool:
     """Whether an answer's pixels all belong to the piece of the query that it names."""
-    pieces = asked[asked["kind"]]
+    pieces = queries.pieces(asked)
     if entry["kind"] != asked["kind"] or not 0 <= entry["piece"] < len(pieces):
         return False
     piece = pieces[entry["piece"]]

@@ -52,7 +52,7 @@ class Task:
     def __init__(self, query: q.Query, second: bool) -> None:
         self.id = query["id"] + "/again" * second
         self.query, self.second = query, second
-        pieces = query[query["kind"]]
+        pieces = q.pieces(query)
         self.left = [1 if query["kind"] == "points" else sum(piece[1::2]) for piece in pieces]
         self.open = sum(pixels > 0 for pixels in self.left)
         self.answers: dict[tuple, Answer] = {}
@@ -364,10 +364,7 @@ class Desk:
 
     def _refresh(self) -> None:
         """Reads the queries of stages that were asked since the last time."""
-        found = {
-            int(path.stem.removeprefix("stage_"))
-            for path in (self._workdir / "queries").glob("stage_*.jsonl")
-        } - self._stages
+        found = set(q.stages(self._workdir)) - self._stages
         if not found:
             return
         self._stages |= found
@@ -378,7 +375,7 @@ class Desk:
         holders = {task.id: task.holder for task in self._tasks.values()}
         self._tasks, self._by_id, self._spent, self._last = {}, {}, {}, {}
         for stage in sorted(self._stages):
-            queries = [x for x in q.read_queries(self._workdir, stage) if x[x["kind"]]]
+            queries = [x for x in q.read_queries(self._workdir, stage) if q.pieces(x)]
             # Spread evenly over the stage's images.
             step = max(1, math.ceil(len(queries) / self._again)) if self._again else 0
             seconds = queries[::step][: self._again] if step else []

@@ -31,7 +31,7 @@ from labor_jax.annotation.formats import (
 from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORE, ClassTable
-from labor_jax.selection.segments import pixel_runs, run_pixels
+from labor_jax.selection.segments import pixel_runs
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
@@ -122,10 +122,10 @@ def _items(workdir: str | os.PathLike, table: ClassTable) -> Iterator[ImageShape
             done: dict[int, list[Answer]] = {}
             for entry in own:
                 done.setdefault(entry["piece"], []).append(entry)
-            for piece in range(len(query[query["kind"]])):
-                parts = [(names[e["class"]], entry_pixels(e, size)) for e in done.get(piece, [])]
+            for piece in range(len(q.pieces(query))):
+                parts = [(names[e["class"]], journal.pixels(e, size)) for e in done.get(piece, [])]
                 if piece in open_:
-                    rest = _piece_pixels(query, piece)
+                    rest = q.piece_pixels(query, piece)
                     for _, pixels in parts:
                         rest = np.setdiff1d(rest, pixels)
                     parts.append((OPEN, rest))
@@ -135,26 +135,12 @@ def _items(workdir: str | os.PathLike, table: ClassTable) -> Iterator[ImageShape
 
 def _queries(workdir: str | os.PathLike) -> dict[str, list[q.Query]]:
     """All queries that have a piece, by image."""
-    paths = pathlib.Path(workdir, "queries").glob("stage_*.jsonl")
-    stages = sorted(int(path.stem.removeprefix("stage_")) for path in paths)
     found: dict[str, list[q.Query]] = {}
-    for stage in stages:
+    for stage in q.stages(workdir):
         for query in q.read_queries(workdir, stage):
-            if query[query["kind"]]:
+            if q.pieces(query):
                 found.setdefault(query["image"], []).append(query)
     return found
-
-
-def _piece_pixels(query: q.Query, piece: int) -> np.ndarray:
-    return q.asked_pixels(query | {query["kind"]: [query[query["kind"]][piece]]})
-
-
-def entry_pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
-    """The flat pixel numbers of an answer, in an image of size (H, W): [N] int64."""
-    if entry["kind"] == "segments":
-        return run_pixels(entry["runs"])
-    x, y = entry["point"]
-    return np.array([y * size[1] + x])
 
 
 def take_in(
@@ -237,10 +223,10 @@ class _Intake:
         # -1 where there is none.
         owner, given = np.full((2, size[0] * size[1]), -1), np.full(size[0] * size[1], -1)
         for number, query in enumerate(queries):
-            for piece in range(len(query[query["kind"]])):
-                owner[:, _piece_pixels(query, piece)] = [[number], [piece]]
+            for piece in range(len(q.pieces(query))):
+                owner[:, q.piece_pixels(query, piece)] = [[number], [piece]]
             for entry in self._answers.get(query["id"], []):
-                given[entry_pixels(entry, size)] = entry["class"]
+                given[journal.pixels(entry, size)] = entry["class"]
         for shape in shapes:
             self._shape(shape, image, queries, owner, given)
 

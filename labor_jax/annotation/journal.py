@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 import labor_jax
-from labor_jax.annotation.queries import Query
+from labor_jax.annotation.queries import Query, pieces
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.selection.segments import run_pixels
@@ -51,6 +51,7 @@ __all__ = [
     "on_disk",
     "open_pieces",
     "path",
+    "pixels",
     "place",
     "read",
     "standing",
@@ -235,7 +236,7 @@ def open_pieces(query: Query, answers: Iterable[Answer]) -> list[int]:
       answers: those to this query that stand; parts of a segment do not overlap.
     """
     points = query["kind"] == "points"
-    left = [1 if points else sum(piece[1::2]) for piece in query[query["kind"]]]
+    left = [1 if points else sum(piece[1::2]) for piece in pieces(query)]
     for entry in answers:
         left[entry["piece"]] -= 1 if points else sum(entry["runs"][1::2])
     return [piece for piece, pixels in enumerate(left) if pixels > 0]
@@ -250,12 +251,16 @@ def label_map(answers: Iterable[Answer], size: tuple[int, int]) -> np.ndarray:
     """
     label = np.full(size[0] * size[1], IGNORE, np.uint8)
     for entry in answers:
-        if entry["kind"] == "points":
-            column, row = entry["point"]
-            label[row * size[1] + column] = entry["class"]
-        else:
-            label[run_pixels(entry["runs"])] = entry["class"]
+        label[pixels(entry, size)] = entry["class"]
     return label.reshape(size)
+
+
+def pixels(entry: Answer, size: tuple[int, int]) -> np.ndarray:
+    """The flat pixel numbers that an answer is about, in an image of size (H, W): [N] int64."""
+    if entry["kind"] == "segments":
+        return run_pixels(entry["runs"])
+    x, y = entry["point"]
+    return np.array([y * size[1] + x])
 
 
 def labels_path(workdir: str | os.PathLike, image: str) -> pathlib.Path:

@@ -36,16 +36,18 @@ __all__ = [
     "by_image",
     "check_complete",
     "cost",
-    "damaged",
     "each_query",
     "join_parts",
     "missing",
+    "piece_pixels",
+    "pieces",
     "point_query",
     "queries_path",
     "read_queries",
     "read_score",
     "score_path",
     "segment_query",
+    "stages",
     "write_queries",
 ]
 
@@ -104,7 +106,17 @@ def cost(query: Query, unit: str) -> int:
     """
     if unit == "pixels":
         return len(asked_pixels(query))
-    return len(query[query["kind"]])
+    return len(pieces(query))
+
+
+def pieces(query: Query) -> list[list[int]]:
+    """A query's pieces: its points [x, y], or its segments' runs [start, length, ...]."""
+    return query[query["kind"]]
+
+
+def piece_pixels(query: Query, piece: int) -> np.ndarray:
+    """The flat pixel numbers of one piece: [N] int64."""
+    return asked_pixels(query | {query["kind"]: [pieces(query)[piece]]})
 
 
 def asked_pixels(query: Query) -> np.ndarray:
@@ -122,6 +134,12 @@ def queries_path(workdir: str | os.PathLike, stage: int, part: int | None = None
     """
     name = f"stage_{stage}.jsonl" if part is None else f"stage_{stage}.part_{part}"
     return pathlib.Path(workdir, "queries", name)
+
+
+def stages(workdir: str | os.PathLike) -> list[int]:
+    """The stages whose queries have been written, ascending."""
+    paths = pathlib.Path(workdir, "queries").glob("stage_*.jsonl")
+    return sorted(int(path.stem.removeprefix("stage_")) for path in paths)
 
 
 def score_path(workdir: str | os.PathLike, stage: int) -> pathlib.Path:
@@ -199,7 +217,7 @@ def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query
     try:
         yield from files.json_lines(path)
     except ValueError:
-        raise damaged(path) from None
+        raise _damaged(path) from None
 
 
 def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]) -> None:
@@ -211,7 +229,7 @@ def check_complete(workdir: str | os.PathLike, stage: int, images: Iterable[str]
       UserError: the file is damaged.
     """
     if [query["image"] for query in each_query(workdir, stage)] != list(images):
-        raise damaged(queries_path(workdir, stage))
+        raise _damaged(queries_path(workdir, stage))
 
 
 def read_score(workdir: str | os.PathLike, stage: int) -> dict[str, float] | None:
@@ -224,10 +242,10 @@ def read_score(workdir: str | os.PathLike, stage: int) -> dict[str, float] | Non
     try:
         return files.read_json(path) if path.exists() else None
     except ValueError:
-        raise damaged(path) from None
+        raise _damaged(path) from None
 
 
-def damaged(path: pathlib.Path) -> UserError:
+def _damaged(path: pathlib.Path) -> UserError:
     """The error for a damaged file of a query phase; a run makes it anew if it is deleted."""
     return UserError(
         f"{path}: damaged; restore it from a copy, or delete it and run again to ask anew"

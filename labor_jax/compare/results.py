@@ -130,8 +130,8 @@ def queries_of(workdir: str | os.PathLike, images: Iterable[str]) -> dict[str, l
     """The queries of all stages about some images; only their lines are parsed."""
     marks = {image: f'"image": {json.dumps(image)}'.encode() for image in images}
     found: dict[str, list[q.Query]] = {image: [] for image in marks}
-    for path in sorted(pathlib.Path(workdir, "queries").glob("stage_*.jsonl")):
-        with open(path, "rb") as lines:
+    for stage in q.stages(workdir):
+        with open(q.queries_path(workdir, stage), "rb") as lines:
             for line in lines:
                 for image in (image for image, mark in marks.items() if mark in line):
                     found[image].append(json.loads(line))

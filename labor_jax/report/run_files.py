@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import queries as q
 from labor_jax.config.changes import flat
 from labor_jax.report.monitor import read_metrics
 from labor_jax.util import files
@@ -58,8 +59,8 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
     path = journal.path(workdir)
     written = files.Index((path, place, line["query"]) for place, line in _lines(workdir))
     queries, answers, rows, sizes = {}, {}, [], {}
-    for path in sorted((workdir / "queries").glob("stage_*.jsonl")):
-        for _, query in files.json_lines(path):
+    for stage in q.stages(workdir):
+        for query in q.each_query(workdir, stage):
             rows.append(ledger.row(query, written.get(query["id"], [])))
             sizes[query["image"]] = query["size"][0] * query["size"][1]
             if query["image"] in shown:

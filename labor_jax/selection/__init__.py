@@ -1,1 +1,1 @@
-"""What to ask: kernels that choose pixels."""
+"""What is asked: scores of pixels, and how points and segments are chosen by them."""

@@ -76,7 +76,7 @@ def pixels(workdir, image):
     found = np.full(SIZE[0] * SIZE[1], -1)
     for entry in journal.read(workdir, CAMVID):
         if entry["image"] == image:
-            found[exchange.entry_pixels(entry, SIZE)] = entry["class"]
+            found[journal.pixels(entry, SIZE)] = entry["class"]
     return found
 
 

@@ -54,6 +54,25 @@ def test_queries_survive_the_file(tmp_path):
     assert q.read_queries(tmp_path, 2) == []
 
 
+def test_the_stages_that_have_queries_are_told_in_order(tmp_path):
+    assert q.stages(tmp_path) == []
+    for stage in (10, 2, 1):
+        q.write_queries(tmp_path, stage, [])
+    q.write_queries(tmp_path, 3, [], part=0)
+    q.score_path(tmp_path, 4).write_text("null")
+    assert q.stages(tmp_path) == [1, 2, 10]
+
+
+@given(SEGMENTS)
+def test_a_querys_pixels_are_those_of_its_pieces(segments):
+    for query in (
+        q.segment_query("a", 1, SIZE, segments),
+        q.point_query("a", 1, SIZE, np.argwhere(segments)),
+    ):
+        parts = [q.piece_pixels(query, piece) for piece in range(len(q.pieces(query)))]
+        assert [x for part in parts for x in part] == q.asked_pixels(query).tolist()
+
+
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_parts_of_several_processes_become_one_file_in_the_images_order(tmp_path, processes):
     queries = [q.point_query(f"{i}", 1, SIZE, [(i, 2)]) for i in range(4)]
