@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
-__all__ = ["LARGEST_INT", "PHASES", "Setting", "section", "setting", "settings_of"]
+__all__ = ["ABOUT", "LARGEST_INT", "PHASES", "Setting", "section", "setting", "settings_of"]
 
 PHASES = ("warmup", "selector", "query", "annotate", "adapt", "evaluate")
 """The phases of a run, in the order in which a key can first matter."""
@@ -22,7 +22,9 @@ LARGEST_INT = 2**31 - 1
 
 Choices = tuple[Any, ...] | Callable[[], tuple[Any, ...]]
 
-_META, _SINCE = "setting", "since"
+ABOUT = "about"
+"""In the metadata of a section's field: what it is for."""
+_SETTING, _SINCE = "setting", "since"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +82,19 @@ def setting(
         "since": since,
         "the_run": the_run,
     }
-    return dataclasses.field(default_factory=lambda: default, metadata={_META: known})
+    return dataclasses.field(default_factory=lambda: default, metadata={_SETTING: known})
 
 
-def section(cls: type, since: str = "", **defaults: Any) -> Any:
+def section(cls: type, about: str = "", since: str = "", **defaults: Any) -> Any:
     """A field that is a section itself, some of whose keys may have other defaults.
 
-    since: the phase from which on its keys matter that say nothing else; "" = as the section above.
+    Args:
+      cls: the dataclass with its keys.
+      about: what it is for; "" = as the class's docstring says.
+      since: the phase from which on its keys matter, if they say nothing else; "" = from the start.
     """
-    return dataclasses.field(default_factory=lambda: cls(**defaults), metadata={_SINCE: since})
+    known = {ABOUT: about or cls.__doc__, _SINCE: since or PHASES[0]}
+    return dataclasses.field(default_factory=lambda: cls(**defaults), metadata=known)
 
 
 def settings_of(section: Any, prefix: str = "", since: str = PHASES[0]) -> Iterator[Setting]:
@@ -96,9 +102,9 @@ def settings_of(section: Any, prefix: str = "", since: str = PHASES[0]) -> Itera
     types = get_type_hints(type(section))
     for field in dataclasses.fields(section):
         key, value = f"{prefix}{field.name}", getattr(section, field.name)
-        if _META in field.metadata:
-            known = dict(field.metadata[_META])
+        if _SETTING in field.metadata:
+            known = dict(field.metadata[_SETTING])
             known["since"] = known["since"] or since
             yield Setting(key=key, type=types[field.name], default=value, **known)
         else:
-            yield from settings_of(value, f"{key}.", field.metadata[_SINCE] or since)
+            yield from settings_of(value, f"{key}.", field.metadata[_SINCE])

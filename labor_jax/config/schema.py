@@ -55,7 +55,9 @@ class Noisy:
 
     error: float = setting(0.05, "share of the answers that are wrong", low=0, high=1)
     border: float = setting(
-        4.0, "how many times as likely a wrong answer is next to another class", low=1
+        4.0,
+        "how many times as likely a wrong answer is next to another class than elsewhere",
+        low=1,
     )
 
 
@@ -99,9 +101,7 @@ class Input:
     source_size: tuple[int, int] | tuple[()] = setting(
         (), "(height, width) of source images; () = as `input.size`", low=32, high=32768
     )
-    scale: tuple[float, float] = setting(
-        (1.0, 1.6), "random zoom, from the first to the second", above=0
-    )
+    scale: tuple[float, float] = setting((1.0, 1.6), "random zoom: (smallest, largest)", above=0)
     flip: bool = setting(True, "whether images are mirrored at random")
     jitter: float = setting(
         0.25, "brightness, contrast and saturation each vary by ± this share", low=0, high=1
@@ -329,13 +329,16 @@ class Stop:
     """When a run ends before its last stage."""
 
     plateau: float = setting(
-        0.0, "at a stage that gains less mIoU on held answers; 0 = never", low=0, high=100
+        0.0, "at a stage that gains less than this mIoU on held answers; 0 = never", low=0, high=100
     )
     held: float = setting(
         0.1, "plateau: share of the images whose answers are kept from training", above=0, below=1
     )
     disagreement: float = setting(
-        0.0, "when the heads disagree on a smaller share of the pixels; 0 = never", low=0, high=1
+        0.0,
+        "when the heads disagree on less than this share of the pixels; 0 = never",
+        low=0,
+        high=1,
     )
 
 
@@ -346,14 +349,14 @@ class Evaluation:
     scales: tuple[float, ...] = setting(
         (1.0,), "sizes, times `input.size`, over which probabilities are averaged", above=0, high=16
     )
-    flip: bool = setting(False, "whether they are averaged over mirror images, too")
+    flip: bool = setting(False, "whether probabilities are averaged over mirror images, too")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A run."""
 
-    seed: int = setting(0, "of all that is random", low=0, high=2**32 - 1)
+    seed: int = setting(0, "the seed of all that is random", low=0, high=2**32 - 1)
     method: str = setting("labor_ppl", "what is asked", choices=_methods, since="selector")
     plugins: tuple[str, ...] = setting(
         (),
@@ -391,9 +394,13 @@ class Config:
     )
     noisy: Noisy = section(Noisy, since="annotate")
     classes: Classes = section(Classes)
-    source: Domain = section(Domain, split="source_train")
-    target: Domain = section(Domain, split="target_train")
-    val: Domain = section(Domain, since="evaluate", split="target_val")
+    source: Domain = section(Domain, "Images with labels, to train on.", split="source_train")
+    target: Domain = section(
+        Domain, "Images that are adapted to, and asked about.", split="target_train"
+    )
+    val: Domain = section(
+        Domain, "Images that are scored on, where they have labels.", "evaluate", split="target_val"
+    )
     input: Input = section(Input)
     model: Model = section(Model)
     batch_size: int = setting(
@@ -403,7 +410,7 @@ class Config:
         1, "parts of a device's batch, one after the other: more take less memory", low=1
     )
     warmup_steps: int = setting(200, "steps of the warm-up", low=1)
-    stages: int = setting(3, "how often is asked and adapted", low=0)
+    stages: int = setting(3, "how many times the target is asked about and adapted to", low=0)
     adapt_steps: int = setting(100, "steps of adaptation a stage", low=1)
     optimizer: Optimizer = section(Optimizer)
     loss: Loss = section(Loss)
