@@ -172,7 +172,7 @@ def _fault(value: Any, kind: Any, setting: Setting) -> str:
 
 def _refuse(key: str, value: Any, why: str) -> None:
     try:
-        shown = repr(value)
+        shown = repr(value).replace("\n", " ")  # a section has a line for each key
     except ValueError:  # Python refuses to write whole numbers of thousands of digits
         shown = "a whole number of thousands of digits"
     shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"

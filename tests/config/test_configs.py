@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support import fabricate_streets
 
-from labor_jax.config import changes, checking, schema
+from labor_jax.config import changes, checking, default_config
 from labor_jax.config import files as config_files
 from labor_jax.data import loading
 from labor_jax.data.builders import prepared
@@ -39,7 +39,7 @@ def variants(name):
 def test_a_config_says_its_command_and_all_its_variants_make_a_run(name):
     docstring = (ROOT / "configs" / f"{name}.py").read_text()
     assert f"python -m labor_jax.main --config=configs/{name}.py --workdir=" in docstring
-    default = set(changes.flat(schema.default_config()))
+    default = set(changes.flat(default_config()))
     for variant in ["", *variants(name)]:
         config = load(name, variant)
         checking.check(config)
@@ -55,60 +55,6 @@ def test_a_config_comes_back_from_its_file_as_the_same_run(name, tmp_path):
     read = config_files.from_dict(files.read_json(tmp_path / "config.json"))
     assert read.to_dict() == config.to_dict()
     assert changes.differences(read, config) == []
-
-
-def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
-    config = load("toytown")
-    older = config.to_dict()
-    del older["evaluation"], older["input"]["source_size"]
-    assert config_files.from_dict(older).to_dict() == config.to_dict()
-
-
-def test_differences_are_told_with_both_values_but_for_how_a_run_is_done():
-    old, new = schema.default_config(), schema.default_config()
-    new.data_dir, new.parallel, new.log_every = "elsewhere", "jit", 3
-    new.plugins = ("mine",)  # runs that are there stand beside those of one's own method
-    assert changes.differences(old.to_dict(), new) == []
-    new.optimizer.clip, new.model.dilations = 1.0, (6, 12)
-    assert list(map(str, changes.differences(old.to_dict(), new))) == [
-        "model.dilations (was [6, 12, 18, 24], now [6, 12])",
-        "optimizer.clip (was 0.0, now 1.0)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("parallel", "threads"),
-        ("annotator", "nobody"),
-        ("noisy.error", 1.5),
-        ("noisy.border", 0.5),
-        ("spl.cut", "knife"),
-        ("spl.crumb", 0),
-        ("model.output_stride", 4),
-        ("model.style", "tensorflow"),
-        ("model.style", "nonsense"),
-        ("selector.discrepancy", "none"),
-        ("ppl.points_per_class", 0),
-        ("budget.max_fraction", -0.1),
-        ("input.size", (16, 64)),
-        ("input.size", (48.0, 64)),
-        ("input.scale", (2.0, 1.0)),
-        ("input.scale", (1.0,)),
-        ("adversarial.betas", (0.9, "x")),
-        ("selector.pseudo_alpha", ()),
-        ("input.source_size", (720,)),
-        ("input.source_size", (16, 64)),
-        ("evaluation.scales", ()),
-        ("evaluation.scales", (1.0, 0.0)),
-        ("optimizer.decay_steps", 10),
-    ],
-)
-def test_a_value_that_makes_no_run_is_refused_by_its_key(key, value):
-    config = schema.default_config()
-    config.update_from_flattened_dict({key: value})
-    with pytest.raises(UserError, match=rf"^config\.{key}: "):
-        checking.check(config)
 
 
 # ------------------------------------------------------------------------------------- one step
