@@ -79,7 +79,7 @@ def _bounds(setting: Setting) -> str:
     if setting.low is not None and setting.high is not None:
         return f" from {setting.low} to {setting.high}"
     words = (
-        (setting.low, "of {} or more"),
+        (setting.low, "of at least {}"),
         (setting.above, "above {}"),
         (setting.high, "at most {}"),
         (setting.below, "below {}"),
