@@ -1,0 +1,49 @@
+"""What docs/extending.md shows is run as it stands there, in a folder of its own."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+PAGE = (pathlib.Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+(COMMANDS,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_each_kind_is_shown_in_under_40_lines():
+    kinds = {"my_backbone.py", "my_data.py", "my_strategy.py"}
+    assert FILES.keys() == kinds | {"my_config.py"}
+    assert all(len(text.splitlines()) + 1 < 40 for text in FILES.values())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> pathlib.Path:
+    """A reader's folder, in which the page's commands were run."""
+    path = tmp_path_factory.mktemp("mine")
+    for name, text in FILES.items():
+        (path / name).write_text(text)
+    for line in COMMANDS.splitlines():
+        command = line.replace("labor-jax", f"{sys.executable} -m labor_jax").split()
+        done = subprocess.run(command, cwd=path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+    return path
+
+
+def test_the_data_set_is_prepared_and_the_backbone_trained(folder):
+    assert list((folder / "data" / "hills" / "1.0.0").glob("*.array_record*"))
+    summary = json.loads((folder / "runs/mine/summary.json").read_text())
+    assert summary["status"] == "finished" and set(summary["per_class_iou"]) == {
+        "sky",
+        "hill",
+        "house",
+    }
+
+
+def test_the_strategy_asks_its_points(folder):
+    for stage in (1, 2):
+        queries = (folder / f"runs/mine/queries/stage_{stage}.jsonl").read_text().splitlines()
+        assert len(queries) == 12
+        assert all(len(json.loads(query)["points"]) == 3 for query in queries)
