@@ -1,4 +1,4 @@
-"""What a device can do at best: from its data sheet, or measured where there is none."""
+"""A device's peak rates: from its data sheet, or measured if it is not in the table."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,14 @@ import jax.numpy as jnp
 
 
 class Device(NamedTuple):
-    """flops: a second, in dense products; bandwidth: bytes a second to and from its memory."""
+    """Peak rates of a device.
+
+    Attributes:
+      kind: as JAX names it.
+      flops: floating-point operations a second, in dense matrix products.
+      bandwidth: bytes a second to and from its memory.
+      source: where the rates are from.
+    """
 
     kind: str
     flops: float
@@ -36,7 +43,7 @@ KNOWN = {
 
 
 def find() -> Device:
-    """The first device."""
+    """The first device that JAX has."""
     kind = jax.devices()[0].device_kind
     fitting = [name for name in KNOWN if kind.startswith(name)]
     if fitting:
@@ -45,7 +52,7 @@ def find() -> Device:
 
 
 def _measured(size: int = 2048, copied: int = 2**28, repeat: int = 5) -> tuple[float, float]:
-    """Of a product of [size, size] matrices, and of copying so many bytes, the best of a few."""
+    """(flops, bandwidth) of the fastest of `repeat` products of [size, size] and of copies."""
     x = jnp.ones((size, size), jnp.float32)
     y = jnp.ones(copied // 4, jnp.float32)
     product, copy = jax.jit(jnp.matmul), jax.jit(jnp.negative)
@@ -54,7 +61,7 @@ def _measured(size: int = 2048, copied: int = 2**28, repeat: int = 5) -> tuple[f
 
 
 def seconds(function: Callable[[], Any], repeat: int) -> list[float]:
-    """How long each of some calls took, after one that is not counted."""
+    """How long each of `repeat` calls took, after one that is not counted."""
     taken = []
     for _ in range(repeat + 1):
         start = time.perf_counter()

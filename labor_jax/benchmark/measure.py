@@ -1,4 +1,4 @@
-"""The benchmarks themselves; each gives what JSON holds."""
+"""The benchmarks: each function measures one part and returns its figures, ready for JSON."""
 
 import functools
 import itertools
@@ -44,16 +44,20 @@ def program(
     repeat: int,
     each: tuple[Any, ...] | None = None,
 ) -> Values:
-    """A pure function on one device.
+    """Time, operations and memory traffic of a pure function on one device.
 
     Args:
-      function: to be compiled.
-      arguments: of `images` images.
-      each: arguments of one image: costs are this many times its. XLA counts a loop's body once,
-        so a function that loops over its batch is counted so.
+      function: compiled here.
+      arguments: for `images` images.
+      device: whose peak rates the shares are of.
+      repeat: how many calls are timed; their median counts.
+      each: arguments for one image. If given, operations and bytes are counted for one image and
+        multiplied: XLA counts a loop's body once, so it would count a loop over the batch as one
+        image.
     Returns:
-      "flops" and "bytes" of a call as XLA counts them, with their shares of the device's best;
-      "least_bytes", arguments and results alone; "program_bytes" of memory that it needs at once.
+      "flops" and "bytes" of a call as XLA counts them, and their shares of the device's peak;
+      "least_bytes", the size of the arguments and results; "program_bytes", the memory that a call
+      holds at once.
     """
     start = time.perf_counter()
     compiled = jax.jit(function).lower(*arguments).compile()
@@ -83,7 +87,7 @@ def program(
 
 
 def step(work: w.Work, device: Device, repeat: int) -> Values:
-    """Both train steps; a step of adaptation sees source and target images."""
+    """Both train steps. A step of adaptation sees source and target images, as many of each."""
     batch, rows = w.batch(work), work.config.batch_size
     found = {}
     for name, images in zip(STEPS, (2 * rows, rows), strict=True):
@@ -93,7 +97,7 @@ def step(work: w.Work, device: Device, repeat: int) -> Values:
 
 
 def selection(work: w.Work, device: Device, repeat: int) -> Values:
-    """Queries of both methods: two networks, both heads, the mask, and PPL's points."""
+    """The query steps of SPL and PPL: segmenter, selector, inconsistency mask, PPL's points."""
     images = work.config.eval_batch_size
     found = {}
     for method in QUERIES:
@@ -114,13 +118,14 @@ def _query(work: w.Work, method: str) -> Callable:
 
 
 def input_(work: w.Work, device: Device, repeat: int) -> Values:
-    """The pipeline alone, and training from it beside training from batches in memory.
+    """The input pipeline alone, and training from it compared with training from memory.
 
-    "starved_share" is of the steps before whose batch was there the device had done the last one;
-    "transfers" are the arrays of a batch, "transfer_seconds" what it takes to put them there.
+    "starved_share" is the share of steps at which the device had finished the previous step before
+    the next batch was ready. "transfers" is the number of arrays in a batch; "transfer_seconds" is
+    the time to copy them to the device.
     """
     config, number = work.config, 8 * repeat
-    filled = 2 * config.input.threads + 2  # from then on no batch was ready before the clock ran
+    filled = 2 * config.input.threads + 2  # batches made before the clock starts are not timed
 
     def batches(first: int) -> Any:
         last = first + filled + number
@@ -162,7 +167,7 @@ def input_(work: w.Work, device: Device, repeat: int) -> Values:
 
 
 def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
-    """The network's answers alone, and the whole loop with reading and counting."""
+    """The network's predictions alone, and the whole evaluation with reading and counting."""
     config, images = work.config, work.config.eval_batch_size
     size = w.native_size(config.val, config.input.size)
     infer = functools.partial(
@@ -190,9 +195,10 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
 def predict(
     work: w.Work, device: Device, repeat: int, count: int = 500, batches: int = 8
 ) -> Values:
-    """Files in a folder, read, segmented and written, beside the same network on images in memory.
+    """Predicting a folder of files (read, segment, write) compared with images in memory.
 
-    They are drawn, as large as the target's; both are timed in turn, and the median is of pairs.
+    The images are drawn and have the size of the target's. The two are timed in turn, `repeat`
+    times; "share" is the median of the ratios.
     """
     config = work.config.copy_and_resolve_references()
     config.parallel = "jit"
@@ -225,7 +231,8 @@ def predict(
 def growth(
     work: w.Work, device: Device, repeat: int, counts: tuple[int, ...] = (100, 1000, 10_000)
 ) -> Values:
-    """How an image's selection grows with pixels and classes, and memory with target images."""
+    """How the time to select in an image grows with its pixels and with the number of classes, and
+    how memory grows with the number of target images."""
     config = work.config.copy_and_resolve_references()
     config.method = "labor_ppl"
     height, width = w.native_size(config.target, config.input.size)
@@ -255,8 +262,8 @@ def growth(
 
 
 def _asking(work: w.Work, count: int) -> Values:
-    """The most that the process holds while a stage's queries over tiny images are made, written
-    and joined as the loop does it, and how large their file is.
+    """The most memory that the process holds while it makes a stage's queries about `count` tiny
+    images, written and joined as the loop does it; and the size of their file.
     """
     config = work.config.copy_and_resolve_references()
     config.method, config.input.size, config.parallel = "labor_spl", (48, 64), "jit"
@@ -288,7 +295,7 @@ def _asking(work: w.Work, count: int) -> Values:
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now; where Linux does not tell, the most it has held."""
+    """Memory that this process holds now, in bytes; without Linux's /proc, the most it has held."""
     pages = pathlib.Path("/proc/self/statm")
     if not pages.exists():
         return peak_bytes()
@@ -296,14 +303,14 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that the device has held, or else this process."""
+    """The most memory that the device has held, in bytes; of this process if JAX cannot tell."""
     stats = jax.devices()[0].memory_stats() or {}
     held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, on Linux
     return stats.get("peak_bytes_in_use", held)
 
 
 def profile(work: w.Work, device: Device, repeat: int) -> Values:
-    """The costliest lines of the train steps and the queries, by a trace of each."""
+    """The costliest source lines of the train steps and the query steps, from a trace of each."""
     batch, asked = w.batch(work), w.to_ask(work, work.config.eval_batch_size)
     programs: dict[str, tuple[Callable, Any]] = {
         name: (w.bind(getattr(steps, name), work), batch) for name in STEPS
@@ -319,14 +326,14 @@ def profile(work: w.Work, device: Device, repeat: int) -> Values:
 
 ALL = {"step": step, "selection": selection, "input": input_, "evaluate": evaluate}
 PARTS = ALL | {"predict": predict, "profile": profile, "growth": growth}
-"""By the name that a user gives; "all" is `ALL`."""
+"""By the NAME that a user gives; the name "all" stands for those in ALL."""
 
 
 def run(name: str, config: ml_collections.ConfigDict, repeat: int) -> Values:
-    """The device, and the figures of each part asked for.
+    """The device, the figures of each part that is asked for, and the most memory held.
 
     Raises:
-      UserError: there is no such part, or the config makes no run.
+      UserError: there is no such part, or the config is wrong.
     """
     if name not in PARTS and name != "all":
         raise UserError(f"NAME: {name!r} is not one of {', '.join(PARTS)}, all")

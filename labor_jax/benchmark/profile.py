@@ -1,6 +1,7 @@
-"""Which parts of a compiled program take its time: a trace of its operations by lines of our code.
+"""Which lines of this package a compiled program spends its time on.
 
-XLA says in a program's text where each operation comes from, and its profiler when each begins.
+JAX's profiler tells when each operation begins, by the operation's name. The program's text tells
+which source line each operation comes from.
 """
 
 import collections
@@ -23,10 +24,12 @@ SHOWN = 20
 
 
 class Source(NamedTuple):
-    """Where an operation comes from: a line of this package, and what was called there.
+    """Where an operation comes from.
 
-    kind: such as "conv_general_dilated", of a fusion that of its last operation.
-    backward: whether it is part of a gradient.
+    Attributes:
+      line: in this package, as "models/resize.py:47".
+      kind: the JAX primitive, such as "conv_general_dilated"; of a fusion, that of its last one.
+      backward: whether it is part of a gradient.
     """
 
     line: str
@@ -35,10 +38,10 @@ class Source(NamedTuple):
 
 
 def compiled_with_lines(function: Callable, arguments: tuple[Any, ...]) -> jax.stages.Compiled:
-    """A compiled function whose text tells the lines of this source.
+    """A compiled function whose text has the line numbers of the present source.
 
-    Programs kept on disk are found by what they compute, and tell the lines of the source that they
-    were once compiled from: here the lines are a part of the key.
+    JAX's cache of compiled programs ignores line numbers, so it may give a program compiled from an
+    older source. Here they are part of the cache's key.
     """
     key = "jax_compilation_cache_include_metadata_in_key"
     before = getattr(jax.config, key)
@@ -54,12 +57,12 @@ def costliest(
 ) -> list[Values]:
     """The lines that take the most time, with their shares.
 
-    Each operation counts with the median of what it took in some calls. Operations that come from
-    one line are added up.
+    An operation's time is the median over `repeat` calls. Operations that come from one line are
+    added up.
 
     Args:
-      compiled: a compiled function.
-      arguments: of it, on the device.
+      compiled: of `compiled_with_lines`.
+      arguments: for it, on the device.
     Returns:
       {"line", "kind", "backward", "operations": how many, "seconds", "share"}, the costliest first.
     """
@@ -79,7 +82,7 @@ def costliest(
 
 
 def _traced(call: Callable[[], Any], module: str, repeat: int) -> list[dict[str, float]]:
-    """The seconds of each operation of a module, by name, in each of some calls."""
+    """The seconds of each operation of a module, by name, in each of `repeat` calls."""
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     jax.block_until_ready(call())
@@ -103,8 +106,8 @@ def _traced(call: Callable[[], Any], module: str, repeat: int) -> list[dict[str,
 def durations(events: Iterable[tuple[float, float, str]]) -> dict[str, float]:
     """The seconds that each operation of a call took, by name.
 
-    An operation lasts until the next one begins: one that works in other threads has ended for the
-    profiler at once, and a loop is not to be counted beside what is in it.
+    An operation counts until the next one begins. Its own end is of no use: one that works in other
+    threads ends at once for the profiler, and a loop ends after the operations inside it.
 
     Args:
       events: (begin, end, name) in ns.
@@ -119,11 +122,12 @@ def durations(events: Iterable[tuple[float, float, str]]) -> dict[str, float]:
 
 
 def sources(text: str) -> dict[str, Source]:
-    """Where the operations of a compiled program come from, by name, as its text says.
+    """Where the operations of a compiled program come from, by name, according to its text.
 
-    Those that XLA made of itself, such as copies into another layout, come from where what they
-    work on does.
+    An operation that XLA added, such as a copy to another layout, counts for its operand's line.
     """
+    # Searched as text: the profiler's events on a CPU have no source line (JAX 0.10), and JAX has
+    # no reader for the program's tables of stack frames.
     tables = dict(re.findall(r"^(\w+)\n((?:\d+ .*\n)+)", text, re.M))
     files = dict(re.findall(r'^(\d+) "(.*)"$', tables.get("FileNames", ""), re.M))
     pattern = r"^(\d+) \{file_name_id=(\d+) .*?\bline=(\d+)"

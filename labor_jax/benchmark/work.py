@@ -1,4 +1,4 @@
-"""Made-up work of a config's real sizes: drawn streets, networks from scratch."""
+"""What is measured: drawn images of a config's real sizes, and networks with random weights."""
 
 import functools
 import math
@@ -19,12 +19,16 @@ NATIVE = {
     "gta5": (1052, 1914),
     "synthia_rand_cityscapes": (760, 1280),
     "cityscapes": (1024, 2048),
+    "tiny": (48, 64),
 }
-"""(H, W) of the images of data sets that are not needed here."""
+"""(H, W) of the images of data sets, which need not be prepared; "tiny" is toytown's."""
 
 
 class Work(NamedTuple):
-    """What the benchmarks share; one device's share of each batch."""
+    """What the benchmarks share.
+
+    The batch sizes in `config` are those of one device. `start` is the state of the first stage.
+    """
 
     config: ml_collections.ConfigDict
     classes: int
@@ -35,7 +39,7 @@ class Work(NamedTuple):
 
 
 def make(config: ml_collections.ConfigDict) -> Work:
-    """The work of a config, for one of the devices that it would train on."""
+    """What one of the devices would do that a run of the config trains on."""
     config = config.copy_and_resolve_references()
     devices = parallel.device_count(config.parallel)
     config.batch_size = max(1, config.batch_size // devices)
@@ -53,16 +57,19 @@ def make(config: ml_collections.ConfigDict) -> Work:
 
 
 def native_size(spec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) of a domain's images."""
+    """(H, W) of a domain's images; `otherwise` where its name does not tell."""
     name = spec.domain.removeprefix("toytown/")
     if "x" in name:
         width, height = map(int, name.split("x"))
         return height, width
-    return NATIVE.get(name, (48, 64) if name == "tiny" else (otherwise[0], otherwise[1]))
+    return NATIVE.get(name, (otherwise[0], otherwise[1]))
 
 
 def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Domain:
-    """Toytown's scenes, as many different ones as are drawn in seconds; decoded at each reading."""
+    """A domain of `count` images of toytown, of which at most eight differ: drawing takes seconds.
+
+    They are kept as PNGs and decoded at each reading, as files would be.
+    """
     different = min(count, 8)
     scenes = [toytown.render(look, 0, index, *size) for index in range(different)]
     images = [png(image) for image, _ in scenes]
@@ -82,7 +89,7 @@ def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Do
 
 
 def bind(function: Any, work: Work) -> Any:
-    """A step of `train.steps` on one device."""
+    """A train step with its networks, optimisers and config bound, for one device."""
     return functools.partial(
         function,
         networks=work.networks,
@@ -93,7 +100,7 @@ def bind(function: Any, work: Work) -> Any:
 
 
 def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
-    """A batch of every step; one target pixel in fifty has a label."""
+    """A random batch for any train step; 2 % of the target's pixels have a label."""
     random = np.random.default_rng(0)
     config = work.config
     made = {}
@@ -113,7 +120,7 @@ def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
 
 
 def to_ask(work: Work, images: int) -> dict[str, np.ndarray]:
-    """A batch of `infer.steps.query`."""
+    """A batch for the query step, of so many images."""
     size = native_size(work.config.target, work.config.input.size)
     return {
         "image": np.stack(
@@ -128,10 +135,10 @@ def to_ask(work: Work, images: int) -> dict[str, np.ndarray]:
 
 
 def keys(images: int) -> np.ndarray:
-    """The data of keys, [images, 2] uint32."""
+    """Raw data of random keys, one an image, [images, 2] uint32; all are zero."""
     return np.zeros((images, 2), np.uint32)
 
 
 def put(tree: Any) -> Any:
-    """A pytree on the first device."""
+    """A pytree, copied to the first device."""
     return jax.device_put(tree, jax.devices()[0])

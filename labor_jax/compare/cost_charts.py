@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from labor_jax.compare import intervals
-from labor_jax.compare.results import Result
-from labor_jax.compare.tables import About, Groups, errors_name, mean_of, reference_scores
+from labor_jax.compare.results import Groups, Result
+from labor_jax.compare.tables import About, errors_name, mean_of, reference_scores
 from labor_jax.report import charts
 
 DECADE = 10.0

@@ -49,6 +49,11 @@ class Result(NamedTuple):
         return self.budget["clicks_per_image"] * seconds_per_click
 
 
+Key = tuple[str, Budget | None, float]
+"""What runs have in common that differ in their seed only: (method, budget, share of errors)."""
+Groups = dict[Key, list[Result]]
+
+
 def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
     """Writes `compare.npz` of a finished run: what `summary.json` does not have.
 
@@ -115,11 +120,9 @@ def gap_closed(results: Sequence[Result]) -> dict[Cell, float]:
     return closed
 
 
-def groups(
-    results: Sequence[Result],
-) -> dict[tuple[str, Budget | None, float], list[Result]]:
+def groups(results: Sequence[Result]) -> Groups:
     """The runs that differ in their seed only, by method, budget and errors; in order."""
-    found: dict[tuple[str, Budget | None, float], list[Result]] = {}
+    found: Groups = {}
     for result in sorted(results, key=lambda r: r.cell.seed):
         cell = result.cell
         found.setdefault((cell.method, cell.budget, cell.error), []).append(result)

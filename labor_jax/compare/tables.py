@@ -8,7 +8,7 @@ import numpy as np
 
 from labor_jax.compare import intervals, results
 from labor_jax.compare.cells import Budget, Cell
-from labor_jax.compare.results import Result
+from labor_jax.compare.results import Groups, Key, Result
 from labor_jax.data.labels import ClassTable
 from labor_jax.report.template import ABSENT, duration, percent
 
@@ -42,10 +42,6 @@ class Table(NamedTuple):
     title: str
     head: list[str]
     rows: list[list[str]]
-
-
-Key = tuple[str, Budget | None, float]
-Groups = dict[Key, list[Result]]
 
 
 def results_table(about: About, groups: Groups, done: Sequence[Result], error: float) -> Table:

@@ -1,6 +1,7 @@
 """The page of made-up runs, and the same tables as Markdown."""
 
 import re
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_the_page_has_every_section_and_needs_nothing_from_outside(made):
     html = made[0]
     assert {*SECTIONS, "errors"} <= set(html.ids)
     assert len(html.ids) == len(set(html.ids))
-    reports = {f"{r['href']}" for r in page._runs(made[3])}
+    reports = {f"{urllib.parse.quote(r.cell.name)}/report.html" for r in made[3]}
     for link in html.links:
         assert link.startswith("data:image/") or link[1:] in html.ids or link in reports, link
     assert not html.count("script") and not html.count("link")
