@@ -4,7 +4,7 @@
     labor-jax prepare-data --dataset=cityscapes --manual_dir=downloads/cityscapes
     python -m labor_jax.main --config=configs/gta5_cityscapes_spl.py --workdir=runs/gta5_spl
 
-`prepare_data` says what to download. The backbone starts from torchvision's ResNet-101 on ImageNet,
+`prepare-data` says what to download. The backbone starts from torchvision's ResNet-101 on ImageNet,
 https://download.pytorch.org/models/resnet101-63fe2227.pth, as weights/resnet101.pth.
 
 Expected mIoU, the paper's: 66.6 (SPL), 66.7 with every label, 36.6 from the source alone. The

@@ -310,7 +310,7 @@ async function showEnd(taken) {
     ? `${rate}\n${taken.open} images are open on other pages. If one becomes free, it appears here.`
     : taken.finished ? `${rate}\nThe run in ${setup.workdir} is finished: it asks nothing more.`
       : (setup.in_frame ? `${rate}\nGo on in the notebook.\n`
-        : `${rate}\nRun the same labor_jax.main command again: the run in ${setup.workdir} goes on.\n`)
+        : `${rate}\nRun the same command as before again: the run in ${setup.workdir} goes on.\n`)
         + "What it asks next will appear here. Backspace takes the last answer back.";
   ended = { last: taken.finished ? null : taken.last, timer: setTimeout(() => nextTask(), POLL) };
   if (taken.finished) history = [];
