@@ -13,7 +13,7 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from labor_jax.util.discovery import import_all
+from labor_jax.util.discovery import import_all, keep_apart
 from labor_jax.util.errors import UserError
 
 __all__ = [
@@ -80,7 +80,13 @@ _DATA_SETS: dict[str, DataSet] = {}
 
 
 def register(data_set: DataSet) -> DataSet:
-    """Makes a data set known by its name."""
+    """Makes a data set known by its name.
+
+    Raises:
+      UserError: another module has registered one of this name.
+    """
+    known = _DATA_SETS.get(data_set.name)
+    keep_apart("data set", data_set.name, known.make if known else None, data_set.make)
     _DATA_SETS[data_set.name] = data_set
     return data_set
 

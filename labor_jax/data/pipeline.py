@@ -1,6 +1,7 @@
-"""The input pipeline: batch number `step` is a function of (seed, step), so resuming needs no more.
+"""The input pipeline. The batch of a step is a function of (seed, step).
 
-Grain does it: shuffle, augment, share between processes and batch are all set before iteration.
+A resumed run therefore needs no saved position. Grain shuffles, augments and batches by index, and
+each process computes its own rows of a batch.
 """
 
 import contextlib
@@ -34,9 +35,10 @@ def _stream(
     size: tuple[int, int],
     last: int,
 ) -> grain.MapDataset:
-    """This process's share of the first `last` batches.
+    """This process's rows of the first `last` batches.
 
-    {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8} each.
+    Each batch is {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; a label is 255 where
+    there is none.
     """
 
     def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
@@ -51,13 +53,15 @@ def _stream(
         .seed(rng.integer(config.seed, name))
         .shuffle()
         .repeat()
-        .slice(slice(0, None))  # all: every step of Grain's seeds the next one
+        # Keeps all. Grain derives the seed of each stage from the stage before it, so leaving
+        # this one out would change every augmentation.
+        .slice(slice(0, None))
         .random_map(view)
     )
     share = config.batch_size // jax.process_count()
 
     def mine(index: int) -> dict[str, np.ndarray]:
-        """This process's rows of a batch are those that its devices would have in one process."""
+        """A row of this process: as its devices would have it if there were one process."""
         batch, row = divmod(index, share)
         return views[batch * config.batch_size + jax.process_index() * share + row]
 
@@ -76,9 +80,9 @@ def batches(
     """The batches of steps `first` to `last`, prefetched by threads.
 
     Args:
-      source: its labels are read.
-      target: its labels are not.
-      read_target_label: labels of the target that annotators gave; None before there are any.
+      source: the labelled domain.
+      target: the unlabelled domain; labels that it may have are not read.
+      read_target_label: the labels that annotators gave for the target; None before there are any.
     Yields:
       An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}.
     """

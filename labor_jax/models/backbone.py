@@ -13,7 +13,7 @@ import flax.linen as nn
 import numpy as np
 from ml_collections import ConfigDict
 
-from labor_jax.util.discovery import import_all
+from labor_jax.util.discovery import import_all, keep_apart
 from labor_jax.util.errors import UserError
 
 __all__ = [
@@ -114,7 +114,13 @@ _BACKBONES: dict[str, Backbone] = {}
 
 
 def register(backbone: Backbone) -> Backbone:
-    """Makes a backbone known by its name."""
+    """Makes a backbone known by its name.
+
+    Raises:
+      UserError: another module has registered one of this name.
+    """
+    known = _BACKBONES.get(backbone.name)
+    keep_apart("backbone", backbone.name, known.build if known else None, backbone.build)
     _BACKBONES[backbone.name] = backbone
     return backbone
 

@@ -1,4 +1,4 @@
-"""Batch normalisation with PyTorch's running statistics, in the three ways of the literature."""
+"""Batch normalisation with PyTorch's running statistics, of three kinds."""
 
 from functools import partial
 from typing import Any
@@ -27,17 +27,26 @@ KINDS = ("sync", "frozen", "adaptsegnet")
 class BatchNorm(nn.Module):
     """Normalises over every axis but the last.
 
-    kind: "frozen", always the running statistics; a fresh module is the identity (up to epsilon).
-    Otherwise, when `train`, the statistics of the batch; running ones move if the collection
-    `batch_stats` is mutable, with the unbiased variance, as PyTorch does. "sync": of the batch of
-    all replicas of `axis_name`. "adaptsegnet": of each replica's own, as that code's one image at
-    a time; running ones move by the replicas' mean, and `state.py` leaves scale and bias as they
-    are [cited: AdaptSegNet as released].
+    The kind says which statistics are used in training; otherwise they are the running ones:
+      "frozen": the running ones too. A fresh module is the identity, up to epsilon.
+      "sync": those of the batch over all replicas of `axis_name`.
+      "adaptsegnet": those of each replica's own part of the batch; the running ones move by the
+        mean over replicas. AdaptSegNet as released has one image a batch [cited]. Its scale and
+        bias are not trained, see the backbone's `rate_factor`.
+
+    Running statistics move only if the collection `batch_stats` is mutable. Their variance is the
+    unbiased one, as in PyTorch.
+
+    Attributes:
+      kind: one of KINDS.
+      axis_name: the device axis; None where there is one device.
+      ordered: whether gradients are summed in the replicas' order, see `gather_in_order`.
+      dtype: of the computation.
     """
 
     kind: str = "frozen"
     axis_name: str | None = None
-    ordered: bool = False  # gradients are summed in the replicas' order, see `gather_in_order`
+    ordered: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -68,10 +77,18 @@ class BatchNorm(nn.Module):
 def batch_statistics(
     x: Array, axis_name: str | None, ordered: bool = False
 ) -> tuple[Array, Array, int]:
-    """Mean [C], biased variance [C] and number of values a channel, over all replicas.
+    """Mean and biased variance of each channel over all replicas.
 
-    One collective: the replicas' means and variances are gathered and joined as for equal groups
-    (a mean of squares minus a square would cancel in float32).
+    The replicas' means and variances are gathered in one collective and combined as those of
+    groups of equal size. The mean of the squares minus the square of the mean would lose digits
+    in float32.
+
+    Args:
+      x: [..., C] float.
+      axis_name: the device axis; None where there is one device.
+      ordered: see `gather_in_order`.
+    Returns:
+      Mean [C], variance [C], and how many values a channel has.
     """
     axes = tuple(range(x.ndim - 1))
     count = x.size // x.shape[-1]
@@ -87,7 +104,11 @@ def batch_statistics(
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def gather_in_order(tree: Any, axis_name: str) -> Any:
-    """`all_gather` whose gradient has the same bits however the replicas are connected."""
+    """`all_gather` whose gradient is summed in the replicas' order.
+
+    The sum in the gradient of `jax.lax.all_gather` has an order that depends on how the devices are
+    connected, and so have its last bits.
+    """
     return jax.lax.all_gather(tree, axis_name)
 
 

@@ -1,14 +1,20 @@
-"""Over classes, the last axis: the highest score's, and sums; both quick on CPUs too."""
+"""Argmax and sum over classes, the last axis, in forms that are quick on CPUs too."""
 
 import jax
 import jax.numpy as jnp
 
 SLICE = 24
-"""Classes looked at together: XLA's argmax on a CPU is tens of times slower from 32 on."""
+"""Classes per argmax: from 32 classes on, XLA's argmax on CPUs is tens of times slower."""
 
 
 def likeliest(scores: jax.Array) -> jax.Array:
-    """`argmax` over classes, the first of equal ones: [..., C] float to [...] int32."""
+    """`argmax` over classes, the first among equals.
+
+    Args:
+      scores: [..., C] float.
+    Returns:
+      [...] int32.
+    """
     best, found = _best(scores, 0)
     for start in range(SLICE, scores.shape[-1], SLICE):
         value, index = _best(scores, start)
@@ -23,6 +29,12 @@ def _best(scores: jax.Array, start: int) -> tuple[jax.Array, jax.Array]:
 
 
 def class_sum(values: jax.Array) -> jax.Array:
-    """[..., C] float to [...], by a product: XLA's sums over a last axis are slow on CPUs."""
+    """The sum over classes, as a matrix product: XLA's sums over the last axis are slow on CPUs.
+
+    Args:
+      values: [..., C] float.
+    Returns:
+      [...] of the same dtype.
+    """
     ones = jnp.ones(values.shape[-1], values.dtype)
     return jnp.matmul(values, ones, precision=jax.lax.Precision.HIGHEST)

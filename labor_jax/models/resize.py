@@ -14,10 +14,13 @@ __all__ = [
 
 
 def interpolation_matrix(size: int, length: int) -> np.ndarray:
-    """[size, length] float64: row i holds the two weights that make output i out of the inputs.
+    """The matrix that interpolates `length` inputs linearly to `size` outputs.
 
     Corners are aligned: output 0 is input 0 and the last output is the last input. A single
     output takes the first input, as PyTorch does.
+
+    Returns:
+      [size, length] float64; row i has the two weights that make output i.
     """
     position = np.arange(size) * ((length - 1) / (size - 1) if size > 1 else 0.0)
     position = np.minimum(position, length - 1)  # rounding may step past the last one
@@ -30,15 +33,21 @@ def interpolation_matrix(size: int, length: int) -> np.ndarray:
 
 
 BLOCK = 64
-"""Rows or columns of an answer that one product makes."""
+"""Rows or columns of the output that one product makes."""
 
 
 def upsample(logits: Array, size: tuple[int, ...]) -> Array:
     """Bilinear resizing with aligned corners (PyTorch's `align_corners=True`), up or down.
 
-    logits: [B, h, w, C] float; size: (H, W) pixels; returns [B, H, W, C] of the same dtype. Small
-    matrix products, so it is differentiable and quick on every kind of device; each reads only the
-    rows, or columns, that its block of the answer is made of, so time is linear in pixels.
+    It is made of small matrix products, which are differentiable and quick on every kind of device.
+    Each product reads only the rows, or columns, that its block of the output depends on, so the
+    time is linear in the number of pixels.
+
+    Args:
+      logits: [B, h, w, C] float.
+      size: (H, W) in pixels.
+    Returns:
+      [B, H, W, C] of the same dtype.
     """
     batch, height, _, classes = logits.shape
     # Accelerators multiply in lower precision unless told: weights of 8 bits would show.
@@ -54,8 +63,12 @@ def upsample(logits: Array, size: tuple[int, ...]) -> Array:
 
 
 def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:
-    """What makes each block of an axis of `size`: weights [n, block, k]; and the window of k rows
-    or columns of x that they are of, [B, n, ...]. The last block may reach over the end."""
+    """What each block of an output axis of `size` is made of.
+
+    Returns:
+      Weights [n, block, k]; the windows of k rows or columns of x that they weigh, [B, n, ...].
+      The last block may reach beyond the end.
+    """
     length = x.shape[axis]
     number = -(-size // BLOCK)
     block = -(-size // number)
@@ -71,12 +84,19 @@ def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:
 
 
 def shrink(images: Array, size: tuple[int, int]) -> Array:
-    """The mean of the area of each pixel, in whole numbers: the same on every kind of device.
+    """Images shrunk to the mean over the area of each output pixel.
 
-    The same to the bit as OpenCV's INTER_AREA where both ratios are whole numbers; by others a few
+    It computes in whole numbers, so the result is the same on every kind of device. Where both
+    ratios are whole numbers it equals OpenCV's INTER_AREA bit for bit. With other ratios a few
     pixels differ by one level, since OpenCV rounds its weights [cited: OpenCV's resize.cpp].
 
-    images: [B, H, W, 3] uint8, not smaller than size = (h, w); returns [B, h, w, 3] uint8.
+    Args:
+      images: [B, H, W, 3] uint8.
+      size: (h, w), neither larger than (H, W).
+    Returns:
+      [B, h, w, 3] uint8.
+    Raises:
+      ValueError: the images are smaller.
     """
     ratios = [old / new for old, new in zip(images.shape[1:3], size, strict=True)]
     if min(ratios) < 1:

@@ -1,6 +1,7 @@
 """Every backbone that is registered is what its file says of it."""
 
 import ast
+import dataclasses
 import pathlib
 
 import jax
@@ -69,3 +70,13 @@ def test_a_module_that_defines_a_backbone_is_found_without_being_named_elsewhere
 def test_an_unknown_backbone_is_told_what_there_is():
     with pytest.raises(UserError, match=r"model\.backbone is .vgg16.: use one of .*resnet18"):
         backbone.find("vgg16")
+
+
+def test_a_name_that_another_module_has_registered_is_refused():
+    def build(model, axis_name, ordered, dtype):
+        raise NotImplementedError
+
+    taken = dataclasses.replace(backbone.find("resnet18"), build=build)
+    with pytest.raises(UserError, match=r"'resnet18' is registered by .*resnet and by .*; rename"):
+        backbone.register(taken)
+    backbone.register(backbone.find("resnet18"))
