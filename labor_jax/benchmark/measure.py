@@ -90,9 +90,10 @@ def step(work: w.Work, device: Device, repeat: int) -> Values:
     """Both train steps. A step of adaptation sees source and target images, as many of each."""
     batch, rows = w.batch(work), work.config.batch_size
     found = {}
-    for name, images in zip(STEPS, (2 * rows, rows), strict=True):
+    starts = (work.start.replace(selector=None), work.start)  # as adaptation and its fit have it
+    for name, images, start in zip(STEPS, (2 * rows, rows), starts, strict=True):
         function = w.bind(getattr(steps, name), work)
-        found[name] = program(function, (work.start, batch), images, device, repeat)
+        found[name] = program(function, (start, batch), images, device, repeat)
     return found
 
 
@@ -140,7 +141,7 @@ def input_(work: w.Work, device: Device, repeat: int) -> Values:
     adapt = jax.jit(w.bind(steps.adapt_step, work))
 
     def train(stream: Any) -> tuple[float, float]:
-        now: Any = work.start
+        now: Any = work.start.replace(selector=None)
         starved = 0
         for counted in range(-filled, number):
             if counted == 0:

@@ -27,7 +27,8 @@ NATIVE = {
 class Work(NamedTuple):
     """What the benchmarks share.
 
-    The batch sizes in `config` are those of one device. `start` is the state of the first stage.
+    The batch sizes in `config` are those of one device. `start` is the state of the first stage,
+    with the selector, which adaptation does without.
     """
 
     config: ml_collections.ConfigDict

@@ -218,12 +218,7 @@ class Selector:
     noise: float = setting(
         0.1, "perturbed: the noise, in standard deviations of each weight tensor", low=0
     )
-    optimizer: str = setting(
-        "sgd",
-        "its optimiser, whose state every checkpoint holds",
-        choices=("sgd", "adam"),
-        since="warmup",
-    )
+    optimizer: str = setting("sgd", "its optimiser", choices=("sgd", "adam"))
     learning_rate: float = setting(2.5e-4, "its learning rate at the start of a stage", low=0)
     head_factor: float = setting(10.0, "the heads' learning rate, times that", low=0)
     discrepancy: str = setting(

@@ -137,8 +137,8 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
 def _load_exported(
     path: str | os.PathLike, config: ml_collections.ConfigDict, num_classes: int
 ) -> Trained:
-    shapes = state_shapes(config, num_classes).segmenter
-    variables = load_weights(path, config.model, shapes.variables)
+    shapes = state_shapes(config, num_classes).segmenter.variables
+    variables = load_weights(path, config.model, shapes)
     if lacking := [x for x in jax.tree.leaves(variables) if isinstance(x, jax.ShapeDtypeStruct)]:
         raise UserError(f"{path}: {len(lacking)} tensors of its heads are missing; export it again")
     return Trained(variables["params"], variables["batch_stats"], opt_state=())
@@ -152,9 +152,9 @@ def _newest(
     try:
         if checkpoints.latest is None:
             raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
-        shapes = state_shapes(config, len(table))
-        state = checkpoints.load(checkpoints.latest, parallel.placed(shapes, config.parallel))
-        return checkpoints.latest, state.segmenter
+        wanted = {"segmenter": state_shapes(config, len(table)).segmenter.variables}
+        found = checkpoints.load(checkpoints.latest, parallel.placed(wanted, config.parallel))
+        return checkpoints.latest, Trained(**found["segmenter"], opt_state=())
     finally:
         checkpoints.close()
 

@@ -109,6 +109,7 @@ def query(
     segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
     maps = {name: segmenter[name] for name in ("main", "features")}
     if strategies.needs_selector(config.method):
+        assert state.selector is not None, "a selector is asked between its fit and adaptation"
         selector = networks.selector.apply(state.selector.variables, images, train=False)
         maps |= {head: selector[head] for head in ("c1", "c2")}
     return in_parts(

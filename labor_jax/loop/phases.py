@@ -25,7 +25,8 @@ from labor_jax.util.errors import Waiting
 
 
 def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
-    """Warm-up, or adaptation with every target label so far."""
+    """Warm-up, or adaptation with every target label so far; the selector has served its stage."""
+    now = now.replace(selector=None)
     read = label_reader(this, phase.stage) if phase.stage else None
     return train(this, phase, now, compiled.adapt, read)
 

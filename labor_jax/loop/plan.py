@@ -41,6 +41,11 @@ def phases(config: ml_collections.ConfigDict) -> list[Phase]:
     return plan
 
 
+def has_selector(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether the state after a step holds a selector: while it is fitted, and until adaptation."""
+    return any(p.name == "selector" and p.first < step <= p.last for p in phases(config))
+
+
 class Run(NamedTuple):
     """What the phases of one run share; nothing in it changes but the files it stands for."""
 

@@ -10,7 +10,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.config.changes import differences
 from labor_jax.data import labels
 from labor_jax.infer.restore import read_config
-from labor_jax.loop.plan import Run, logs, phases
+from labor_jax.loop.plan import Run, has_selector, logs, phases
 from labor_jax.report.summary import Summary
 from labor_jax.train import parallel, state
 from labor_jax.train.checkpoint import Checkpoints
@@ -57,7 +57,7 @@ def _load(
     config: ml_collections.ConfigDict,
     table: labels.ClassTable,
 ) -> state.State:
-    shapes = state.state_shapes(config, len(table))
+    shapes = state.state_shapes(config, len(table), selector=has_selector(config, step))
     now = checkpoints.load(step, parallel.placed(shapes, config.parallel))
     return parallel.of_process(now) if config.parallel == "pmap" else now
 

@@ -36,6 +36,8 @@ class Checkpoints:
         # which takes longer than writing them.
         context = ocp.Context()
         context.array.saving.use_replica_parallel = False
+        # A reader asks for what it needs: a part of the state, or one made by an earlier version.
+        context.pytree.loading.partial_load = True
         self._table = table
         self._pending: Any = None
         self._checkpointer = ocp.training.Checkpointer(
@@ -69,7 +71,7 @@ class Checkpoints:
             if step not in self.steps:
                 _check_space(self._checkpointer.directory, state)
                 _check_finite(step, state)
-                beside = {"classes": list(self._table.names), "checksum": checksum(state)}
+                beside = {"classes": list(self._table.names), "checksums": checksums(state)}
                 self._pending = self._checkpointer.save_async(
                     step, state, custom_metadata=beside, force=True
                 )
@@ -84,10 +86,15 @@ class Checkpoints:
                 pending.result()
 
     def load(self, step: int, like: Any) -> Any:
-        """The state at a step, shaped and placed like `like`.
+        """The state at a step, or a part of it; only what is asked for is read.
 
+        Args:
+          like: a pytree of `jax.ShapeDtypeStruct` with shardings, such as a whole state or
+            `{"segmenter": {"params": ...}}`. The checkpoint may hold more.
+        Returns:
+          The same pytree of arrays.
         Raises:
-          UserError: it was made with other classes, or cannot be read.
+          UserError: it was made with other classes, cannot be read, or lacks an array.
         """
         # Orbax would tell of a signal as of a checkpoint that cannot be read.
         with stop_asked():
@@ -110,8 +117,13 @@ class Checkpoints:
             state = self._checkpointer.load(step, like)
         except Exception as error:
             raise _damaged(path, error) from None
-        if beside.get("checksum") not in (None, checksum(state)):
-            raise _damaged(path, ValueError("its checksum is another"))
+        for name, leaf in _by_name(state).items():
+            if isinstance(leaf, jax.ShapeDtypeStruct):  # Orbax leaves as it is what it cannot find
+                raise _damaged(path, ValueError(f"it does not hold {name}"))
+        saved = beside.get("checksums", {})  # the first version's has one sum of everything
+        for name, found in checksums(state).items():
+            if saved.get(name, found) != found:
+                raise _damaged(path, ValueError(f"the checksum of {name} does not match"))
         return state
 
     def close(self) -> None:
@@ -127,25 +139,31 @@ class Checkpoints:
                 self._checkpointer.close()
 
 
-def checksum(state: Any) -> int:
-    """CRC-32 of all arrays of a pytree: Orbax does not notice a byte that changed on the disk."""
-    crc = 0
-    for leaf in jax.tree.leaves(state):
-        crc = zlib.crc32(np.ascontiguousarray(leaf).data, crc)
-    return crc
+def checksums(state: Any) -> dict[str, int]:
+    """CRC-32 of each array of a pytree by its dotted name, such as "segmenter.params.main.bias".
+
+    Orbax does not notice a byte that changed on the disk.
+    """
+    return {n: zlib.crc32(np.ascontiguousarray(x).data) for n, x in _by_name(state).items()}
+
+
+def _by_name(state: Any) -> dict[str, Any]:
+    """A pytree's leaves by their dotted names."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def _check_finite(step: int, state: Any) -> None:
     """A step's losses are finite even if what it made of the parameters is not."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    for name, leaf in _by_name(state).items():
         # A sum is finite unless a number in it is not, and needs no second array.
         with np.errstate(all="ignore"):
             total = np.sum(np.asarray(leaf))
         if not np.isfinite(total):
             raise UserError(
-                f"{jax.tree_util.keystr(path, simple=True, separator='.')} is not finite after "
-                f"step {step}, which is not saved; the last checkpoint is good: lower "
-                f"config.optimizer.learning_rate and start in another --workdir"
+                f"{name} is not finite after step {step}, which is not saved; "
+                f"the last checkpoint is good: lower config.optimizer.learning_rate and start in "
+                f"another --workdir"
             )
 
 

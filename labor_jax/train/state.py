@@ -56,16 +56,19 @@ class State(flax.struct.PyTreeNode):
       step: int32 [], training steps of all phases done.
       stage: int32 [], of the selector; 0 before its first fit.
       segmenter: the model that is shipped.
-      discriminators: params {"main": ..., "aux": ...}.
-      selector: two heads on a backbone of its own.
+      discriminators: params {"main": ..., "aux": ...}, only of `adversarial_heads`; None where
+        there are none.
+      selector: two heads on a backbone of its own. Each stage makes it anew from the segmenter
+        and is done with it once its queries are made, so it is there from the start of its fit to
+        the start of adaptation, and None otherwise.
       thresholds: [C] float32, of the pseudo labels, by class.
     """
 
     step: jax.Array
     stage: jax.Array
     segmenter: Trained
-    discriminators: Trained
-    selector: Trained
+    discriminators: Trained | None
+    selector: Trained | None
     thresholds: jax.Array
 
 
@@ -79,6 +82,16 @@ def make_networks(
         discriminator=Discriminator(width=config.adversarial.width),
         selector=build.build_selector(config.model, num_classes, axis_name, ordered),
     )
+
+
+def adversarial_heads(config: ml_collections.ConfigDict) -> list[str]:
+    """The segmenter's heads that have a discriminator: those whose weight is not 0.
+
+    `source_only` has none: it never sees the target.
+    """
+    if config.method == "source_only":
+        return []
+    return [head for head in ("main", "aux") if config.adversarial[head]]
 
 
 def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Array) -> Any:
@@ -101,52 +114,68 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
       UserError: `config.model.weights` is missing or does not fit the segmenter.
     """
     init = jax.jit(functools.partial(_fresh, config, num_classes), compiler_options=_ONCE)
-    keys = {n: rng.key(config.seed, n) for n in ("segmenter", "main", "aux", "selector")}
-    segmenter, discriminators, selector = init(keys)
+    keys = {n: rng.key(config.seed, n) for n in ("segmenter", *adversarial_heads(config))}
+    segmenter, discriminators = init(keys)
     if config.model.weights:
         segmenter = load_weights(config.model.weights, config.model, segmenter)
-    return _before_the_first_step(config, num_classes, segmenter, discriminators, selector)
+    return _before_the_first_step(config, num_classes, segmenter, discriminators)
 
 
-def state_shapes(config: ml_collections.ConfigDict, num_classes: int) -> State:
-    """What `init_state` gives, as shapes and dtypes: nothing is computed or read."""
+def state_shapes(
+    config: ml_collections.ConfigDict, num_classes: int, selector: bool = False
+) -> State:
+    """What `init_state` gives, or with a selector `start_selector`, as shapes and dtypes.
+
+    Nothing is computed or read.
+    """
 
     def make() -> State:
-        keys = {n: jax.random.key(0) for n in ("segmenter", "main", "aux", "selector")}
-        return _before_the_first_step(config, num_classes, *_fresh(config, num_classes, keys))
+        keys = {n: jax.random.key(0) for n in ("segmenter", *adversarial_heads(config))}
+        state = _before_the_first_step(config, num_classes, *_fresh(config, num_classes, keys))
+        if not selector:
+            return state
+        network = make_networks(config, num_classes, axis_name=None).selector
+        image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
+        variables = network.init(jax.random.key(0), image, train=False)
+        return state.replace(selector=_trained(variables, make_optimizers(config).selector))
 
     return jax.eval_shape(make)
 
 
 def _fresh(
     config: ml_collections.ConfigDict, num_classes: int, keys: dict[str, jax.Array]
-) -> tuple[Any, Any, Any]:
-    """Variables of the segmenter, parameters of the discriminators, variables of the selector."""
+) -> tuple[Any, dict[str, Any]]:
+    """Variables of the segmenter; parameters of each discriminator.
+
+    Args:
+      keys: "segmenter", and each of `adversarial_heads`.
+    """
     networks = make_networks(config, num_classes, axis_name=None)
     image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
     maps = jnp.zeros((1, *config.input.size, num_classes), jnp.float32)
     segmenter = networks.segmenter.init(keys["segmenter"], image, train=False)
     discriminators = {
-        name: networks.discriminator.init(keys[name], maps)["params"] for name in ("main", "aux")
+        name: networks.discriminator.init(keys[name], maps)["params"]
+        for name in adversarial_heads(config)
     }
-    selector = networks.selector.init(keys["selector"], image, train=False)
-    return segmenter, discriminators, selector
+    return segmenter, discriminators
 
 
 def _before_the_first_step(
     config: ml_collections.ConfigDict,
     num_classes: int,
     segmenter: Any,
-    discriminators: Any,
-    selector: Any,
+    discriminators: dict[str, Any],
 ) -> State:
     optimizers = make_optimizers(config)
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),
         segmenter=_trained(segmenter, optimizers.segmenter),
-        discriminators=_trained({"params": discriminators}, optimizers.discriminator),
-        selector=_trained(selector, optimizers.selector),
+        discriminators=_trained({"params": discriminators}, optimizers.discriminator)
+        if discriminators
+        else None,
+        selector=None,
         thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
     )
 

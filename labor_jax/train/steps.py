@@ -21,7 +21,13 @@ from labor_jax.selection.inconsistency import inconsistency_mask
 from labor_jax.train import losses, pseudo_labels
 from labor_jax.train.optimizers import Optimizers
 from labor_jax.train.parts import accumulate, for_each, in_parts, sum_over_devices
-from labor_jax.train.state import Networks, State, Trained, first_selector_step
+from labor_jax.train.state import (
+    Networks,
+    State,
+    Trained,
+    adversarial_heads,
+    first_selector_step,
+)
 
 Batch = dict[str, dict[str, jax.Array]]
 
@@ -57,18 +63,21 @@ def adapt_step(
     """
     if config.method == "source_only":
         batch = {"source": batch["source"]}
+    discriminators = state.discriminators if adversarial_heads(config) else None
     counts = {n: losses.count(part["label"] != IGNORE, axis_name) for n, part in batch.items()}
 
     def gradients_of(batch_stats: Any, part: Batch) -> tuple[Any, Any]:
         shared = {"networks": networks, "config": config, "axis_name": axis_name}
         for_segmenter, batch_stats, maps, metrics = segmenter_gradients(
             state.segmenter.replace(batch_stats=batch_stats),
-            state.discriminators,
+            discriminators,
             part,
             counts,
             **shared,
         )
-        for_discriminators, more = discriminator_gradients(state.discriminators, maps, **shared)
+        if discriminators is None:
+            return batch_stats, (for_segmenter, None, metrics)
+        for_discriminators, more = discriminator_gradients(discriminators, maps, **shared)
         return batch_stats, (for_segmenter, for_discriminators, metrics | more)
 
     batch_stats, summed = accumulate(
@@ -77,17 +86,15 @@ def adapt_step(
     for_segmenter, for_discriminators, metrics = sum_over_devices(summed, config, axis_name)
     segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
     state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
-    if config.method == "source_only":
+    if discriminators is None:
         return state, metrics
-    discriminators = _apply_gradients(
-        state.discriminators, for_discriminators, optimizers.discriminator
-    )
-    return state.replace(discriminators=discriminators), metrics
+    taught = _apply_gradients(discriminators, for_discriminators, optimizers.discriminator)
+    return state.replace(discriminators=taught), metrics
 
 
 def segmenter_gradients(
     segmenter: Trained,
-    discriminators: Trained,
+    discriminators: Trained | None,
     batch: Batch,
     counts: dict[str, jax.Array],
     *,
@@ -145,7 +152,7 @@ def segmenter_gradients(
                 for name, more, its_weight in _more_losses(logits, batch, counts, config):
                     metrics[name] = losses.normalise(more, axis_name) / config.accumulate
                     total += its_weight * metrics[name]
-            if "target" in batch and fool:
+            if discriminators is not None and "target" in batch and fool:
                 maps[head] = jax.tree.map(jax.nn.softmax, logits)
                 answer = networks.discriminator.apply(
                     {"params": discriminators.params[head]}, maps[head]["target"]
@@ -239,9 +246,11 @@ def selector_step(
     regularisers make heads surer where there is no pseudo label, and less sure where there is one.
 
     Args:
+      state: with a selector, as `start_selector` makes it.
       batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
     """
-    images, c = batch["target"]["image"], config.selector
+    images, c, selector = batch["target"]["image"], config.selector, state.selector
+    assert selector is not None, "`start_selector` makes it"
 
     def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
         out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
@@ -280,17 +289,17 @@ def selector_step(
                 axis_name=axis_name,
             ),
             has_aux=True,
-        )(state.selector.params)
+        )(selector.params)
         return batch_stats, (gradients, metrics)
 
     batch_stats, summed = accumulate(
-        gradients_of, state.selector.batch_stats, (images, pseudo), config.accumulate
+        gradients_of, selector.batch_stats, (images, pseudo), config.accumulate
     )
     gradients, metrics = sum_over_devices(summed, config, axis_name)
-    selector = _apply_gradients(state.selector, gradients, optimizers.selector)
+    fitted = _apply_gradients(selector, gradients, optimizers.selector)
     return state.replace(
         step=state.step + 1,
-        selector=selector.replace(batch_stats=batch_stats),
+        selector=fitted.replace(batch_stats=batch_stats),
         thresholds=thresholds,
     ), metrics
 

@@ -15,7 +15,7 @@ from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
 from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
-from labor_jax.train.checkpoint import Checkpoints, checksum
+from labor_jax.train.checkpoint import Checkpoints, checksums
 from labor_jax.util import files, stopping
 from labor_jax.util.errors import Stopped, UserError
 from labor_jax.util.progress import Progress
@@ -36,7 +36,7 @@ def left_by(workdir, initial):
     del summary["wall_seconds"]
     checkpoints = Checkpoints(workdir, CAMVID)
     step = checkpoints.latest
-    now = checksum(checkpoints.load(step, like(initial)))
+    now = checksums(checkpoints.load(step, like(initial)))
     checkpoints.close()
     kept = {
         str(path.relative_to(workdir)): path.read_bytes()

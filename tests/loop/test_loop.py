@@ -22,7 +22,7 @@ from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.infer import evaluate, restore
 from labor_jax.loop import asking, schedule
-from labor_jax.loop.plan import phases
+from labor_jax.loop.plan import has_selector, phases
 from labor_jax.report.monitor import read_metrics
 from labor_jax.selection import strategies
 from labor_jax.train import optimizers, state
@@ -240,7 +240,9 @@ def test_only_the_annotator_and_the_masks_score_read_the_targets_truth(watched):
 
 
 def test_random_asks_as_many_clicks_as_the_run_it_stands_beside(base, spl, ppl, make_config):
-    config = make_config("random", warmup_from=str(spl), beside=str(ppl))
+    # What is only of the selector makes no other warm-up.
+    other_selector = {"selector.optimizer": "sgd"}
+    config = make_config("random", warmup_from=str(spl), beside=str(ppl), **other_selector)
     budget = schedule.run(config, base / "random")["budget"]
     other = summary_of(ppl)["budget"]
     assert budget["clicks"] == other["clicks"] > 0
@@ -295,8 +297,21 @@ def test_the_oracle_cannot_answer_for_unlabelled_images(base, unlabelled, make_c
 def test_source_only_runs_without_discriminators(base, initial, make_config):
     values = schedule.run(make_config("source_only"), base / "source")
     assert values["status"] == "finished" and values["mIoU"] > 0
-    after = final(base / "source", initial)
-    jax.tree.map(np.testing.assert_array_equal, after.discriminators, initial.discriminators)
+    with pytest.raises(UserError, match=r"it does not hold discriminators\.params\.aux"):
+        final(base / "source", initial)
+
+
+def test_a_checkpoint_holds_a_selector_only_until_its_queries_are_made(spl, initial, make_config):
+    config = make_config("labor_spl")
+    assert [s for s in range(23) if has_selector(config, s)] == [*range(7, 11), *range(15, 19)]
+    begun = state.start_selector(initial, config, len(CAMVID), 1)
+    checkpoints = Checkpoints(spl, CAMVID)
+    assert checkpoints.steps == [6, 18, 22]
+    assert checkpoints.load(18, like(begun)).stage == 2
+    for step in (6, 22):
+        with pytest.raises(UserError, match=r"it does not hold selector\."):
+            checkpoints.load(step, like(begun))
+    checkpoints.close()
 
 
 def test_a_restored_run_scores_what_its_summary_says(spl):
@@ -369,7 +384,6 @@ def test_how_a_run_is_done_may_change_on_resume(spl, make_config):
             r"config\.warmup_from: .* warmed up otherwise: optimizer\.power",
         ),
         ({"method": "source_only"}, r"warmed up otherwise: method"),
-        ({"selector.optimizer": "sgd"}, r"warmed up otherwise: selector\.optimizer"),
     ],
 )
 def test_another_warm_up_is_refused(base, spl, make_config, values, words):

@@ -47,6 +47,20 @@ def test_a_state_comes_back_as_it_was(tmp_path, checkpoints):
     other.close()
 
 
+def test_a_part_of_a_state_can_be_asked_for_alone(checkpoints):
+    checkpoints.save(3, make_state(3), wait=True)
+    loaded = checkpoints.load(3, like({"params": {"kernel": make_state(0)["params"]["kernel"]}}))
+    assert jax.tree.map(np.shape, loaded) == {"params": {"kernel": (3, 4)}}
+    np.testing.assert_array_equal(loaded["params"]["kernel"], 3)
+
+
+def test_what_a_checkpoint_lacks_is_named(checkpoints):
+    checkpoints.save(3, make_state(3), wait=True)
+    wanted = like(make_state(0) | {"selector": {"bias": jnp.zeros(2)}})
+    with pytest.raises(UserError, match=r"3 cannot be read \(it does not hold selector\.bias"):
+        checkpoints.load(3, wanted)
+
+
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_a_state_comes_back_to_the_devices_it_was_on(tmp_path, checkpoints, mode):
     state = parallel.replicate(make_state(3), mode)
@@ -111,7 +125,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_and_the_one_before_serves(
         for path in folder.rglob("*METADATA*"):
             path.write_bytes(b"{")
     else:
-        wanted = {"step": jnp.int32(0), "other": jnp.zeros(2)}
+        wanted = like({"step": jnp.int32(0), "other": jnp.zeros(2)})
     other = Checkpoints(tmp_path, CAMVID)
     with pytest.raises(UserError, match=r"checkpoints/4 cannot be read .*delete that folder") as e:
         other.load(4, like(wanted))
@@ -145,7 +159,7 @@ def test_one_bit_that_is_another_is_noticed(tmp_path, checkpoints):
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
-    with pytest.raises(UserError, match=r"checkpoints/3 cannot be read \(its checksum is another"):
+    with pytest.raises(UserError, match=r"3 cannot be read \(the checksum of kernel does not"):
         checkpoints.load(3, like(state))
 
 

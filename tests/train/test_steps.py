@@ -334,6 +334,39 @@ def test_the_rate_decays_towards_the_step_that_is_asked_for():
     np.testing.assert_allclose(rates[1] / rates[0], (1 - 15 / 60) / (1 - 15 / 30), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("values", "heads"),
+    [
+        ({}, {"main", "aux"}),
+        ({"adversarial.aux": 0.0}, {"main"}),
+        ({"adversarial.aux": 0.0, "adversarial.main": 0.0}, None),
+        ({"method": "source_only"}, None),
+    ],
+)
+def test_a_state_starts_with_the_discriminators_that_have_a_weight_and_no_selector(values, heads):
+    made = state.state_shapes(tiny.make_config(**values), tiny.CLASSES)
+    assert made.selector is None
+    assert (made.discriminators and made.discriminators.params.keys()) == heads
+
+
+@pytest.mark.parametrize("missing", ["aux", "both"])
+def test_adapting_is_the_same_without_a_discriminator_of_no_weight(start, missing):
+    values = {"adversarial.aux": 0.0} | ({"adversarial.main": 0.0} if missing == "both" else {})
+    step, batch = compiled("adapt_step", **values), tiny.make_batch()
+    fewer = None
+    if missing == "aux":
+        keep = lambda tree: {"main": tree["main"]}  # noqa: E731
+        (adam, rate), params = start.discriminators.opt_state, start.discriminators.params
+        adam = adam._replace(mu=keep(adam.mu), nu=keep(adam.nu))
+        fewer = start.discriminators.replace(params=keep(params), opt_state=(adam, rate))
+    one, metrics = step(start, batch)
+    other, same_metrics = step(start.replace(discriminators=fewer, selector=None), batch)
+    assert same(one.segmenter, other.segmenter) and metrics == same_metrics
+    if missing == "aux":
+        assert same(one.discriminators.params["main"], other.discriminators.params["main"])
+        assert same(one.discriminators.params["aux"], start.discriminators.params["aux"])
+
+
 def test_heads_learn_faster_by_their_factor_and_the_rate_decays():
     config = tiny.make_config(**{"optimizer.momentum": 0.0, "optimizer.weight_decay": 0.0})
     optimizer = optimizers.make_optimizers(config).segmenter
