@@ -28,7 +28,7 @@ from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
 from labor_jax.report.monitor import Monitor, check_records
 from labor_jax.report.summary import Summary
-from labor_jax.train import parallel, state
+from labor_jax.train import losses, parallel, state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files, hosts, plugins
 
@@ -42,6 +42,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     """
     plugins.load(config.plugins)
     checking.check(config)
+    losses.check_names(config)
     table = loading.table_from_config(config.classes)
     workdir = pathlib.Path(workdir)
     hosts.check_shared(workdir)

@@ -3,30 +3,41 @@
 A step divides the local sum by the count over all devices (`normalise`) and then adds the
 gradients up; a mean of per-device means would weigh a device with one labelled pixel like one
 with a thousand.
+
+A loss that is optional is one function with `@loss` above it, here or in a module of
+`config.plugins`; its weight in the config switches it on.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 
 from labor_jax.data.labels import IGNORE
 from labor_jax.models.likeliest import likeliest
+from labor_jax.util.errors import UserError
 
 __all__ = [
     "SOURCE",
     "TARGET",
+    "LossFunction",
+    "OptionalLoss",
     "SumCount",
     "adversarial",
+    "check_names",
     "count",
     "cross_entropy",
     "discrepancy",
     "entropy",
     "local_consistency",
+    "loss",
     "negative_learning",
     "normalise",
     "self_training",
     "share",
+    "switched_on",
     "uniformity",
     "weight_similarity",
 ]
@@ -130,43 +141,145 @@ def uniformity(logits: jax.Array, where: jax.Array) -> SumCount:
     return jnp.where(where, per_pixel, 0.0).sum(), where.sum(dtype=jnp.float32)
 
 
-def negative_learning(logits: jax.Array, below: float) -> SumCount:
-    """`-log(1 - p + 1e-6)` of the classes that a pixel hardly has [cited: RIPU].
+LossFunction = Callable[[jax.Array, jax.Array, ml_collections.ConfigDict], SumCount]
+"""(logits [B, H, W, C] float32, labels [B, H, W] uint8 train ids with 255 = unlabelled, the run's
+config) -> this loss over these pixels."""
 
-    Pushes them to zero; a mean over (pixel, class) pairs.
+
+class OptionalLoss(NamedTuple):
+    """A loss of the segmenter's main head that a weight in the config switches on.
+
+    Attributes:
+      function: the pure function.
+      domain: "source" or "target", whose images it is computed on.
+      needs_answers: whether it counts only in batches in which some pixel of that domain has a
+        label. Before the first answers no target pixel has one.
+    """
+
+    function: LossFunction
+    domain: str
+    needs_answers: bool = False
+
+
+_OPTIONAL: dict[str, OptionalLoss] = {}
+
+
+def loss(
+    name: str, *, domain: str, needs_answers: bool = False
+) -> Callable[[LossFunction], LossFunction]:
+    """Registers a loss of the segmenter's main head; the arguments are `OptionalLoss`'s.
+
+    A loss of labor_jax has its weight in the field `config.loss.NAME`. One of your own stands in
+    any module that `config.plugins` names, and its weight is `config.loss.own.NAME`:
+
+        # my_losses.py
+        import jax
+        import jax.numpy as jnp
+        from labor_jax.train.losses import SumCount, loss
+
+        @loss("focal", domain="target")
+        def focal(logits, labels, config) -> SumCount:
+            valid = labels != 255
+            of_label = jax.nn.one_hot(labels, logits.shape[-1])  # zeros for 255
+            log_prob = (jax.nn.log_softmax(logits) * of_label).sum(-1)
+            per_pixel = -((1 - jnp.exp(log_prob)) ** 2) * log_prob
+            return jnp.where(valid, per_pixel, 0.0).sum(), valid.sum(dtype=jnp.float32)
+
+    It is trained with `--config.plugins="('my_losses',)"` and, in the config file,
+    `c.loss.own.focal = 0.5`. A sum and a count are returned, not a mean, since the count is added
+    up over all devices. Each step records the loss as "loss/focal", without its weight.
+
+    Raises:
+      ValueError: there is no such domain, or the name is taken.
+    """
+    if domain not in ("source", "target"):
+        raise ValueError(f"domain={domain!r} is neither source nor target")
+
+    def register(function: LossFunction) -> LossFunction:
+        known = _OPTIONAL.get(name)
+        if known and known.function.__module__ != function.__module__:
+            raise ValueError(f"{known.function.__module__} has a loss {name!r} already")
+        _OPTIONAL[name] = OptionalLoss(function, domain, needs_answers)
+        return function
+
+    return register
+
+
+def switched_on(config: ml_collections.ConfigDict) -> Iterator[tuple[str, OptionalLoss, float]]:
+    """Name, loss and weight of each optional loss whose weight is not 0, in a fixed order."""
+    for name, optional in _OPTIONAL.items():
+        weights = config.loss.own if _is_own(optional) else config.loss
+        if weight := weights.get(name, 0.0):
+            yield name, optional, weight
+
+
+def _is_own(optional: OptionalLoss) -> bool:
+    """Whether a plugin registered it."""
+    return optional.function.__module__ != __name__
+
+
+def check_names(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError where `config.loss.own` names a loss that no plugin registers."""
+    own = [name for name, optional in _OPTIONAL.items() if _is_own(optional)]
+    for name in config.loss.own:
+        if name not in own:
+            there = f"there is {', '.join(own)}" if own else "none is registered"
+            raise UserError(
+                f"config.loss.own.{name}: no plugin registers this loss, {there}; name its module "
+                f"in config.plugins, or leave the key out"
+            )
+
+
+@loss("negative", domain="target")
+def negative_learning(
+    logits: jax.Array, labels: jax.Array, config: ml_collections.ConfigDict
+) -> SumCount:
+    """`-log(1 - p + 1e-6)` of the classes that are improbable at a pixel [cited: RIPU].
+
+    Minimising it pushes their probabilities to 0; a mean over (pixel, class) pairs.
 
     Args:
       logits: [B, H, W, C] float32.
-      below: the probability under which a pair counts.
+      labels: not read.
+      config: `loss.negative_below`, the probability below which a pair counts.
     """
     probs = jax.nn.softmax(logits)
-    unlikely = jax.lax.stop_gradient(probs < below)
-    loss = jnp.where(unlikely, -jnp.log(1 - probs + 1e-6), 0.0)
-    return loss.sum(), unlikely.sum(dtype=jnp.float32)
+    unlikely = jax.lax.stop_gradient(probs < config.loss.negative_below)
+    pairs = jnp.where(unlikely, -jnp.log(1 - probs + 1e-6), 0.0)
+    return pairs.sum(), unlikely.sum(dtype=jnp.float32)
 
 
-def self_training(logits: jax.Array, labels: jax.Array, above: float) -> SumCount:
-    """Cross-entropy with the network's own class, where it is sure and nobody has said.
+@loss("self_training", domain="target", needs_answers=True)  # answers hold it to the truth
+def self_training(
+    logits: jax.Array, labels: jax.Array, config: ml_collections.ConfigDict
+) -> SumCount:
+    """Cross-entropy with the predicted class, where the prediction is confident and no label is.
 
-    Pseudo-labelling (Lee, 2013) of what is left after asking [ours].
+    Pseudo-labelling (Lee, 2013) of the pixels that were not asked [ours].
 
     Args:
       logits: [B, H, W, C] float32.
-      labels: [B, H, W] uint8 train ids, 255 = nobody has said.
-      above: the probability from which the network is taken to be sure.
+      labels: [B, H, W] uint8 train ids, 255 = unlabelled.
+      config: `loss.self_above`, the probability from which a prediction is confident.
     """
     probs = jax.lax.stop_gradient(jax.nn.softmax(logits))
-    sure = (probs.max(-1) >= above) & (labels == IGNORE)
-    return cross_entropy(logits, jnp.where(sure, likeliest(probs), IGNORE).astype(jnp.uint8))
+    confident = (probs.max(-1) >= config.loss.self_above) & (labels == IGNORE)
+    return cross_entropy(logits, jnp.where(confident, likeliest(probs), IGNORE).astype(jnp.uint8))
 
 
-def local_consistency(logits: jax.Array, labels: jax.Array) -> SumCount:
-    """How far a pixel's probabilities are from its 3x3 window's mean, at borders [cited: RIPU].
+@loss("consistency", domain="source")
+def local_consistency(
+    logits: jax.Array, labels: jax.Array, config: ml_collections.ConfigDict
+) -> SumCount:
+    """L1 distance of a pixel's probabilities from their 3x3 window's mean [cited: RIPU].
+
+    A mean over the pixels at a border between classes. As published, a border is where 8 times the
+    pixel's id is not the sum of its 8 neighbours' ids; a neighbour outside the image counts as 0.
 
     Args:
       logits: [B, H, W, C] float32.
-      labels: [B, H, W] uint8 train ids, 255 = ignored. A border is where eight times the id is not
-        the sum of its neighbours', outside the image taken as 0, as published.
+      labels: [B, H, W] uint8 train ids, 255 = ignored.
+      config: not read.
     """
     probs = jax.nn.softmax(logits)
     framed = jnp.pad(probs, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")

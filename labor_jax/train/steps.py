@@ -149,8 +149,8 @@ def segmenter_gradients(
                 metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
                 total += weight * factor * metrics[f"loss/{name}_{head}"]
             if head == "main":
-                for name, more, its_weight in _more_losses(logits, batch, counts, config):
-                    metrics[name] = losses.normalise(more, axis_name) / config.accumulate
+                for name, value, its_weight in _optional_losses(logits, batch, counts, config):
+                    metrics[name] = losses.normalise(value, axis_name) / config.accumulate
                     total += its_weight * metrics[name]
             if discriminators is not None and "target" in batch and fool:
                 maps[head] = jax.tree.map(jax.nn.softmax, logits)
@@ -168,28 +168,22 @@ def segmenter_gradients(
     return gradients, batch_stats, jax.lax.stop_gradient(maps), metrics
 
 
-def _more_losses(
+def _optional_losses(
     logits: dict[str, jax.Array],
     batch: Batch,
     counts: dict[str, jax.Array],
     config: ml_collections.ConfigDict,
 ) -> list[tuple[str, losses.SumCount, float | jax.Array]]:
-    """The main head's losses that are switched on: name, loss, weight [cited: RIPU; ours].
+    """Name, value and weight of the main head's losses that the config switches on.
 
-    Self-training needs answers that hold it to the truth: it waits for a batch with some. With
-    `config.accumulate` each is a mean of its parts' means.
+    With `config.accumulate` each is a mean of its parts' means.
     """
-    c, found = config.loss, []
-    if c.negative and "target" in batch:
-        loss = losses.negative_learning(logits["target"], c.negative_below)
-        found.append(("loss/negative", loss, c.negative))
-    if c.self_training and "target" in batch:
-        loss = losses.self_training(logits["target"], batch["target"]["label"], c.self_above)
-        weight = jnp.where(counts["target"] > 0, c.self_training, 0.0)
-        found.append(("loss/self_training", loss, weight))
-    if c.consistency:
-        loss = losses.local_consistency(logits["source"], batch["source"]["label"])
-        found.append(("loss/consistency", loss, c.consistency))
+    found = []
+    for name, optional, weight in losses.switched_on(config):
+        if (domain := optional.domain) in batch:
+            value = optional.function(logits[domain], batch[domain]["label"], config)
+            now = jnp.where(counts[domain] > 0, weight, 0.0) if optional.needs_answers else weight
+            found.append((f"loss/{name}", value, now))
     return found
 
 

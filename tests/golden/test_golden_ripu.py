@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import golden
 
+from labor_jax.config import default_config
 from labor_jax.selection import ripu
 from labor_jax.selection.segments import windows
 from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
@@ -40,9 +41,10 @@ def test_the_scores_of_regions_are_the_published_ones(reference, logits):
 
 
 def test_the_losses_are_the_published_ones(reference, logits, labels):
+    config = default_config()  # with RIPU's threshold, 0.05
     for loss, name in (
-        (losses.negative_learning(logits, 0.05), "negative_learning"),
-        (losses.local_consistency(logits, labels), "local_consistency"),
+        (losses.negative_learning(logits, labels, config), "negative_learning"),
+        (losses.local_consistency(logits, labels, config), "local_consistency"),
     ):
         np.testing.assert_allclose(losses.normalise(loss, None), reference[name], rtol=1e-4)
 

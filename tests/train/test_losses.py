@@ -1,5 +1,7 @@
 """Losses as (sum, count), against NumPy and the published programs."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from labor_jax.config import default_config
 from labor_jax.train import losses
+from labor_jax.util.errors import UserError
 
 SHAPE = (2, 3, 4, 5)
 LOGITS = hnp.arrays(np.float32, SHAPE, elements=st.floats(-80, 80, width=32))
 LABELS = hnp.arrays(np.uint8, SHAPE[:3], elements=st.sampled_from([0, 1, 2, 3, 4, 255]))
 
 cross_entropy = jax.jit(losses.cross_entropy)
-self_training = jax.jit(losses.self_training)
+
+
+@jax.jit
+def self_training(logits, labels, above):
+    config = types.SimpleNamespace(loss=types.SimpleNamespace(self_above=above))
+    return losses.self_training(logits, labels, config)
 
 
 def log_softmax(logits):
@@ -127,3 +136,48 @@ def test_weight_similarity_is_the_cosine_of_all_parameters_as_one_vector():
     np.testing.assert_allclose(losses.weight_similarity(one, opposite), -1, rtol=1e-6)
     other = {"a": jnp.array([[2.0, 1.0]]), "b": jnp.array([0.0])}
     np.testing.assert_allclose(losses.weight_similarity(one, other), 4 / 3 / 5**0.5, rtol=1e-6)
+
+
+# -------------------------------------------------------------------------- losses of one's own
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setattr(losses, "_OPTIONAL", dict(losses._OPTIONAL))
+
+
+def brier(logits, labels, config):
+    """Squared distance of the probabilities from the label's one-hot vector."""
+    valid = labels != 255
+    distance = jnp.square(jax.nn.softmax(logits) - jax.nn.one_hot(labels, logits.shape[-1]))
+    return jnp.where(valid, distance.sum(-1), 0.0).sum(), valid.sum(dtype=jnp.float32)
+
+
+def test_a_loss_of_ones_own_is_switched_on_by_its_weight(registered):
+    losses.loss("brier", domain="source")(brier)
+    config = default_config()
+    assert not list(losses.switched_on(config))
+    config.loss.consistency = 0.1
+    with config.unlocked():
+        config.loss.own.brier = 0.5
+    losses.check_names(config)
+    found = {name: (optional.function, w) for name, optional, w in losses.switched_on(config)}
+    assert found == {"consistency": (losses.local_consistency, 0.1), "brier": (brier, 0.5)}
+
+
+def test_a_weight_of_a_loss_that_is_not_there_is_refused_by_name(registered):
+    config = default_config()
+    with config.unlocked():
+        config.loss.own.brier = 0.5
+    with pytest.raises(UserError, match=r"config\.loss\.own\.brier: .* none is registered; name"):
+        losses.check_names(config)
+    losses.loss("brier2", domain="source")(brier)
+    with pytest.raises(UserError, match=r"there is brier2; name its module in config\.plugins"):
+        losses.check_names(config)
+
+
+def test_a_name_that_is_taken_and_an_unknown_domain_are_refused(registered):
+    with pytest.raises(ValueError, match="has a loss 'negative' already"):
+        losses.loss("negative", domain="target")(brier)
+    with pytest.raises(ValueError, match="domain='both' is neither"):
+        losses.loss("brier", domain="both")

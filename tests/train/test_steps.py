@@ -10,7 +10,7 @@ import pytest
 from support import tiny
 
 from labor_jax.loop import plan
-from labor_jax.train import optimizers, parallel, state, steps
+from labor_jax.train import losses, optimizers, parallel, state, steps
 from labor_jax.util import rng
 
 
@@ -109,6 +109,26 @@ def test_self_training_waits_for_answers_and_leaves_the_answered_pixels_alone(st
     everywhere = np.zeros_like(few)
     _, metrics = trained(start, batch | {"target": batch["target"] | {"label": everywhere}})
     assert metrics["loss/self_training"] == 0
+
+
+def test_a_loss_of_ones_own_teaches_the_segmenter(start, monkeypatch):
+    monkeypatch.setattr(losses, "_OPTIONAL", {})
+
+    @losses.loss("small", domain="target")
+    def small(logits, labels, config):
+        return jnp.square(logits).sum(), jnp.float32(logits.size)
+
+    config = tiny.make_config()
+    with config.unlocked():
+        config.loss.own.small = 2.0
+    shared = {"networks": tiny.make_networks(config, None), "config": config}
+    shared["optimizers"] = optimizers.make_optimizers(config)
+    step = jax.jit(functools.partial(steps.adapt_step, **shared))
+    now, sizes = jax.device_put(start), []
+    for _ in range(3):
+        now, metrics = step(now, tiny.make_batch())
+        sizes.append(float(metrics["loss/small"]))
+    assert sizes[0] > sizes[1] > sizes[2] > 0
 
 
 def test_source_only_learns_nothing_from_the_target(start):
