@@ -23,7 +23,7 @@ from labor_jax.data import folder, loading, pipeline
 from labor_jax.data.images import encode_jpeg
 from labor_jax.infer import evaluate as evaluation
 from labor_jax.infer import steps as infer_steps
-from labor_jax.infer.restore import make_inference, make_run, views
+from labor_jax.infer.restore import make_inference, make_restored, views
 from labor_jax.infer.stream import predict_folder
 from labor_jax.loop import asking
 from labor_jax.train import parallel, steps
@@ -205,7 +205,7 @@ def predict(
     config.parallel = "jit"
     table = loading.table_from_config(config.classes)
     size = w.native_size(config.target, config.input.size)
-    run = make_run(config, table, 0, work.start.segmenter)
+    run = make_restored(config, table, 0, work.start.segmenter)
     images = w.to_ask(work, config.eval_batch_size)["image"]
     domain = w.drawn("target", size, work.classes, count)
     found = []

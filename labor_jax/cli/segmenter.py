@@ -7,7 +7,7 @@ from absl import flags
 from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
-    from labor_jax.infer.restore import Run
+    from labor_jax.infer.restore import Restored
 
 
 def define(values: flags.FlagValues) -> None:
@@ -28,7 +28,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool("flip", None, "average over mirror images, too", flag_values=values)
 
 
-def restore(values: flags.FlagValues) -> "Run":
+def restore(values: flags.FlagValues) -> "Restored":
     """The segmenter that the flags name.
 
     Raises:

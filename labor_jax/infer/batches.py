@@ -1,13 +1,18 @@
 """A domain's images as inference takes them: in order, in batches of one native size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from labor_jax.data import transforms
 from labor_jax.data.domain import Domain
 
-__all__ = ["inference_batches"]
+__all__ = ["Infer", "inference_batches"]
+
+
+Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+"""(images [B, h, w, 3] uint8 as large as the network sees them, (H, W) of the answer) ->
+[B, H, W] uint8 train ids, or [B, H, W, C] float32 probabilities."""
 
 
 def inference_batches(

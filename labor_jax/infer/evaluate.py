@@ -9,21 +9,17 @@ import numpy as np
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import metrics, restore
-from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.batches import Infer, inference_batches
 from labor_jax.util import hosts
 
 __all__ = [
-    "Predict",
     "confusions",
     "evaluate",
 ]
 
 
-Predict = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
-
-
 def evaluate(
-    predict: Predict,
+    predict: Infer,
     domain: Domain,
     table: ClassTable,
     config: ml_collections.ConfigDict,
@@ -62,7 +58,7 @@ def evaluate(
 
 
 def confusions(
-    predict: Predict, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
+    predict: Infer, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
 ) -> Iterator[np.ndarray]:
     """The confusion [C, C] int64 of each image of a labelled domain, in order; as `evaluate`."""
     read_label = domain.read_label

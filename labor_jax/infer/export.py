@@ -57,7 +57,7 @@ export with --size=HEIGHTxWIDTH takes larger images as they are.
 """
 
 
-def metadata(run: restore.Run, size: tuple[int, int]) -> dict[str, Any]:
+def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
     """What goes with an exported segmenter, for JSON.
 
     Args:
@@ -109,7 +109,7 @@ def metadata(run: restore.Run, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def stablehlo(run: restore.Run, name: str, size: tuple[int, int] | None = None) -> bytes:
+def stablehlo(run: restore.Restored, name: str, size: tuple[int, int] | None = None) -> bytes:
     """A zip of the computation, its metadata and how to run it.
 
     Args:
@@ -153,7 +153,7 @@ def stablehlo(run: restore.Run, name: str, size: tuple[int, int] | None = None) 
     return buffer.getvalue()
 
 
-def safetensors(run: restore.Run) -> bytes:
+def safetensors(run: restore.Restored) -> bytes:
     """A file of the weights under their published names, with the metadata beside."""
     variables = flatten_dict(jax.device_get(run.segmenter.variables), sep="/")
     tensors, _ = pretrained.export(

@@ -16,6 +16,7 @@ from labor_jax.config import checking
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
 from labor_jax.infer import steps
+from labor_jax.infer.batches import Infer
 from labor_jax.models import backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
@@ -27,10 +28,9 @@ from labor_jax.weights.pretrained import load_weights
 
 __all__ = [
     "BESIDE",
-    "Infer",
-    "Run",
+    "Restored",
     "make_inference",
-    "make_run",
+    "make_restored",
     "read_config",
     "restore",
     "views",
@@ -43,11 +43,8 @@ BESIDE = "labor_jax"
 READ = ("parallel", "classes", "input.size", "model", "evaluation", "eval_batch_size")
 """The keys of its config that a trained segmenter needs; not what asked for its labels."""
 
-Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
-"""Of images [B, h, w, 3] uint8 as large as the network sees them, and the (H, W) of the answer."""
 
-
-class Run(NamedTuple):
+class Restored(NamedTuple):
     """A trained segmenter: of a finished or unfinished run's newest checkpoint, or of a file.
 
     Attributes:
@@ -86,7 +83,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
 
 
-def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Run:
+def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Restored:
     """The segmenter of a run's newest checkpoint, or of a file that `labor-jax export` wrote.
 
     Args:
@@ -103,9 +100,9 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     checking.check(config, READ)
     table = loading.table_from_config(config.classes)
     if is_file:
-        return make_run(config, table, step, _load_exported(path, config, len(table)))
+        return make_restored(config, table, step, _load_exported(path, config, len(table)))
     step, segmenter = _newest(path, config, table)
-    return make_run(config, table, step, segmenter)
+    return make_restored(config, table, step, segmenter)
 
 
 def _all_are_ours(config: ml_collections.ConfigDict) -> bool:
@@ -159,15 +156,15 @@ def _newest(
         checkpoints.close()
 
 
-def make_run(
+def make_restored(
     config: ml_collections.ConfigDict, table: labels.ClassTable, step: int, segmenter: Trained
-) -> Run:
+) -> Restored:
     """A trained segmenter with what it can do."""
     predict, probabilities = (
         functools.partial(make_inference(infer, config, len(table), views(config)), segmenter)
         for infer in (steps.predict, steps.probabilities)
     )
-    return Run(config, table, step, segmenter, predict, probabilities)
+    return Restored(config, table, step, segmenter, predict, probabilities)
 
 
 def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from labor_jax.data import transforms
 from labor_jax.infer import restore, steps, tiles
+from labor_jax.infer.batches import Infer
 from labor_jax.infer.reach import reach
 from labor_jax.models.build import build_segmenter
 from labor_jax.util.errors import UserError
@@ -24,7 +25,7 @@ class Predictor:
       run: the config, the class table and the variables behind it.
     """
 
-    def __init__(self, run: restore.Run) -> None:
+    def __init__(self, run: restore.Restored) -> None:
         self.run = run
         config, classes = run.config, len(run.table)
         self._predict_tiles, self._probabilities_of_tiles = (
@@ -106,7 +107,7 @@ class Predictor:
         image: np.ndarray,
         tile: tuple[int, int] | None,
         overlap: int,
-        whole: restore.Infer,
+        whole: Infer,
         of_tiles: Callable[..., np.ndarray],
     ) -> np.ndarray:
         if not isinstance(image, np.ndarray):

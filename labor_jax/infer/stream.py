@@ -69,7 +69,7 @@ class Seen(NamedTuple):
 
 
 def predict_folder(
-    run: restore.Run, domain: Domain, out: pathlib.Path, options: Options = DEFAULT
+    run: restore.Restored, domain: Domain, out: pathlib.Path, options: Options = DEFAULT
 ) -> list[str]:
     """Writes the label map and the overlay of every image of a domain, or its label ids alone.
 
@@ -107,7 +107,7 @@ def predict_folder(
 
 
 def predict_video(
-    run: restore.Run, path: pathlib.Path, out: pathlib.Path, options: Options = DEFAULT
+    run: restore.Restored, path: pathlib.Path, out: pathlib.Path, options: Options = DEFAULT
 ) -> tuple[int, list[str]]:
     """Writes the label map of every frame of a video, and a video with the classes over it.
 
@@ -138,7 +138,7 @@ def predict_video(
     return done, lacking
 
 
-def seen(run: restore.Run, options: Options, name: str, image: np.ndarray) -> Seen:
+def seen(run: restore.Restored, options: Options, name: str, image: np.ndarray) -> Seen:
     """An image as the network will see it."""
     if options.tile:
         return Seen(name, image, image)
@@ -159,7 +159,7 @@ def by_size(found: Iterable[Seen], batch_size: int) -> Iterator[list[Seen]]:
 
 
 def segmented(
-    run: restore.Run, options: Options, found: Iterable[Seen]
+    run: restore.Restored, options: Options, found: Iterable[Seen]
 ) -> Iterator[tuple[Seen, np.ndarray]]:
     """Each image with its label map [H, W] uint8; those of one size in order."""
     predictor, batch_size = Predictor(run), run.config.eval_batch_size
@@ -183,7 +183,7 @@ def segmented(
 
 
 def writer(
-    run: restore.Run, options: Options, out: pathlib.Path, apart: bool = True
+    run: restore.Restored, options: Options, out: pathlib.Path, apart: bool = True
 ) -> Callable[[tuple[Seen, np.ndarray]], np.ndarray | None]:
     """A function that writes an image's files, and gives its overlay if that is no file `apart`."""
 

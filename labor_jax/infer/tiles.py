@@ -9,23 +9,19 @@ corners puts both between the same pixels.
 """
 
 import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from labor_jax.infer.batches import Infer
 from labor_jax.util.errors import UserError
 
 __all__ = [
-    "Infer",
     "Span",
     "by_tiles",
     "padded",
     "spans",
 ]
-
-
-Infer = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 class Span(NamedTuple):

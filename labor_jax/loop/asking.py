@@ -20,10 +20,11 @@ from labor_jax.selection.superpixels import cores, cut_by_superpixels, superpixe
 from labor_jax.util import hosts, rng
 from labor_jax.util.errors import UserError
 
-Infer = Callable[..., dict[str, np.ndarray]]
+Outputs = Callable[..., dict[str, np.ndarray]]
+"""The networks' outputs of a batch of images; `ask` says of what and which."""
 
 
-class Asked(NamedTuple):
+class ImageQuery(NamedTuple):
     """One image's query; the segmenter's prediction [H, W] uint8; where the selector's heads
     disagree, [H, W] bool, and its counts, if there are heads."""
 
@@ -41,10 +42,10 @@ def asks(method: str, stage: int) -> bool:
 def ask(
     stage: int,
     domain: Domain,
-    infer: Infer,
+    infer: Outputs,
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike,
-) -> Iterator[Asked]:
+) -> Iterator[ImageQuery]:
     """The queries of a stage, an image at a time, in the domain's order.
 
     Args:
@@ -70,7 +71,7 @@ def ask(
         if "mask" in looked.answer:
             truth = domain.read_label(index) if domain.read_label else None
             counts = metrics.mask_counts(looked.answer["mask"], looked.answer["predicted"], truth)
-        yield Asked(query, looked.answer["predicted"], looked.answer.get("mask"), counts)
+        yield ImageQuery(query, looked.answer["predicted"], looked.answer.get("mask"), counts)
 
 
 class _Looked(NamedTuple):
@@ -90,7 +91,7 @@ class _Looked(NamedTuple):
 def _look(
     stage: int,
     domain: Domain,
-    infer: Infer,
+    infer: Outputs,
     config: ml_collections.ConfigDict,
     earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
@@ -162,11 +163,11 @@ def _pool_limit(config: ml_collections.ConfigDict) -> float:
 def _chosen_of_pool(
     stage: int, images: Iterator[tuple[int, _Looked]], config: ml_collections.ConfigDict
 ) -> dict[str, np.ndarray]:
-    """Which of its candidates, by number, the pool's budget has each image asked at a stage [ours].
+    """The candidates of each image, by number, that the budget of all images pays for [ours].
 
-    What all images could be asked is lined up by urgency, or the classes' most urgent in turn where
-    the strategy is balanced, and the budget ends the line. No image stands in it with more than its
-    `pool_limit`.
+    All images' candidates are sorted by urgency; where the strategy is balanced, the predicted
+    classes take turns. The first ones whose costs add up to the stage's budget are chosen. An image
+    enters with no more candidates than `budget.pool_limit` times its even share pays for.
     """
     rows = []
     for _, looked in images:

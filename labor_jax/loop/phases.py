@@ -25,8 +25,8 @@ from labor_jax.util.errors import Waiting
 
 
 def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
-    """Warm-up, or adaptation with every target label so far; the selector has served its stage."""
-    now = now.replace(selector=None)
+    """Warm-up, or adaptation with every target label so far."""
+    now = now.replace(selector=None)  # its stage's queries are made
     read = label_reader(this, phase.stage) if phase.stage else None
     return train(this, phase, now, compiled.adapt, read)
 
@@ -53,6 +53,7 @@ def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
 
 
 def fit_selector(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
+    """The selector, made from the segmenter unless its fit was interrupted, and fitted."""
     if int(now.step) == phase.first:
         now = parallel.of_process(now)
         now = state.start_selector(now, this.config, len(this.table), phase.stage)
@@ -107,7 +108,10 @@ def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None
 
 
 def _record_mask(this: Run, phase: Phase, score: dict[str, float] | None) -> None:
-    """Also where the file is there: a run that goes on from an older step dropped its record."""
+    """Records the mask's score, also where the queries are from an earlier process.
+
+    A run that resumes from an older checkpoint has dropped the records after that step.
+    """
     if score is not None:
         values = {f"mask/{name}": value for name, value in score.items()}
         this.monitor.record(phase.last, "query", phase.stage, values)
@@ -143,6 +147,7 @@ def _wait_for_people(this: Run, phase: Phase) -> None:
 
 
 def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None:
+    """Scores, budget and report up to a stage, unless `summary.json` has them already."""
     if done := this.summary.stage(phase.stage):
         _record_miou(this, phase, done["mIoU"])
         return
@@ -187,6 +192,7 @@ def _record_miou(this: Run, phase: Phase, miou: float | None) -> None:
 
 
 def report(this: Run) -> None:
+    """Writes the report of all that the run has done so far."""
     if hosts.first():
         write_report(this.workdir, this.target, this.table)
 
@@ -198,7 +204,7 @@ def _asked(this: Run, stage: int) -> Iterator[q.Query]:
 
 
 def budget_until(this: Run, stage: int) -> dict[str, Any]:
-    """What has been asked up to a stage."""
+    """What has been asked up to a stage, as `summary.json` has it."""
     written, rows, pool = journal.on_disk(this.workdir, this.table), [], {}
     for query in _asked(this, stage):
         rows.append(ledger.row(query, written.get(query["id"], [])))

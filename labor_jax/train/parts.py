@@ -9,8 +9,15 @@ import ml_collections
 
 
 def sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
-    """The sum of all devices' trees; its last bits depend on how these are connected, or on
-    nothing with `config.ordered_sums`.
+    """The elementwise sum of the devices' pytrees.
+
+    An all-reduce adds in an order that depends on how the devices are connected, and so do the
+    sum's last bits. With `config.ordered_sums` an all-gather comes first and the sum is always in
+    the devices' order.
+
+    Args:
+      tree: this device's pytree of arrays.
+      axis_name: the mapped axis; None on one device.
     """
     if axis_name is None:
         return tree
@@ -48,7 +55,12 @@ def accumulate(
 
 
 def in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
-    """`function` of a pytree of [B, ...] whose outputs are [B, ...] too, part after part."""
+    """`function(batch)`, computed for equal parts of the batch one after the other.
+
+    Args:
+      function: of a pytree of [B, ...] for any B, gives a pytree of [B, ...].
+      parts: divides B.
+    """
     if parts == 1:
         return function(batch)
     split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
@@ -59,7 +71,12 @@ def in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
 def for_each(
     function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
 ) -> dict[str, Any]:
-    """`function` of each input: in one go where they are of one shape, unless `apart`."""
+    """`function` of each input, by name; in one call where all inputs have one shape.
+
+    Args:
+      function: of [B, ...] for any B, gives a pytree of [B, ...].
+      apart: one call for each input in any case.
+    """
     if apart or len({x.shape for x in inputs.values()}) > 1:
         return {name: function(x) for name, x in inputs.items()}
     out = function(jnp.concatenate(list(inputs.values())))

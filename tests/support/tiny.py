@@ -94,7 +94,7 @@ def make_batch(seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
     return batch
 
 
-def make_run(**values: Any) -> restore.Run:
+def make_run(**values: Any) -> restore.Restored:
     """A segmenter of filled variables, on one device, as a run's newest checkpoint gives it."""
     config = make_config(parallel="jit", **values)
     colours = tuple((60 * k, 20, 0) for k in range(CLASSES))
@@ -103,4 +103,4 @@ def make_run(**values: Any) -> restore.Run:
     segmenter = make_networks(config, None).segmenter
     variables = filled(segmenter, jnp.zeros((1, *config.input.size, 3), jnp.uint8), seed=3)
     trained = state.Trained(variables["params"], variables.get("batch_stats", {}), opt_state=())
-    return restore.make_run(config, loading.table_from_config(config.classes), 7, trained)
+    return restore.make_restored(config, loading.table_from_config(config.classes), 7, trained)
