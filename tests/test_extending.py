@@ -14,7 +14,7 @@ FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 
 
 def test_each_kind_is_shown_in_under_40_lines():
-    kinds = {"my_backbone.py", "my_data.py", "my_strategy.py"}
+    kinds = {"my_backbone.py", "my_data.py", "my_strategy.py", "my_loss.py"}
     assert FILES.keys() == kinds | {"my_config.py"}
     assert all(len(text.splitlines()) + 1 < 40 for text in FILES.values())
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def test_the_data_set_is_prepared_and_the_backbone_trained(folder):
+def test_the_data_set_is_prepared_and_the_backbone_trained_with_the_loss(folder):
     assert list((folder / "data" / "hills" / "1.0.0").glob("*.array_record*"))
     summary = json.loads((folder / "runs/mine/summary.json").read_text())
     assert summary["status"] == "finished" and set(summary["per_class_iou"]) == {
@@ -40,6 +40,8 @@ def test_the_data_set_is_prepared_and_the_backbone_trained(folder):
         "hill",
         "house",
     }
+    metrics = [json.loads(line) for line in (folder / "runs/mine/metrics.jsonl").open()]
+    assert any(record.get("loss/focal", 0.0) > 0.0 for record in metrics)
 
 
 def test_the_strategy_asks_its_points(folder):
