@@ -14,7 +14,14 @@ from labor_jax.train import optimizers, parallel, state, steps
 
 
 class Compiled(NamedTuple):
-    """The pure functions of steps.py, mapped over devices; compiled when first called."""
+    """The steps of `train.steps` and `infer.steps`, mapped over devices.
+
+    Attributes:
+      adapt, selector: (state, batch) -> (state, metrics).
+      predict: (segmenter, images, (H, W)) -> [B, H, W] uint8 train ids.
+      query: (state, images, taken, keys, (H, W)) -> what `infer.steps.select` gives; for `full`,
+        which asks everything, the predictions alone.
+    """
 
     adapt: Callable[[state.State, Any], tuple[state.State, Any]]
     selector: Callable[[state.State, Any], tuple[state.State, Any]]
@@ -23,6 +30,7 @@ class Compiled(NamedTuple):
 
 
 def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
+    """The steps of a run of this config; nothing is compiled before the first call."""
     mode = config.parallel
     axis_name = None if mode == "jit" else parallel.AXIS
     bound = {

@@ -47,7 +47,7 @@ def has_selector(config: ml_collections.ConfigDict, step: int) -> bool:
 
 
 class Run(NamedTuple):
-    """What the phases of one run share; nothing in it changes but the files it stands for."""
+    """What the phases of one run in progress share: its config, its data and its open files."""
 
     config: ml_collections.ConfigDict
     workdir: pathlib.Path
@@ -61,11 +61,12 @@ class Run(NamedTuple):
 
 
 def logs(config: ml_collections.ConfigDict, phase: Phase, step: int) -> bool:
+    """Whether a step's losses are recorded: at every `log_every` steps, and at a phase's last."""
     return step % config.log_every == 0 or step == phase.last
 
 
 def check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Domain]) -> None:
-    """Labels are needed of the source, and of the target where the oracle is to answer."""
+    """Raises UserError where labels are missing that training or a simulated annotator reads."""
     asks = config.annotator in annotators.FROM_TRUTH and any(
         asking.asks(config.method, stage) for stage in range(1, config.stages + 1)
     )
@@ -82,6 +83,7 @@ def check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Do
 
 
 def check_batch(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError where a batch cannot be split evenly over devices and `accumulate`."""
     parts = parallel.device_count(config.parallel) * config.accumulate
     if config.batch_size % parts:
         raise UserError(

@@ -18,6 +18,7 @@ def shown(this: Run) -> list[str]:
 
 
 def write_all(this: Run, folder: str, now: state.State, compiled: Compiled) -> None:
+    """Predicts the images that are `shown` and writes them to DIR/previews/FOLDER."""
     some = this.target.take([this.target.ids.index(image) for image in shown(this)])
     for rows, size, batch in inference_batches(
         some, views(this.config)[-1], this.config.eval_batch_size
@@ -28,6 +29,7 @@ def write_all(this: Run, folder: str, now: state.State, compiled: Compiled) -> N
 
 
 def write(this: Run, folder: str, image: str, predicted: np.ndarray) -> None:
+    """Writes one prediction, [H, W] uint8 train ids, to DIR/previews/FOLDER/IMAGE.png."""
     images.write_label_png(
         this.workdir / "previews" / folder / f"{image}.png", predicted, this.table
     )

@@ -33,7 +33,11 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
 def starting_state(
     config: ml_collections.ConfigDict, table: labels.ClassTable, checkpoints: Checkpoints
 ) -> state.State:
-    """The newest checkpoint; else the end of another run's warm-up; else the very start."""
+    """The newest checkpoint; else the end of `warmup_from`'s warm-up; else a new state.
+
+    Raises:
+      UserError: a checkpoint cannot be read, or `warmup_from` has no such warm-up.
+    """
     if checkpoints.latest is not None:
         return _load(checkpoints, checkpoints.latest, config, table)
     if not config.warmup_from:
@@ -77,7 +81,7 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
 
 
 def check_history(this: Run, resumed: int) -> None:
-    """What was asked, answered and scored before the step that a run resumes at is still there."""
+    """Raises UserError where queries, answers or scores from before step `resumed` are missing."""
     written = journal.on_disk(this.workdir, this.table)
     for phase in phases(this.config):
         missing = None
@@ -97,7 +101,7 @@ def check_history(this: Run, resumed: int) -> None:
 
 
 def still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
-    """Of each query of a stage, whether it is not, or not wholly, answered."""
+    """For each query of a stage, whether some of it is unanswered."""
     for query in q.each_query(this.workdir, stage):
         yield bool(journal.open_pieces(query, journal.answers_to(query, written)))
 
@@ -105,7 +109,7 @@ def still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
 def recorded(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, summary: Summary, resumed: int
 ) -> set[tuple[int, str]]:
-    """The (step, phase) of every record that a run has made when it resumes at a step."""
+    """The (step, phase) of each record in `metrics.jsonl` that a run has made by step `resumed`."""
     scored = {row["stage"] for row in summary.values["stages"] if row["mIoU"] is not None}
     records = set()
     for phase in phases(config):

@@ -83,6 +83,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
 
 
 def _run_phases(this: Run, now: state.State) -> None:
+    """Runs every phase that is not done at the step of `now`."""
     compiled = compile_steps(this.config, len(this.table))
     resumed = int(now.step)
     resume.check_history(this, resumed)

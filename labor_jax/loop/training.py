@@ -21,7 +21,16 @@ def train(
     step_fn: Callable[[Any, Any], tuple[Any, Any]],
     read_target_label: pipeline.ReadLabel | None,
 ) -> state.State:
-    """Steps from where `now` stands to the phase's end; saved on the way and at the end."""
+    """Takes the steps from `now` to the phase's end, and saves on the way and at the end.
+
+    Args:
+      now: the state at or after the phase's first step.
+      step_fn: `Compiled.adapt` or `Compiled.selector`.
+      read_target_label: the answers so far by image index; None where none are read.
+    Raises:
+      UserError: a loss is not finite, or the disk is full.
+      Stopped: a signal came; the state is saved.
+    """
     config, first = this.config, int(now.step)
     with stop_asked() as asked:
         with (
