@@ -12,9 +12,6 @@ import ml_collections
 
 from labor_jax.config.fields import Setting, section, setting, settings_of
 
-__all__ = ["Config", "default_config", "find_setting", "lock", "settings"]
-
-
 # ------------------------------------------------------- choices that a lower floor owns
 
 
