@@ -50,7 +50,7 @@ def quick(monkeypatch, make_config):
         np.savez(data, confusions=confusions(0, 0.5), border=3, classed=4, wrong=0, labelled=0)
         files.write_atomic(workdir / "compare.npz", data.getvalue())
 
-    monkeypatch.setattr(compare.loop, "run", run)
+    monkeypatch.setattr(compare.schedule, "run", run)
     monkeypatch.setattr(compare.results, "count", count)
     return make_config("uda"), started
 
@@ -91,14 +91,14 @@ def test_the_page_of_fewer_methods_leaves_the_others_out(quick, tmp_path):
 
 def test_what_was_done_before_a_stop_is_on_the_page(quick, tmp_path, monkeypatch):
     config, started = quick
-    run = compare.loop.run
+    run = compare.schedule.run
 
     def stops_at_the_third(config, workdir):
         if len(started) == 2:
             raise Stopped(3, signal.SIGTERM)
         run(config, workdir)
 
-    monkeypatch.setattr(compare.loop, "run", stops_at_the_third)
+    monkeypatch.setattr(compare.schedule, "run", stops_at_the_third)
     with pytest.raises(Stopped):
         compare.run(config, tmp_path, asked())
     assert "2 of 10 runs" in (tmp_path / "compare.html").read_text()
@@ -110,7 +110,7 @@ def test_a_fault_of_one_cell_names_it(quick, tmp_path, monkeypatch):
     def fails(config, workdir):
         raise UserError("loss/total is nan at step 3")
 
-    monkeypatch.setattr(compare.loop, "run", fails)
+    monkeypatch.setattr(compare.schedule, "run", fails)
     with pytest.raises(UserError, match=r"^full-seed0: loss/total is nan at step 3$"):
         compare.run(config, tmp_path, asked())
 
