@@ -26,10 +26,16 @@ def folder(tmp_path_factory) -> pathlib.Path:
     for name, text in FILES.items():
         (path / name).write_text(text)
     for line in COMMANDS.splitlines():
-        command = line.replace("labor-jax", f"{sys.executable} -m labor_jax").split()
-        done = subprocess.run(command, cwd=path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+        run(line, path)
     return path
+
+
+def run(line: str, where: pathlib.Path) -> str:
+    """What a command of the page prints."""
+    command = line.replace("labor-jax", f"{sys.executable} -m labor_jax").split()
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
+    return done.stdout
 
 
 def test_the_data_set_is_prepared_and_the_backbone_trained_with_the_loss(folder):
@@ -49,3 +55,8 @@ def test_the_strategy_asks_its_points(folder):
         queries = (folder / f"runs/mine/queries/stage_{stage}.jsonl").read_text().splitlines()
         assert len(queries) == 12
         assert all(len(json.loads(query)["points"]) == 3 for query in queries)
+
+
+def test_its_queries_are_shown_to_people_on_the_data_sets_own_images(folder):
+    said = run("labor-jax annotate export --workdir=runs/mine --format=png --out=tasks", folder)
+    assert said.startswith("12 images with what is asked of them")

@@ -71,8 +71,13 @@ def _end_with_notebook() -> None:
 
 
 def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
-    """A run's classes, and a function from the id of a target image to [H, W, 3] uint8 RGB."""
+    """A run's classes, and a function from the id of a target image to [H, W, 3] uint8 RGB.
+
+    Raises:
+      UserError: there is no run, or its classes or images cannot be read.
+    """
     config = restore.read_config(workdir)
+    restore.load_plugins(config)
     table = loading.table_from_config(config.classes)
     target = loading.load(config.target, config.data_dir, table)
     index = {image: i for i, image in enumerate(target.ids)}

@@ -29,6 +29,7 @@ from labor_jax.weights.pretrained import load_weights
 __all__ = [
     "BESIDE",
     "Restored",
+    "load_plugins",
     "make_inference",
     "make_restored",
     "read_config",
@@ -95,8 +96,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    if not _all_are_ours(config):
-        plugins.load(config.plugins)
+    load_plugins(config)
     checking.check(config, READ)
     table = loading.table_from_config(config.classes)
     if is_file:
@@ -105,13 +105,21 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     return make_restored(config, table, step, segmenter)
 
 
-def _all_are_ours(config: ml_collections.ConfigDict) -> bool:
-    """Whether nothing that a segmenter is read or scored with is registered by a plugin."""
-    return (
+def load_plugins(config: ml_collections.ConfigDict) -> None:
+    """Imports a run's plugins if its backbone, its classes or one of its domains is theirs.
+
+    What has asked for its labels is over: the module of a strategy may be gone.
+
+    Raises:
+      UserError: as `plugins.load`.
+    """
+    all_are_ours = (
         config.model.backbone in backbone.names()
         and config.classes.table in ("", *loading.tables())
         and all(loading.is_known(config[n].domain) for n in ("source", "target", "val"))
     )
+    if not all_are_ours:
+        plugins.load(config.plugins)
 
 
 def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigDict]:
