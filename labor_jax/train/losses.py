@@ -17,6 +17,7 @@ import ml_collections
 
 from labor_jax.data.labels import IGNORE
 from labor_jax.models.likeliest import likeliest
+from labor_jax.util.discovery import keep_apart
 from labor_jax.util.errors import UserError
 
 __all__ = [
@@ -190,15 +191,15 @@ def loss(
     up over all devices. Each step records the loss as "loss/focal", without its weight.
 
     Raises:
-      ValueError: there is no such domain, or the name is taken.
+      ValueError: there is no such domain.
+      UserError: another module has registered a loss of this name.
     """
     if domain not in ("source", "target"):
         raise ValueError(f"domain={domain!r} is neither source nor target")
 
     def register(function: LossFunction) -> LossFunction:
         known = _OPTIONAL.get(name)
-        if known and known.function.__module__ != function.__module__:
-            raise ValueError(f"{known.function.__module__} has a loss {name!r} already")
+        keep_apart("loss", name, known.function if known else None, function)
         _OPTIONAL[name] = OptionalLoss(function, domain, needs_answers)
         return function
 

@@ -177,7 +177,7 @@ def test_a_weight_of_a_loss_that_is_not_there_is_refused_by_name(registered):
 
 
 def test_a_name_that_is_taken_and_an_unknown_domain_are_refused(registered):
-    with pytest.raises(ValueError, match="has a loss 'negative' already"):
+    with pytest.raises(UserError, match=r"loss 'negative' is registered by .*losses and by .*;"):
         losses.loss("negative", domain="target")(brier)
     with pytest.raises(ValueError, match="domain='both' is neither"):
         losses.loss("brier", domain="both")

@@ -35,3 +35,16 @@ def test_a_module_that_cannot_be_imported_is_told_in_one_line(beside, code, word
     with pytest.raises(UserError, match=r"^config\.plugins: 'broken_of_mine' cannot be") as error:
         plugins.load(("broken_of_mine",))
     assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_module_whose_name_for_something_is_taken_is_told_what_to_rename(beside):
+    (beside / "double_of_mine.py").write_text(
+        "from labor_jax.selection.strategies import strategy\n"
+        "strategy('margin', asks='points')(lambda seen, config: seen.noise)\n"
+    )
+    with pytest.raises(UserError) as error:
+        plugins.load(("double_of_mine",))
+    assert str(error.value) == (
+        "config.plugins: 'double_of_mine': strategy 'margin' is registered by "
+        "labor_jax.selection.strategies.uncertainty and by double_of_mine; rename one of the two"
+    )

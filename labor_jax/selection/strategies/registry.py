@@ -7,6 +7,8 @@ from typing import NamedTuple
 import jax
 import ml_collections
 
+from labor_jax.util.discovery import keep_apart
+
 __all__ = [
     "ASKS",
     "WITHOUT",
@@ -100,7 +102,12 @@ def strategy(
     pooled: bool = False,
     core: float = 1.0,
 ) -> Callable[[Score], Score]:
-    """Registers a score by name; the arguments are `Strategy`'s."""
+    """Registers a score by name; the arguments are `Strategy`'s.
+
+    Raises:
+      ValueError: an argument is none of those that there are.
+      UserError: another module has registered a strategy of this name.
+    """
     if asks not in ASKS:
         raise ValueError(f"asks={asks!r} is not one of {', '.join(ASKS)}")
     if name in WITHOUT:
@@ -109,6 +116,8 @@ def strategy(
         raise ValueError(f"core={core!r} is not a share in (0, 1]")
 
     def register(score: Score) -> Score:
+        known = _STRATEGIES.get(name)
+        keep_apart("strategy", name, known.score if known else None, score)
         _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled, core)
         return score
 
