@@ -14,20 +14,9 @@ from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import charts, pictures
 from labor_jax.report.run_files import RunFiles, read_run_files
 from labor_jax.report.template import plural, render
+from labor_jax.selection import strategies
 from labor_jax.util import files
 
-TITLES = {
-    "source_only": "Source only",
-    "uda": "Unsupervised adaptation",
-    "random": "Random pixels",
-    "labor_ppl": "LabOR, points (PPL)",
-    "labor_spl": "LabOR, segments (SPL)",
-    "full": "Every target pixel",
-    "ripu_points": "RIPU, points",
-    "ripu_regions": "RIPU, regions",
-    "pixelpick": "PixelPick",
-}
-"""The titles of methods' reports; one that is not here is titled by its name."""
 LEDGER_ROWS = 50
 """How many images the ledger shows at most."""
 
@@ -78,7 +67,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     score = run.summary.get("mIoU")
     score = scores[-1] if score is None and scores else score
     return {
-        "method": TITLES.get(method, method.replace("_", " ").capitalize() or "A run"),
+        "method": strategies.title(method) or "A run",
         "domains": f"{source} → {target}" if source and target else "",
         "status": run.summary.get("status") or "running",
         "mIoU": score,

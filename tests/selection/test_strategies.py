@@ -167,6 +167,13 @@ def test_an_unknown_way_to_ask_and_a_name_that_is_taken_are_refused():
         strategies.strategy("full", asks="points")
 
 
+def test_reports_call_a_method_by_its_title_or_else_by_its_name():
+    assert strategies.title("labor_ppl") == "LabOR, points (PPL)"
+    assert strategies.title("full") == "Every target pixel"
+    assert strategies.title("least_confidence") == "Least confidence"
+    assert strategies.title("of_a_module_that_is_gone") == "Of a module that is gone"
+
+
 @pytest.mark.slow
 def test_the_strategy_that_the_guide_shows_takes_part_in_a_comparison(tmp_path):
     root = pathlib.Path(__file__).parents[2]

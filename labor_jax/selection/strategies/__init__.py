@@ -25,6 +25,7 @@ from labor_jax.selection.strategies.registry import (
     needs_selector,
     radius,
     strategy,
+    title,
 )
 from labor_jax.selection.strategies.uncertainty import margin_of
 from labor_jax.util.discovery import import_all
@@ -43,6 +44,7 @@ __all__ = [
     "needs_selector",
     "radius",
     "strategy",
+    "title",
 ]
 
 import_all(__name__)

@@ -7,7 +7,7 @@ from labor_jax.selection.strategies.registry import Seen, strategy
 from labor_jax.selection.strategies.turns import in_turns
 
 
-@strategy("random", asks="points")
+@strategy("random", asks="points", title="Random pixels")
 def random(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Pixels drawn uniformly."""
     return seen.noise

@@ -10,7 +10,7 @@ from labor_jax.selection.spacing import NEVER, dilated
 from labor_jax.selection.strategies.registry import Seen, strategy
 
 
-@strategy("labor_ppl", asks="points", selector=True)
+@strategy("labor_ppl", asks="points", selector=True, title="LabOR, points (PPL)")
 def labor_ppl(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """PPL: of each class, the most representative pixels on which the heads disagree [paper].
 
@@ -32,7 +32,7 @@ def labor_ppl(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     return score.at[image, points[..., 0], points[..., 1]].max(priority)
 
 
-@strategy("labor_spl", asks="segments", selector=True)
+@strategy("labor_spl", asks="segments", selector=True, title="LabOR, segments (SPL)")
 def labor_spl(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """SPL: every pixel on which the heads disagree [paper, eq. 4]."""
     return jnp.where(inconsistency_mask(*seen.heads), 0.0, NEVER)

@@ -22,11 +22,16 @@ __all__ = [
     "needs_selector",
     "radius",
     "strategy",
+    "title",
 ]
 
 
-WITHOUT = ("source_only", "uda", "full")
-"""The methods that choose nothing: two never ask, one asks everything."""
+WITHOUT = {
+    "source_only": "Source only",
+    "uda": "Unsupervised adaptation",
+    "full": "Every target pixel",
+}
+"""The titles of the methods that choose nothing: two never ask, one asks everything."""
 ASKS = ("points", "regions", "segments", "superpixels")
 
 
@@ -78,6 +83,7 @@ class Strategy(NamedTuple):
       balanced: whether the predicted classes take turns, among superpixels or in the pool.
       pooled: whether the budget is the pool's where `config.budget.scope` is "".
       core: the share of a superpixel that is asked, its pixels of the most similar colours.
+      title: what reports call it; "" = its name.
     """
 
     score: Score
@@ -87,6 +93,7 @@ class Strategy(NamedTuple):
     balanced: bool = False
     pooled: bool = False
     core: float = 1.0
+    title: str = ""
 
 
 _STRATEGIES: dict[str, Strategy] = {}
@@ -101,6 +108,7 @@ def strategy(
     balanced: bool = False,
     pooled: bool = False,
     core: float = 1.0,
+    title: str = "",
 ) -> Callable[[Score], Score]:
     """Registers a score by name; the arguments are `Strategy`'s.
 
@@ -118,7 +126,7 @@ def strategy(
     def register(score: Score) -> Score:
         known = _STRATEGIES.get(name)
         keep_apart("strategy", name, known.score if known else None, score)
-        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled, core)
+        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled, core, title)
         return score
 
     return register
@@ -142,6 +150,12 @@ def chooses(method: str) -> bool:
 def find(method: str) -> Strategy:
     """The strategy of a method that `chooses`."""
     return _STRATEGIES[method]
+
+
+def title(method: str) -> str:
+    """What reports call a method: its title, or its name where it has none or is not known."""
+    own = find(method).title if chooses(method) else WITHOUT.get(method)
+    return own or method.replace("_", " ").capitalize()
 
 
 def radius(strategy: Strategy, config: ml_collections.ConfigDict) -> int:

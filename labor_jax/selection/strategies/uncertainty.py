@@ -39,7 +39,7 @@ def least_confidence(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array
     return -seen.probs.max(-1)
 
 
-@strategy("pixelpick", asks="points")
+@strategy("pixelpick", asks="points", title="PixelPick")
 def pixelpick(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Pixels drawn uniformly from the 5 % of the smallest margins [cited: PixelPick]."""
     score = jnp.where(seen.taken, -2.0, margin_of(seen.probs))
