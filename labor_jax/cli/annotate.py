@@ -20,8 +20,6 @@ from absl import flags
 from labor_jax.cli import program
 from labor_jax.util import errors
 
-FORMATS = ("cvat", "labelstudio", "coco", "labelme", "png")
-
 
 def main(argv: Sequence[str]) -> int:
     """Serves the annotator, or exports or imports what is asked; returns the exit status."""
@@ -90,9 +88,11 @@ def _serve(values: flags.FlagValues) -> None:
 
 
 def _define_exchange(values: flags.FlagValues) -> None:
+    from labor_jax.annotation.exchange import FORMATS
+
     _define_workdir(values)
     flags.DEFINE_enum(
-        "format", None, FORMATS, "the other tool's format", required=True, flag_values=values
+        "format", None, list(FORMATS), "the other tool's format", required=True, flag_values=values
     )
     flags.DEFINE_enum(
         "ids",

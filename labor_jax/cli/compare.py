@@ -4,7 +4,7 @@
         --methods=random,labor_ppl,labor_spl --budgets=40points,2.2%,100clicks --seeds=3
 
 A budget is what an image may cost over all stages. source_only, uda and full are run for each seed
-besides. DIR gets a folder for each run, such as labor_ppl-40points-seed0, which main, evaluate and
+besides. DIR gets a folder for each run, such as labor_ppl-40points-seed0, which run, evaluate and
 predict take as their own, and compare.html and compare.md. The same command goes on where it
 stopped; more methods, budgets, seeds or --errors add what they lack.
 """
