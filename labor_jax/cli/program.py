@@ -91,10 +91,27 @@ def define_config(
         default and files.find(default),
         "NAME or PATH.py, with :VARIANT behind it if it has some; --config.KEY=VALUE changes a key",
         flag_values=values,
-        sys_argv=list(argv),
+        sys_argv=_config_first(argv),
     )
     if required and not default:
         flags.mark_flag_as_required("config", values)
+
+
+def _config_first(argv: Sequence[str]) -> list[str]:
+    """The arguments with the last --config alone, and before all others.
+
+    ml_collections wants it before the keys that it has, and would define the keys of each.
+    """
+    config, rest, left = [], [], list(argv)
+    while left:
+        name, equals, value = left.pop(0).partition("=")
+        if name not in ("--config", "-config"):
+            rest.append(f"{name}{equals}{value}")
+        elif equals or left:
+            config = [f"--config={value if equals else left.pop(0)}"]
+        else:
+            rest.append(name)  # without a value, as absl will say
+    return config + rest
 
 
 def _config_found(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
@@ -104,17 +121,12 @@ def _config_found(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     """
     if "config" not in values:
         return list(argv)
-    found = []
-    for before, argument in zip(["", *argv], argv, strict=False):
-        name, equals, value = argument.partition("=")
-        if before in ("--config", "-config"):
-            files.load(argument)
-            argument = files.find(argument)
-        elif name in ("--config", "-config") and equals:
-            files.load(value)
-            argument = f"{name}={files.find(value)}"
-        found.append(argument)
-    return found
+    arguments = _config_first(argv)
+    name, equals, value = arguments[0].partition("=") if arguments else ("", "", "")
+    if name == "--config" and equals:
+        files.load(value)
+        arguments[0] = f"--config={files.find(value)}"
+    return arguments
 
 
 def _parse(

@@ -51,3 +51,15 @@ def test_a_loss_of_ones_own_has_a_weight_on_the_command_line_once_a_file_names_i
     assert commands.the_line(ended).startswith(
         "config.loss.own.focal: -2.0 is negative; give a number of at least 0"
     )
+
+
+def test_the_last_of_several_configs_is_taken_wherever_it_stands(tmp_path):
+    ended = commands.call(
+        "run",
+        "--config.stages=-1",
+        "--config=configs/no_such_file.py",
+        f"--workdir={tmp_path / 'run'}",
+        "--config",
+        "toytown:quick",
+    )
+    assert commands.the_line(ended).startswith("config.stages: -1 is negative; give")
