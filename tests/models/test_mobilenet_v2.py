@@ -1,16 +1,14 @@
 import os
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from jax import lax
 from ml_collections import ConfigDict
 from support.filling import filled, fresh
 
-from labor_jax.models.mobilenet_v2 import MobileNetV2, depthwise3x3
+from labor_jax.models.mobilenet_v2 import MobileNetV2
 from labor_jax.weights.pretrained import load_weights
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (1, 48, 81, 3)).astype(np.float32)
@@ -93,41 +91,6 @@ def loaded(path: str | os.PathLike) -> dict:
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     config = ConfigDict({"backbone": "mobilenet_v2", "style": "tensorflow"})
     return load_weights(path, config, {"params": {"backbone": blank}})["params"]["backbone"]
-
-
-@pytest.mark.parametrize("style", ["tensorflow", "pytorch"])
-@pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [(6, 9), (7, 8), (1, 3)])
-def test_depthwise_convolution_and_its_gradients_agree_with_xla(size, stride, dilation, style):
-    if stride > 1 and dilation > 1:
-        stride = 3  # XLA has it, the network does not
-    rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.standard_normal((3, *size, 5)), jnp.float32)
-    kernel = jnp.asarray(rng.standard_normal((3, 3, 1, 5)), jnp.float32)
-
-    def grouped(x, kernel):
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            "SAME" if style == "tensorflow" else [(dilation, dilation)] * 2,
-            rhs_dilation=(dilation, dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=5,
-        )
-
-    rows, columns = (-(-length // stride) for length in size)
-    gradient = jnp.asarray(rng.standard_normal((3, rows, columns, 5)), jnp.float32)
-
-    @partial(jax.jit, static_argnums=0)
-    def value_and_gradients(convolution):
-        value, pull = jax.vjp(convolution, x, kernel)
-        return value, *pull(gradient)
-
-    ours = value_and_gradients(lambda x, kernel: depthwise3x3(x, kernel, stride, dilation, style))
-    for one, other in zip(ours, value_and_gradients(grouped), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_a_file_of_weights_gives_the_published_network(tmp_path, tensors):
