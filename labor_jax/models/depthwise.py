@@ -75,7 +75,7 @@ def _backward(
 ) -> tuple[Array, Array]:
     x, kernel = saved
     window = kernel.shape[0]
-    to_x = jax.vjp(lambda x: multiply_add(x, kernel, stride, dilation, style), x)[1]
+    to_x = _gradient_of_input(x.shape[1:3], kernel, stride, dilation, style, gradient)
 
     def by_example(x: Array, gradient: Array) -> Array:
         # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up
@@ -89,7 +89,34 @@ def _backward(
         return jnp.stack([view * gradient for view in views]).sum(1)
 
     taps = lax.platform_dependent(x, gradient, cpu=by_example, default=at_once)
-    return *to_x(gradient), taps.sum((1, 2)).reshape(kernel.shape)
+    return to_x, taps.sum((1, 2)).reshape(kernel.shape)
+
+
+def _gradient_of_input(
+    size: tuple[int, ...], kernel: Array, stride: int, dilation: int, style: str, gradient: Array
+) -> Array:
+    """The transposed convolution. At stride 1 it is one by the turned kernel, whose shifted
+    multiply-adds take half to a third of the time of the padded sums that JAX derives (CPU)."""
+    if stride > 1:
+        shape = (gradient.shape[0], *size, gradient.shape[3])
+        return jax.linear_transpose(
+            lambda x: multiply_add(x, kernel, stride, dilation, style),
+            jax.ShapeDtypeStruct(shape, gradient.dtype),
+        )(gradient)[0]
+    window, reach = kernel.shape[0], (kernel.shape[0] - 1) * dilation
+    pads = [
+        (reach - before, reach - after)
+        for before, after in padding(size, window, stride, dilation, style)
+    ]
+    padded = jnp.pad(gradient, ((0, 0), *pads, (0, 0)))
+    taps = kernel[::-1, ::-1].reshape(window * window, -1)
+    starts = range(0, reach + 1, dilation)
+    views = [
+        padded[:, row : row + size[0], column : column + size[1]]
+        for row in starts
+        for column in starts
+    ]
+    return sum(view * tap for view, tap in zip(views, taps, strict=True))
 
 
 depthwise.defvjp(_forward, _backward)
