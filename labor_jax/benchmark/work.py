@@ -9,19 +9,10 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.data import labels, loading, toytown
+from labor_jax.data import dataset, labels, loading, toytown
 from labor_jax.data.dataset import decoded, png
 from labor_jax.data.domain import Domain
 from labor_jax.train import optimizers, parallel, state
-
-NATIVE = {
-    "camvid": (360, 480),
-    "gta5": (1052, 1914),
-    "synthia_rand_cityscapes": (760, 1280),
-    "cityscapes": (1024, 2048),
-    "tiny": (48, 64),
-}
-"""(H, W) of the images of data sets, which need not be prepared; "tiny" is toytown's."""
 
 
 class Work(NamedTuple):
@@ -58,12 +49,13 @@ def make(config: ml_collections.ConfigDict) -> Work:
 
 
 def native_size(spec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
-    """(H, W) of a domain's images; `otherwise` where its name does not tell."""
-    name = spec.domain.removeprefix("toytown/")
-    if "x" in name:
-        width, height = map(int, name.split("x"))
-        return height, width
-    return NATIVE.get(name, (otherwise[0], otherwise[1]))
+    """(H, W) of a domain's images, which need not be prepared; `otherwise` where it does not tell.
+
+    Raises:
+      UserError: no such domain.
+    """
+    told = None if spec.domain == "folder" else dataset.native_size(spec.domain)
+    return told or (otherwise[0], otherwise[1])
 
 
 def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Domain:

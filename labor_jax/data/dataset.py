@@ -22,6 +22,7 @@ __all__ = [
     "decoded",
     "find",
     "names",
+    "native_size",
     "png",
     "register",
     "sample",
@@ -60,6 +61,8 @@ class DataSet:
       make: (size, manual_dir) -> the samples of each split, in the order in which they are read.
         Raises UserError if files are missing or unfit.
       sizes: of "NAME/SIZE", the first one is the default; () where there is no choice.
+      native: (H, W) of the images of each of `sizes`, or of all or most; (): benchmarks draw images
+        as large as the networks see them.
       download: what to put into the folder `manual_dir`, and where it is had; "": nothing.
       check: raises UserError if `manual_dir` lacks what `make` needs; nothing is written before.
     """
@@ -72,6 +75,7 @@ class DataSet:
     table: str
     make: Callable[[str, str], Mapping[str, Iterable[Sample]]]
     sizes: tuple[str, ...] = ()
+    native: tuple[tuple[int, int], ...] = ()
     download: str = ""
     check: Callable[[str], object] = lambda manual_dir: None
 
@@ -123,6 +127,17 @@ def find(domain: str) -> DataSet:
         known = ", ".join(names())
         raise UserError(f"domain {domain!r} is unknown; choose one of {known}, folder")
     return data_set
+
+
+def native_size(domain: str) -> tuple[int, int] | None:
+    """(H, W) of the images of "NAME" or "NAME/SIZE"; None where the data set does not tell.
+
+    Raises:
+      UserError: no such data set or size.
+    """
+    data_set, (_, size) = find(domain), split_name(domain)
+    number = data_set.sizes.index(size) if size else 0
+    return data_set.native[number] if data_set.native else None
 
 
 def sample(name: str, image: bytes, label: np.ndarray) -> Sample:

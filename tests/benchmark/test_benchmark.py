@@ -50,6 +50,23 @@ def everything(config):
     return measure.run("all", config, repeat=1)
 
 
+@pytest.mark.parametrize(
+    ("domain", "size"),
+    [
+        ("camvid", (360, 480)),
+        ("camvid/480x360", (360, 480)),
+        ("toytown", (120, 160)),
+        ("toytown/tiny", (48, 64)),
+        ("gta5", (1052, 1914)),
+        ("folder", (30, 40)),
+    ],
+)
+def test_drawn_images_are_as_large_as_the_data_sets(config, domain, size):
+    spec = config.target.copy_and_resolve_references()
+    spec.domain = domain
+    assert work.native_size(spec, (30, 40)) == size
+
+
 @pytest.mark.slow
 def test_every_part_has_every_figure(everything):
     assert everything.keys() == {"device", "peak_bytes", *measure.ALL}

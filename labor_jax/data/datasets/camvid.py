@@ -29,6 +29,7 @@ register(
         licence="CC BY-NC 4.0, not for commercial use",
         table="camvid",
         sizes=("480x360",),
+        native=((360, 480),),
         download=FILES.download,
         check=partial(paired.find, FILES),
         make=partial(paired.make, FILES),

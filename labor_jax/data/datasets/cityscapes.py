@@ -46,6 +46,7 @@ register(
         homepage="https://www.cityscapes-dataset.com",
         licence="its own licence, not for commercial use",
         table="cityscapes",
+        native=((1024, 2048),),
         download=FILES.download,
         check=partial(paired.find, FILES),
         make=partial(paired.make, FILES),

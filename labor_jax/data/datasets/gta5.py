@@ -33,6 +33,7 @@ register(
         homepage="https://download.visinf.tu-darmstadt.de/data/from_games/",
         licence="for research and education only",
         table="cityscapes",
+        native=((1052, 1914),),
         download=FILES.download,
         check=partial(paired.find, FILES),
         make=partial(paired.make, FILES),

@@ -57,6 +57,7 @@ register(
         homepage="http://synthia-dataset.net",
         licence="CC BY-NC-SA 3.0, not for commercial use",
         table="cityscapes",
+        native=((760, 1280),),
         download=FILES.download,
         check=partial(paired.find, FILES),
         make=partial(paired.make, FILES),

@@ -56,6 +56,7 @@ register(
         licence="drawn by labor_jax, free to use",
         table="camvid",
         sizes=tuple(SIZES),
+        native=tuple((size.height, size.width) for size in SIZES.values()),
         make=make,
     )
 )
