@@ -99,6 +99,7 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
         "versions": {"labor_jax": labor_jax.__version__, "jax": jax.__version__},
         "config": {
             "method": config.method,
+            "plugins": list(config.plugins),
             "classes": kept["classes"],
             "input": {"size": kept["input"]["size"]},
             "model": model,

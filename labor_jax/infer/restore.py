@@ -44,6 +44,9 @@ BESIDE = "labor_jax"
 READ = ("parallel", "classes", "input.size", "model", "evaluation", "eval_batch_size")
 """The keys of its config that a trained segmenter needs; not what asked for its labels."""
 
+DOMAINS = ("source", "target", "val")
+"""The sections of a config that say where images are."""
+
 
 class Restored(NamedTuple):
     """A trained segmenter: of a finished or unfinished run's newest checkpoint, or of a file.
@@ -96,7 +99,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    load_plugins(config)
+    load_plugins(config, () if is_file else DOMAINS)
     checking.check(config, READ)
     table = loading.table_from_config(config.classes)
     if is_file:
@@ -105,18 +108,21 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     return make_restored(config, table, step, segmenter)
 
 
-def load_plugins(config: ml_collections.ConfigDict) -> None:
+def load_plugins(config: ml_collections.ConfigDict, domains: Sequence[str] = DOMAINS) -> None:
     """Imports a run's plugins if its backbone, its classes or one of its domains is theirs.
 
     What has asked for its labels is over: the module of a strategy may be gone.
 
+    Args:
+      config: the run's.
+      domains: those whose images may be read.
     Raises:
       UserError: as `plugins.load`.
     """
     all_are_ours = (
         config.model.backbone in backbone.names()
         and config.classes.table in ("", *loading.tables())
-        and all(loading.is_known(config[n].domain) for n in ("source", "target", "val"))
+        and all(loading.is_known(config[n].domain) for n in domains)
     )
     if not all_are_ours:
         plugins.load(config.plugins)

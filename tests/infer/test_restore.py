@@ -1,12 +1,15 @@
 """A trained segmenter is restored without what chose its labels."""
 
+import json
 import shutil
 
 import pytest
+from support import tiny
 
-from labor_jax.infer import restore
+from labor_jax.infer import export, restore
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
+from labor_jax.weights import tensor_files
 
 
 @pytest.fixture
@@ -43,3 +46,16 @@ def test_a_setting_of_inference_that_is_wrong_is_told(told_otherwise):
     workdir = told_otherwise(section="evaluation", scales=[0.0])
     with pytest.raises(UserError, match=r"^config\.evaluation\.scales: "):
         restore.restore(workdir)
+
+
+def test_an_exported_segmenter_tells_the_module_of_a_backbone_of_ones_own(tmp_path):
+    run, path = tiny.make_run(), tmp_path / "segmenter.safetensors"
+    run.config.plugins = ("no_such_module",)
+    path.write_bytes(export.safetensors(run))
+    assert restore.restore(path).step == run.step  # the backbone is ours
+    told = json.loads(tensor_files.texts(path)[restore.BESIDE])
+    told["config"]["model"]["backbone"] = "backbone_of_mine"
+    beside = {restore.BESIDE: json.dumps(told)}
+    path.write_bytes(tensor_files.encode(tensor_files.read(path).tensors, ".safetensors", beside))
+    with pytest.raises(UserError, match=r"^config\.plugins: 'no_such_module' cannot be imported"):
+        restore.restore(path)
