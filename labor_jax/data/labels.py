@@ -163,8 +163,13 @@ TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
 
 
 def add_table(name: str, table: ClassTable) -> ClassTable:
-    """Makes a class table known by a name, for a data set that has classes of its own."""
-    TABLES[name] = table
+    """Makes a class table known by a name, for a data set that has classes of its own.
+
+    Raises:
+      UserError: the name is another table's.
+    """
+    if TABLES.setdefault(name, table) != table:
+        raise UserError(f"class table {name!r} is there already, with other classes; rename it")
     return table
 
 

@@ -207,8 +207,14 @@ def loss(
 
 
 def switched_on(config: ml_collections.ConfigDict) -> Iterator[tuple[str, OptionalLoss, float]]:
-    """Name, loss and weight of each optional loss whose weight is not 0, in a fixed order."""
-    for name, optional in _OPTIONAL.items():
+    """Name, loss and weight of each optional loss whose weight is not 0, in a fixed order.
+
+    Plugins' come last, by name: in which order plugins are imported may change on resume, and the
+    order in which losses are added up must not.
+    """
+    ours = [(name, optional) for name, optional in _OPTIONAL.items() if not _is_own(optional)]
+    own = sorted((name, optional) for name, optional in _OPTIONAL.items() if _is_own(optional))
+    for name, optional in [*ours, *own]:
         weights = config.loss.own if _is_own(optional) else config.loss
         if weight := weights.get(name, 0.0):
             yield name, optional, weight

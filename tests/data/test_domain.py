@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from labor_jax.data import loading
-from labor_jax.data.labels import CAMVID
+from labor_jax.data.labels import CAMVID, CITYSCAPES, add_table
 from labor_jax.util.errors import UserError
 
 
@@ -44,3 +44,10 @@ def test_a_folder_is_opened_without_importing_tfds(tmp_path):
         "assert not {'tensorflow_datasets', 'tensorflow', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_class_table_keeps_its_name():
+    assert add_table("camvid", CAMVID) is CAMVID
+    with pytest.raises(UserError, match="class table 'camvid' is there already"):
+        add_table("camvid", CITYSCAPES)
+    assert loading.tables()["camvid"] is CAMVID

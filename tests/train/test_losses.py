@@ -165,6 +165,16 @@ def test_a_loss_of_ones_own_is_switched_on_by_its_weight(registered):
     assert found == {"consistency": (losses.local_consistency, 0.1), "brier": (brier, 0.5)}
 
 
+def test_losses_of_ones_own_are_added_up_in_one_order_however_they_were_imported(registered):
+    losses.loss("second", domain="source")(brier)
+    losses.loss("first", domain="source")(brier)
+    config = default_config()
+    config.loss.consistency = 0.1
+    config.loss.own.second = config.loss.own.first = 0.5
+    found = [name for name, _, _ in losses.switched_on(config)]
+    assert found == ["consistency", "first", "second"]
+
+
 def test_a_weight_of_a_loss_that_is_not_there_is_refused_by_name(registered):
     config = default_config()
     with config.unlocked():
