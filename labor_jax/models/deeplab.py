@@ -24,10 +24,14 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Array, style: str, dtype: Any = jnp.float32) -> Array:
-    """What a backbone of this style was trained on. Returns the same shape in `dtype`.
+    """Scales images to the values on which a backbone of this style was trained.
 
-    images: [B, H, W, 3] RGB in 0..255, uint8 or float; style: "caffe", "pytorch", "tensorflow",
-    "efficientnet".
+    Args:
+      images: [B, H, W, 3] RGB in 0..255, uint8 or float.
+      style: "caffe", "pytorch", "tensorflow" or "efficientnet".
+      dtype: of the result.
+    Returns:
+      [B, H, W, 3] of `dtype`; in the style "caffe" the channels are BGR.
     """
     images = images.astype(jnp.promote_types(jnp.float32, dtype))
     if style == "caffe":
@@ -45,11 +49,12 @@ def normalise(images: Array, style: str, dtype: Any = jnp.float32) -> Array:
 
 
 class DeepLabHead(nn.Module):
-    """The sum of 3x3 convolutions with bias, one a dilation, padded by it [cited: DeepLab-V2].
+    """The sum of 3x3 convolutions with bias, one for each dilation [cited: DeepLab-V2].
 
-    Every tap of every branch is a matrix product [F, C]; all of them are one product, whose maps
-    are then shifted and added. With few classes this is far cheaper than dilated convolutions,
-    and taps that fall outside the map (dilation 24 on a map of 15x20) cost nothing.
+    Each convolution is padded by its dilation. Each of its taps is a matrix product with [F, C].
+    One product computes all taps of all branches, and its maps are then shifted and added. With few
+    classes this is far cheaper than dilated convolutions. Taps that fall outside the map (dilation
+    24 on a map of 15x20) cost nothing.
     """
 
     num_classes: int
@@ -108,8 +113,8 @@ class Segmenter(nn.Module):
         """Logits at the backbone's resolution (see `resize.upsample`).
 
         images: [B, H, W, 3] RGB in 0..255, uint8 or float32. Returns `main` and `aux`
-        [B, h, w, num_classes] float32 and `features` [B, h, w, F] of the compute dtype, what
-        `main` saw. `train` chooses batch statistics where batch norm is not frozen.
+        [B, h, w, num_classes] float32 and `features` [B, h, w, F] of the compute dtype, the main
+        head's input. `train` chooses batch statistics where batch norm is not frozen.
         """
         earlier, last = self.backbone(normalise(images, self.style, self.dtype), train)
         return {"main": self.main(last), "aux": self.aux(earlier), "features": last}

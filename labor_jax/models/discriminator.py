@@ -35,7 +35,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Array) -> Array:
-        """One logit a patch: positive says target.
+        """One logit for each patch of 32x32 pixels. A positive logit means target.
 
         maps: [B, H, W, C] float32, softmax of the segmenter's logits at the image's size.
         Returns [B, H // 32, W // 32, 1] float32. Raises ValueError on maps smaller than 32x32.

@@ -58,7 +58,7 @@ AUX_STAGE = 4  # the last one at stride 16
 
 
 def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-    """A 1x1 convolution as the matrix product it is: on CPUs its gradient is a third faster."""
+    """A 1x1 convolution as a matrix product, whose gradient is a third faster on CPUs."""
     return x @ kernel[0, 0]
 
 
@@ -80,12 +80,18 @@ class Depthwise(nn.Module):
 
 
 def scaled(channels: int, width: float) -> int:
-    """The nearest multiple of 8, at least 8: 1.0 leaves the published channels as they are."""
+    """`channels` x `width`, rounded to the nearest multiple of 8 and at least 8.
+
+    A width of 1.0 leaves the published channels as they are.
+    """
     return max(8, 8 * round(channels * width / 8))
 
 
 class MobileNetV2(nn.Module):
-    """Trains from scratch too: He initialisation keeps the scale without batch norm."""
+    """MobileNetV2 without batch norm.
+
+    It can also be trained from scratch: He initialisation keeps the activations' scale.
+    """
 
     style: str = "tensorflow"
     width: float = 1.0
@@ -96,7 +102,7 @@ class MobileNetV2(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
         """x: [B, H, W, 3] normalised. Returns the 96- and the 320-channel features.
 
-        Both are [B, h, w, F] at `output_stride`. `train` changes nothing: nothing is normalised.
+        Both are [B, h, w, F] at `output_stride`. `train` is not read: there is no batch norm.
         """
         number = count()
 
@@ -120,7 +126,7 @@ class MobileNetV2(nn.Module):
             for block in range(blocks):
                 stride, next_dilation = (stage_stride if block == 0 else 1), dilation
                 if reached * stride > self.output_stride:
-                    # What a stride would have skipped, the convolutions behind it skip instead.
+                    # Dilation of the later convolutions replaces this stride.
                     stride, next_dilation = 1, dilation * stride
                 reached *= stride
                 y = x
@@ -140,14 +146,14 @@ class MobileNetV2(nn.Module):
 
 
 def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -> MobileNetV2:
-    """The MobileNetV2 of a config's section; without batch norm no sum is over devices."""
+    """The MobileNetV2 of a config's section; without batch norm it needs no device axis."""
     return MobileNetV2(
         style=model.style, width=model.width, output_stride=model.output_stride, dtype=dtype
     )
 
 
 def torchvision_sources(path: str, shape: Shape) -> dict[str, Shape]:
-    """A convolution and its batch norm, whose parts make a kernel or a bias."""
+    """The keys of a convolution and its batch norm, of which a kernel or a bias is made."""
     number, part = path.split("/")
     convolution, norm = _torchvision_prefixes(int(number[:2]))
     if part == "kernel":
@@ -160,7 +166,7 @@ def torchvision_sources(path: str, shape: Shape) -> dict[str, Shape]:
 def _torchvision_prefixes(number: int) -> tuple[str, str]:
     """torchvision's convolution and batch norm that are our convolution `number`, 0 to 50."""
     block, part = number // 3 + 1, number % 3  # expand, depthwise, project
-    if block == 1:  # which does not expand; the stem is in its place
+    if block == 1:  # it has no expansion; the stem is in the expansion's place
         pair = (("0.0", "0.1"), ("1.conv.0.0", "1.conv.0.1"), ("1.conv.1", "1.conv.2"))[part]
     else:
         pair = (("0.0", "0.1"), ("1.0", "1.1"), ("2", "3"))[part]
@@ -171,8 +177,8 @@ def _torchvision_prefixes(number: int) -> tuple[str, str]:
 def folded(found: list[np.ndarray]) -> np.ndarray:
     """A kernel or a bias, float32, from the tensors that `torchvision_sources` names.
 
-    Batch norm at inference is y = (x - mean) weight / sqrt(var + 1e-5) + bias; it is folded in
-    float64, the factor into the kernel and the rest into the bias.
+    Batch norm at inference is y = (x - mean) weight / sqrt(var + 1e-5) + bias. The factor goes into
+    the kernel and the rest into the bias, both computed in float64.
     """
     found = [np.asarray(tensor, np.float64) for tensor in found]
     if len(found) == 3:

@@ -50,9 +50,9 @@ def upsample(logits: Array, size: tuple[int, ...]) -> Array:
       [B, H, W, C] of the same dtype.
     """
     batch, height, _, classes = logits.shape
-    # Accelerators multiply in lower precision unless told: weights of 8 bits would show.
+    # By default accelerators multiply in lower precision. Weights of 8 bits would be visible.
     product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-    # Columns first, and matrices of rows for each image: nothing of the larger size is transposed.
+    # Columns come first, so that no array of the larger size is transposed.
     weights, windows = _blocks(logits, 2, size[1])
     wide = product("nWk,bnhkc->bhnWc", weights, windows)
     wide = wide.reshape(batch, height, -1, classes)[:, :, : size[1]]
@@ -63,7 +63,7 @@ def upsample(logits: Array, size: tuple[int, ...]) -> Array:
 
 
 def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:
-    """What each block of an output axis of `size` is made of.
+    """The inputs and weights that make each block of an output axis of length `size`.
 
     Returns:
       Weights [n, block, k]; the windows of k rows or columns of x that they weigh, [B, n, ...].

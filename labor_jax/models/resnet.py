@@ -66,7 +66,7 @@ def layer_plan(output_stride: int, style: str) -> list[tuple[int, int, int]]:
 def convolution(
     features: int, size: int, stride: int = 1, dilation: int = 1, *, name: str, dtype: Any
 ) -> nn.Conv:
-    """A convolution without bias, padded alike on both sides as PyTorch does (never SAME)."""
+    """A convolution without bias, with equal padding on both sides as in PyTorch (never SAME)."""
     return nn.Conv(
         features,
         (size, size),
@@ -83,7 +83,7 @@ def convolution(
 def max_pool(x: Array, ceil_mode: bool) -> Array:
     """PyTorch's MaxPool2d(3, stride=2, padding=1). x: [B, H, W, C].
 
-    As maxima of shifted maps: XLA's window reductions have a slow gradient on CPUs.
+    It takes maxima of shifted maps, since XLA's window reductions have a slow gradient on CPUs.
     """
     pads = [(1, 2 if ceil_mode and size % 2 == 0 else 1) for size in x.shape[1:3]]
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
@@ -107,7 +107,7 @@ class BasicBlock(nn.Module):
         conv = partial(convolution, dtype=self.dtype)
         y = conv(self.features, 3, self.stride, self.first_dilation, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y, train))
-        # The second sits behind the stride, so it is dilated by what the stride would have been.
+        # The second convolution comes after the stride, so its dilation replaces that stride.
         y = self.norm(name="bn2")(conv(self.features, 3, 1, self.dilation, name="conv2")(y), train)
         if x.shape[-1] != self.features:
             x = conv(self.features, 1, self.stride, name="downsample_conv")(x)
@@ -225,7 +225,7 @@ def rate_factor(path: str, model: ConfigDict, optimizer: ConfigDict) -> float:
 
 
 def sources(path: str, shape: Shape) -> dict[str, Shape]:
-    """PyTorch's key of a variable and its shape there, as the head of this file has it."""
+    """PyTorch's key of a variable, by the names in this module's docstring, and its shape there."""
     for pattern, replacement in (
         (r"^layer(\d)_(\d+)", r"layer\1.\2"),
         (r"downsample_conv", "downsample.0"),
@@ -239,7 +239,7 @@ def sources(path: str, shape: Shape) -> dict[str, Shape]:
 
 
 def nearest(keys: Iterable[str]) -> str:
-    """The ResNet that shares most with these keys, so that a few wrong ones don't hide it."""
+    """The ResNet that has most keys in common with these; a few wrong keys do not matter."""
     found = {key for key in keys if re.match(r"layer\d\.\d+\.conv\d\.weight", key)}
 
     def share(name: str) -> float:

@@ -1,4 +1,4 @@
-"""The pixel selector: one backbone, two heads whose disagreement says what to ask [paper]."""
+"""The pixel selector: a backbone with two heads, whose disagreement decides what to ask [paper]."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,8 +51,11 @@ def selector_from_segmenter(
 ) -> dict[str, Any]:
     """The selector's variables with the segmenter's backbone and, as C1, its main head [ours].
 
-    C2 stays as the selector has it, so two networks of one config are asked for. Statistics of
-    batch norm come along. Both arguments are {"params", "batch_stats"}, the second optional.
+    C2 keeps the selector's own variables. The batch statistics, if any, are the segmenter's.
+
+    Args:
+      segmenter: {"params"} and, with batch norm, {"batch_stats"}.
+      selector: the same, of a selector of the same config.
     """
     learnt = segmenter["params"]
     params = {**selector["params"], "backbone": learnt["backbone"], "c1": learnt["main"]}

@@ -1,4 +1,4 @@
-"""Checkpoints of the whole state: atomic, asynchronous, the newest two kept (Orbax)."""
+"""Checkpoints of the whole state by Orbax: written atomically in the background, two kept."""
 
 import contextlib
 import errno
@@ -24,16 +24,16 @@ class Checkpoints:
     Args:
       workdir: the run's DIR; they are in DIR/checkpoints.
       table: goes with every checkpoint, so that none is read with another one.
-      keep: a step whose checkpoint is never deleted, besides the newest two; None to read only,
-        which leaves alone what a run may be saving at this moment.
+      keep: a step whose checkpoint is never deleted, besides the newest two. None opens them for
+        reading only, so that a checkpoint that a run is just saving is left alone.
     """
 
     def __init__(
         self, workdir: str | os.PathLike, table: ClassTable, keep: int | None = None
     ) -> None:
         policies = ocp.training.preservation_policies
-        # Every device has the same state. Sharing the writing out slices every array by device,
-        # which takes longer than writing them.
+        # Every device has the same state. If the devices shared the writing, every array would be
+        # sliced by device, which takes longer than writing it.
         context = ocp.Context()
         context.array.saving.use_replica_parallel = False
         # A reader asks for what it needs: a part of the state, or one made by an earlier version.
@@ -79,7 +79,7 @@ class Checkpoints:
                 self.wait()
 
     def wait(self) -> None:
-        """Until what is being saved is on disk."""
+        """Waits until what is being saved is on disk."""
         pending, self._pending = self._pending, None
         if pending is not None:
             with _full_disk():
@@ -96,7 +96,7 @@ class Checkpoints:
         Raises:
           UserError: it was made with other classes, cannot be read, or lacks an array.
         """
-        # Orbax would tell of a signal as of a checkpoint that cannot be read.
+        # A signal that arrives inside Orbax would look like a checkpoint that cannot be read.
         with stop_asked():
             return self._load(step, like)
 
@@ -118,7 +118,7 @@ class Checkpoints:
         except Exception as error:
             raise _damaged(path, error) from None
         for name, leaf in _by_name(state).items():
-            if isinstance(leaf, jax.ShapeDtypeStruct):  # Orbax leaves as it is what it cannot find
+            if isinstance(leaf, jax.ShapeDtypeStruct):  # Orbax returns it so if it is not there
                 raise _damaged(path, ValueError(f"it does not hold {name}"))
         saved = beside.get("checksums", {})  # the first version's has one sum of everything
         for name, found in checksums(state).items():
@@ -130,7 +130,7 @@ class Checkpoints:
         """Waits for what is being saved, and frees Orbax's threads.
 
         Raises:
-          UserError: the disk is full; Orbax says so once more than it is asked.
+          UserError: the disk is full. Orbax reports this here even if `wait` already has.
         """
         with _full_disk():
             try:
@@ -154,9 +154,9 @@ def _by_name(state: Any) -> dict[str, Any]:
 
 
 def _check_finite(step: int, state: Any) -> None:
-    """A step's losses are finite even if what it made of the parameters is not."""
+    """Raises UserError if an array is not finite; a step's losses can be finite all the same."""
     for name, leaf in _by_name(state).items():
-        # A sum is finite unless a number in it is not, and needs no second array.
+        # The sum shows a number that is not finite, and unlike np.isfinite needs no second array.
         with np.errstate(all="ignore"):
             total = np.sum(np.asarray(leaf))
         if not np.isfinite(total):
@@ -168,7 +168,7 @@ def _check_finite(step: int, state: Any) -> None:
 
 
 def _check_space(directory: Any, state: Any) -> None:
-    """Asked first, since Orbax's threads leave tracebacks behind when the disk gets full."""
+    """Raises UserError if the disk has no room; Orbax's threads would print tracebacks later."""
     needed = 1.1 * sum(x.nbytes for x in jax.tree.leaves(state))
     free = shutil.disk_usage(directory).free
     if free < needed:
@@ -188,7 +188,7 @@ def _damaged(path: Any, error: Exception) -> UserError:
 
 @contextlib.contextmanager
 def _full_disk() -> Iterator[None]:
-    """Orbax wraps a full disk in errors of several kinds; here it becomes one line."""
+    """Turns each of the errors by which Orbax reports a full disk into one UserError."""
     try:
         yield
     except Exception as error:

@@ -1,11 +1,11 @@
-"""Losses as (sum, count), so that they stay right when pixels are ignored unevenly over devices.
+"""Losses as (sum, count) pairs, which stay right where devices have unequally many labelled pixels.
 
-A step divides the local sum by the count over all devices (`normalise`) and then adds the
-gradients up; a mean of per-device means would weigh a device with one labelled pixel like one
-with a thousand.
+A step divides the local sum by the count over all devices (`normalise`) and then adds up the
+gradients. A mean of per-device means would give a device with one labelled pixel the weight of a
+device with a thousand.
 
-A loss that is optional is one function with `@loss` above it, here or in a module of
-`config.plugins`; its weight in the config switches it on.
+An optional loss is one function with `@loss` above it, here or in a module of `config.plugins`. Its
+weight in the config switches it on.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ __all__ = [
 SumCount = tuple[jax.Array, jax.Array]
 
 SOURCE, TARGET = 0.0, 1.0
-"""What the discriminator calls the two domains [cited: AdaptSegNet]."""
+"""The discriminator's labels of the two domains [cited: AdaptSegNet]."""
 
 
 def normalise(loss: SumCount, axis_name: str | None) -> jax.Array:
@@ -70,7 +70,7 @@ def count(where: jax.Array, axis_name: str | None) -> jax.Array:
 
 
 def share(total: jax.Array, count: jax.Array) -> jax.Array:
-    """A part's sum by the count over all parts; 0 where nothing counts."""
+    """A part's sum divided by the count over all parts; 0 where nothing counts."""
     return total / jnp.maximum(count, 1.0)
 
 
@@ -106,7 +106,7 @@ def adversarial(logits: jax.Array, domain: float, kind: str) -> SumCount:
 def discrepancy(logits1: jax.Array, logits2: jax.Array) -> SumCount:
     """Mean absolute difference of two softmaxes [cited: MCD].
 
-    The mean is over every element, classes too: a sum over classes would be C times larger.
+    The mean is over pixels and classes. A sum over classes would be C times larger.
 
     Args:
       logits1, logits2: [B, H, W, C] float32.
@@ -118,7 +118,7 @@ def discrepancy(logits1: jax.Array, logits2: jax.Array) -> SumCount:
 def entropy(logits: jax.Array, where: jax.Array) -> SumCount:
     """Entropy of the softmax: small where the network is sure [cited: IAST].
 
-    A mean over every element, classes too, as published: C times smaller than a pixel's entropy.
+    The mean is over pixels and classes, as published. It is C times smaller than a pixel's entropy.
 
     Args:
       logits: [B, H, W, C] float32.
@@ -132,7 +132,7 @@ def entropy(logits: jax.Array, where: jax.Array) -> SumCount:
 def uniformity(logits: jax.Array, where: jax.Array) -> SumCount:
     """Cross-entropy of the uniform distribution: small where the network is not too sure.
 
-    IAST's "KLD" [cited], C times smaller than a pixel's cross-entropy, as published.
+    This is IAST's "KLD" [cited]. As published, it is C times smaller than a pixel's cross-entropy.
 
     Args:
       logits: [B, H, W, C] float32.
@@ -243,7 +243,7 @@ def negative_learning(
 ) -> SumCount:
     """`-log(1 - p + 1e-6)` of the classes that are improbable at a pixel [cited: RIPU].
 
-    Minimising it pushes their probabilities to 0; a mean over (pixel, class) pairs.
+    Minimising it pushes their probabilities to 0. It is a mean over (pixel, class) pairs.
 
     Args:
       logits: [B, H, W, C] float32.
@@ -256,13 +256,13 @@ def negative_learning(
     return pairs.sum(), unlikely.sum(dtype=jnp.float32)
 
 
-@loss("self_training", domain="target", needs_answers=True)  # answers hold it to the truth
+@loss("self_training", domain="target", needs_answers=True)  # answers correct wrong predictions
 def self_training(
     logits: jax.Array, labels: jax.Array, config: ml_collections.ConfigDict
 ) -> SumCount:
-    """Cross-entropy with the predicted class, where the prediction is confident and no label is.
+    """Cross-entropy with the predicted class at confident pixels without a label.
 
-    Pseudo-labelling (Lee, 2013) of the pixels that were not asked [ours].
+    This is pseudo-labelling (Lee, 2013) of the pixels that were not asked [ours].
 
     Args:
       logits: [B, H, W, C] float32.
@@ -280,8 +280,8 @@ def local_consistency(
 ) -> SumCount:
     """L1 distance of a pixel's probabilities from their 3x3 window's mean [cited: RIPU].
 
-    A mean over the pixels at a border between classes. As published, a border is where 8 times the
-    pixel's id is not the sum of its 8 neighbours' ids; a neighbour outside the image counts as 0.
+    It is a mean over the pixels at a border between classes. As published, a pixel is at a border
+    if 8 times its id is not the sum of its 8 neighbours' ids. A neighbour outside the image is 0.
 
     Args:
       logits: [B, H, W, C] float32.
@@ -304,10 +304,11 @@ def _window_sum(framed: jax.Array) -> jax.Array:
 
 
 def weight_similarity(params1: Any, params2: Any) -> jax.Array:
-    """Cosine of two heads' parameters, as one long vector each.
+    """Cosine similarity of two heads' parameters, each head's taken as one long vector.
 
-    The reading of a seed review, "parameters in each classifier are applied to the loss to push
-    away from each other": minimising it pushes the heads apart in weight space.
+    Minimising it pushes the heads apart in weight space. It is an alternative to `discrepancy`. A
+    review of the paper describes loss 6 this way: "parameters in each classifier are applied to the
+    loss to push away from each other".
 
     Args:
       params1, params2: pytrees of float32 with the same structure.

@@ -1,4 +1,4 @@
-"""The three optimisers: their rates over time, and each tensor's own factor of the rate."""
+"""The three optimisers: their learning rates over time, and each tensor's factor of the rate."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from labor_jax.models import backbone
 
 
 class Optimizers(NamedTuple):
-    """One optimiser a kind of network."""
+    """One optimiser for each kind of network."""
 
     segmenter: optax.GradientTransformation
     discriminator: optax.GradientTransformation
@@ -63,7 +63,7 @@ def _optimizer(
 
 
 def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
-    """How many times the learning rate each tensor takes; the backbone's file says its own.
+    """Each tensor's factor of the learning rate; a backbone's file has the backbone's factors.
 
     Args:
       params: {"backbone": ..., head: ...}, any tensors.

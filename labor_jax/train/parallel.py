@@ -4,8 +4,9 @@ A step is written once as `step(state, batch, *, axis_name)`. `state` is the sam
 and has no device axis; `batch` is split along its first axis. The three ways compute the same, on
 any number of devices of any number of processes.
 
-Where several processes run, a state has two forms: of this process's devices, for pmap and for
-inference, and of all devices, for shard_map and for checkpoints. Both are views of the same memory.
+Where several processes run, a state has two forms. One is on this process's devices, for pmap and
+for inference. The other is on all devices, for shard_map and for checkpoints. Both are views of the
+same memory.
 """
 
 import functools
@@ -21,7 +22,7 @@ AXIS = "batch"
 
 
 def device_count(mode: str) -> int:
-    """How many parts a batch is split into: jit is the reference on one device."""
+    """How many devices a batch is split over; with "jit", the reference, it is one."""
     return 1 if mode == "jit" else jax.device_count()
 
 
@@ -64,13 +65,13 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
 
 
 def shard(function: Callable, mesh: Mesh, out_specs: PartitionSpec) -> Callable:
-    """`function(state, batch)` with the batch split over a mesh."""
+    """Maps `function(state, batch)` over a mesh, with the batch split along its first axis."""
     return jax.shard_map(
         function,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
         out_specs=out_specs,
-        check_vma=False,  # with its default the gradients would be multiplied by the device count
+        check_vma=False,  # True, the default, would multiply gradients by the number of devices
     )
 
 
@@ -108,7 +109,7 @@ def map_inference(infer: Callable, mode: str) -> Callable[[Any, Any], Any]:
 
 
 def replicate(state: Any, mode: str) -> Any:
-    """Puts a pytree that every process has alike on every device that `mode` trains on."""
+    """Copies a pytree, the same in every process, to every device that `mode` trains on."""
     if mode == "jit":
         return jax.device_put(state)
     if mode == "pmap" or jax.process_count() == 1:
@@ -117,7 +118,7 @@ def replicate(state: Any, mode: str) -> Any:
 
 
 def placed(shapes: Any, mode: str) -> Any:
-    """`jax.ShapeDtypeStruct`s with the devices on which a checkpoint is to be read."""
+    """`jax.ShapeDtypeStruct`s with the sharding in which a checkpoint is to be loaded."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     sharding = here if mode == "jit" else _replicated(everywhere=True)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
@@ -129,7 +130,7 @@ def of_process(state: Any) -> Any:
 
 
 def of_all(state: Any) -> Any:
-    """The state on all devices of all processes, as checkpoints have it."""
+    """The state on all devices of all processes, the form that checkpoints have."""
     return state if jax.process_count() == 1 else _view(state, _replicated(everywhere=True))
 
 

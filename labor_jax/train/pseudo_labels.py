@@ -29,10 +29,10 @@ def update_thresholds(
 ) -> jax.Array:
     """Moves each class's threshold towards this batch's confidences [cited: IAST].
 
-    For class c, take the confidences of the pixels predicted c plus the threshold itself as one
-    sample; local = percentile 100 (1 - alpha threshold^gamma), linearly interpolated; threshold
-    <- beta threshold + (1 - beta) local, at most 0.999. A class absent from the batch keeps its
-    threshold.
+    The sample of class c is its threshold and the confidences of the pixels predicted c. `local` is
+    the sample's percentile 100 (1 - alpha threshold^gamma), linearly interpolated. The new
+    threshold is beta threshold + (1 - beta) local, at most 0.999. A class absent from the batch
+    keeps its threshold.
 
     Args:
       thresholds: [C] float32.
@@ -86,7 +86,7 @@ def _ranked(group: jax.Array, sample: jax.Array, rank: jax.Array) -> jax.Array:
 
 
 def pseudo_labels(confidence: jax.Array, predicted: jax.Array, thresholds: jax.Array) -> jax.Array:
-    """A pixel keeps its prediction if it is as confident as its class's threshold, else 255.
+    """The predicted class where its confidence reaches the class's threshold, else 255.
 
     Args:
       confidence: [...] float32.

@@ -1,4 +1,4 @@
-"""What training changes, as pytrees, and how it is made from (config, seed)."""
+"""The training state: the pytrees that training changes, made from the config and its seed."""
 
 import functools
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ from labor_jax.util import rng
 from labor_jax.weights.pretrained import load_weights
 
 _ONCE = {"xla_backend_optimization_level": 0}
-"""For what runs once: an initialisation's many generators take XLA long to make fast."""
+"""Compiler options for functions that run once. XLA would spend long on optimising an
+initialisation's many random generators."""
 
 
 class Networks(NamedTuple):
@@ -31,12 +32,12 @@ class Networks(NamedTuple):
 
 
 class Trained(flax.struct.PyTreeNode):
-    """A network's variables and its optimiser's.
+    """A network's variables and its optimiser's state.
 
     Attributes:
       params: pytree of float32.
       batch_stats: pytree of float32; {} where the network has none.
-      opt_state: the optimiser's.
+      opt_state: the optimiser's state, a pytree.
     """
 
     params: Any
@@ -45,7 +46,7 @@ class Trained(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `module.apply` takes."""
+        """The variables in the form that `module.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -53,15 +54,15 @@ class State(flax.struct.PyTreeNode):
     """Everything that a checkpoint holds.
 
     Attributes:
-      step: int32 [], training steps of all phases done.
-      stage: int32 [], of the selector; 0 before its first fit.
-      segmenter: the model that is shipped.
+      step: int32 [], the training steps done, of all phases.
+      stage: int32 [], the selector's stage; 0 before its first fit.
+      segmenter: the network that predicts.
       discriminators: params {"main": ..., "aux": ...}, only of `adversarial_heads`; None where
         there are none.
-      selector: two heads on a backbone of its own. Each stage makes it anew from the segmenter
-        and is done with it once its queries are made, so it is there from the start of its fit to
-        the start of adaptation, and None otherwise.
-      thresholds: [C] float32, of the pseudo labels, by class.
+      selector: two heads on a backbone of their own. Each stage makes it anew from the segmenter
+        and needs it until its queries are made. It is None before the first fit, and from the start
+        of adaptation to the start of the next fit.
+      thresholds: [C] float32, each class's threshold for pseudo labels.
     """
 
     step: jax.Array
@@ -124,9 +125,10 @@ def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
 def state_shapes(
     config: ml_collections.ConfigDict, num_classes: int, selector: bool = False
 ) -> State:
-    """What `init_state` gives, or with a selector `start_selector`, as shapes and dtypes.
+    """Shapes and dtypes of a state, without computing or reading anything.
 
-    Nothing is computed or read.
+    Args:
+      selector: whether the state is that of `start_selector`, with a selector, or of `init_state`.
     """
 
     def make() -> State:
@@ -183,11 +185,12 @@ def _before_the_first_step(
 def start_selector(
     state: State, config: ml_collections.ConfigDict, num_classes: int, stage: int
 ) -> State:
-    """The selector anew, from the segmenter's current weights; thresholds start again [ours].
+    """Makes the selector anew from the segmenter and resets the thresholds [ours].
 
-    `selector.init = "perturbed"`: backbone and both heads copied, the second's weights with noise
-    of `selector.noise` times their own deviation; `"segmenter"`: the second head fresh;
-    `"fresh"`: both heads fresh.
+    The backbone is always a copy of the segmenter's. `selector.init` decides about the heads.
+    "perturbed": both heads are copies, and noise of `selector.noise` times their standard deviation
+    is added to the second one's weights. "segmenter": the first head is a copy, the second one is
+    fresh. "fresh": both heads are fresh.
     """
     networks = make_networks(config, num_classes, axis_name=None)
     image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
@@ -206,7 +209,7 @@ def start_selector(
     elif config.selector.init == "fresh":
         params = params | heads
     variables = variables | {"params": params}
-    # A copy: the segmenter's own buffers are donated to the next step.
+    # They are copied, since the segmenter's own buffers are donated to the next step.
     variables = jax.tree.map(jnp.copy, variables)
     return state.replace(
         stage=jnp.int32(stage),

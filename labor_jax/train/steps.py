@@ -1,8 +1,8 @@
 """Pure train steps. `parallel.py` maps them over devices.
 
 A train step is `step(state, batch, *, axis_name) -> (state, metrics)`. Its losses are local sums
-over global counts, so that gradients and metrics are *summed* over devices, and over the parts of
-a batch where `config.accumulate` saves memory.
+divided by global counts. Gradients and metrics are therefore *summed* over devices, and over the
+parts of a batch into which `config.accumulate` splits it to save memory.
 """
 
 import functools
@@ -50,12 +50,12 @@ def adapt_step(
     config: ml_collections.ConfigDict,
     axis_name: str | None = None,
 ) -> tuple[State, Metrics]:
-    """A step of warm-up and of adaptation: the segmenter, then the discriminators.
+    """One step of warm-up or adaptation: updates the segmenter and the discriminators.
 
-    Warm-up is adaptation without a labelled target pixel, so both are this one compiled step.
-    `source_only` is the same without loss 3 and never sees the target, whose images would move
-    the batch statistics, if any. The discriminators learn from the maps of the forward pass that
-    updated the segmenter.
+    Warm-up is adaptation without a labelled target pixel, so both use this one compiled step.
+    `source_only` leaves out loss 3. It never sees target images, which would change the batch
+    statistics, if any. The discriminators learn from the maps of the forward pass that updated the
+    segmenter.
 
     Args:
       batch: {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; target
@@ -104,18 +104,18 @@ def segmenter_gradients(
 ) -> tuple[Any, Any, dict[str, dict[str, jax.Array]], Metrics]:
     """Losses 1, 2 and 3 of the segmenter [paper, cited: AdaptSegNet].
 
-    Source and target go through the network as one batch, so that batch statistics, if any, are
-    of both; one after the other where they are of different sizes, or where AdaptSegNet's batch
-    norm is asked for, whose statistics are a domain's own.
+    Source and target go through the network as one batch, so batch statistics, if any, are of both.
+    They go through one after the other if their sizes differ, or with AdaptSegNet's batch norm,
+    whose statistics are of one domain.
 
     Args:
       batch: a part of `adapt_step`'s on this device.
       counts: float32 [], the labelled pixels of either domain in all parts on all devices.
       axis_name: the mapped axis.
     Returns:
-      This part's gradients; the statistics after it; the softmax maps {"main", "aux"}: {"source",
-      "target"}: [B, H, W, C] float32, detached, of the heads whose lambda_adv is not 0, for the
-      discriminators; this part's share of the losses.
+      This part's gradients; the batch statistics after it; the softmax maps {"main", "aux"}:
+      {"source", "target"}: [B, H, W, C] float32 for the discriminators, without gradient, of the
+      heads whose adversarial weight is not 0; this part's share of the losses.
     """
     apart = config.model.batch_norm == "adaptsegnet"
 
@@ -195,7 +195,7 @@ def discriminator_gradients(
     config: ml_collections.ConfigDict,
     axis_name: str | None,
 ) -> tuple[Any, Metrics]:
-    """0.5 x source + 0.5 x target of each head's discriminator [cited: AdaptSegNet].
+    """Gradients of each discriminator's loss, 0.5 x source + 0.5 x target [cited: AdaptSegNet].
 
     Args:
       discriminators: params {"main", "aux"}.
@@ -235,12 +235,13 @@ def selector_step(
 ) -> tuple[State, Metrics]:
     """One update of the selector with losses 5 and 6 on target images [paper].
 
-    The segmenter, in evaluation mode, gives the pseudo labels; both heads learn them; the
-    discrepancy moves the heads only: features are detached for it [cited: MCDAL]. IAST's
-    regularisers make heads surer where there is no pseudo label, and less sure where there is one.
+    The segmenter, in evaluation mode, gives the pseudo labels that both heads learn. The
+    discrepancy has no gradient to the features, so it changes the heads only [cited: MCDAL]. IAST's
+    regularisers make the heads more confident where there is no pseudo label, and less where there
+    is one.
 
     Args:
-      state: with a selector, as `start_selector` makes it.
+      state: a state with a selector, see `start_selector`.
       batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
     """
     images, c, selector = batch["target"]["image"], config.selector, state.selector
@@ -310,7 +311,7 @@ def _selector_loss(
     config: ml_collections.ConfigDict,
     axis_name: str | None,
 ) -> tuple[jax.Array, tuple[Any, Metrics]]:
-    """A part's share of losses 5 and 6; with it the statistics after it, and its metrics.
+    """A part's share of losses 5 and 6, the batch statistics after it, and its metrics.
 
     Args:
       images: [B, H, W, 3] uint8.
@@ -361,7 +362,7 @@ def _selector_loss(
 
 
 def _agreement(logits: jax.Array, labels: jax.Array) -> losses.SumCount:
-    """Share of the labelled pixels on which a head says what the label says."""
+    """The labelled pixels at which a head predicts the label, and all labelled pixels."""
     valid = labels != IGNORE
     same = (likeliest(logits) == labels) & valid
     return same.sum(dtype=jnp.float32), valid.sum(dtype=jnp.float32)
