@@ -1,4 +1,4 @@
-"""Weights of a run or of a file as another kind of file, with an account of each tensor."""
+"""Converts the weights of a run or of a file to another kind of file; accounts for each tensor."""
 
 import os
 import pathlib
@@ -21,9 +21,9 @@ class Read(NamedTuple):
 
     Attributes:
       values: arrays by their path in a segmenter's variables.
-      backbone: as `model.backbone`.
-      dilations: of the heads' branches; of a file, which does not tell them, 1, 2, ….
-      account: lines that tell what became of each tensor.
+      backbone: a name that `model.backbone` can have.
+      dilations: of the heads' branches. A file does not have them, so they are 1, 2, … for a file.
+      account: lines that say what became of each tensor.
     """
 
     values: dict[str, np.ndarray]
@@ -33,12 +33,16 @@ class Read(NamedTuple):
 
 
 def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
-    """Writes the weights of a run's folder or of a file as a file of the destination's suffix.
+    """Writes the weights of a run or of a file in the format of the destination's suffix.
 
+    Args:
+      source: a run's DIR, or a file that `model.weights` can take.
+      destination: the file to write.
+      backbone_only: whether the heads are left out.
     Returns:
-      Lines that tell what became of each tensor.
+      Lines that say what became of each tensor.
     Raises:
-      UserError: as `from_run` and `from_file`, and for a destination of an unknown suffix.
+      UserError: the errors of `from_run` and `from_file`, or a destination of an unknown suffix.
     """
     suffix = pathlib.Path(destination).suffix
     if suffix not in tensor_files.WRITTEN:
@@ -62,7 +66,7 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
 
 
 def from_run(workdir: str) -> Read:
-    """A run's newest segmenter. Raises UserError as `restore.restore`."""
+    """The weights of a run's newest checkpoint. Raises the UserErrors of `restore.restore`."""
     run = restore.restore(workdir)
     values = flatten_dict(run.segmenter.variables, sep="/")
     model = run.config.model
@@ -75,7 +79,11 @@ def from_run(workdir: str) -> Read:
 
 
 def from_file(path: str) -> Read:
-    """A file that `model.weights` can take. Raises UserError as `open_weights` and `fit`."""
+    """The weights of a file that `model.weights` can take.
+
+    Raises:
+      UserError: the errors of `open_weights` and `fit`, or a backbone that is not registered.
+    """
     weights = pretrained.open_weights(path)
     network = weights.network
     if network.backbone not in backbone.names():
@@ -98,7 +106,7 @@ def _dilations(network: state_dict.Network) -> tuple[int, ...]:
 
 
 def _shapes(network: state_dict.Network) -> dict[str, tuple[int, ...]]:
-    """Of a whole segmenter's variables, or of its backbone's where a file has no heads."""
+    """Shapes of a segmenter's variables by path; of the backbone's alone if there are no heads."""
     model = default_config().model
     model.backbone, model.width = network.backbone, network.width
     model.dilations = _dilations(network) or model.dilations

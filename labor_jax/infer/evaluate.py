@@ -27,16 +27,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """mIoU and IoU of each class, in percent, at the labels' own resolution.
 
-    Each process counts on its share of the images; all get the same scores.
+    Each process predicts its share of the images. All processes return the same scores.
 
     Args:
       predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
-      domain: without labels, every score is None.
-      advance: is told how many images of its share are done, after each.
+      domain: the images; if they have no labels, every score is None.
+      advance: called after each image with how many images of this process's share are done.
     Returns:
       {"mIoU": float | None, "per_class_iou": {name: float | None}, "subsets": {name: float |
-      None}}; a class that occurs in neither truth nor prediction is None. Subsets are the table's,
-      such as "mIoU16": the mean over exactly these classes of the same predictions.
+      None}}. The IoU of a class that occurs in neither truth nor prediction is None. The subsets
+      are the table's, such as "mIoU16": the mean over these classes of the same predictions.
     """
     if domain.read_label is None:
         subsets = dict.fromkeys(name for name, _ in table.subsets)
@@ -60,7 +60,10 @@ def evaluate(
 def confusions(
     predict: Infer, domain: Domain, table: ClassTable, config: ml_collections.ConfigDict
 ) -> Iterator[np.ndarray]:
-    """The confusion [C, C] int64 of each image of a labelled domain, in order; as `evaluate`."""
+    """The confusion matrix [C, C] int64 of each image of a labelled domain, in order.
+
+    The arguments are those of `evaluate`.
+    """
     read_label = domain.read_label
     assert read_label is not None
     for indices, size, images in inference_batches(

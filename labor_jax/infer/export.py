@@ -1,8 +1,8 @@
 """A run's segmenter as one file for other programs.
 
-`stablehlo` gives a zip with the whole computation, for those who have jax alone; `safetensors` the
-weights under the names that other programs give them. Both hold the classes, what the network
-expects, and what to know of licences.
+`stablehlo` makes a zip with the whole computation, which needs nothing but jax. `safetensors` makes
+a file of the weights under their published names. Both also hold the classes, a description of
+input and output, and the licences.
 """
 
 import functools
@@ -63,8 +63,8 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
     Args:
       size: (H, W) of the images that it takes.
     Returns:
-      "classes" by number, "input", "output", "licence", "step", "versions", and of the config
-      what it takes to predict; no path of this machine.
+      "classes" by number, "input", "output", "licence", "step", "versions", and "config" with the
+      keys that prediction needs. No path of this machine is in it.
     """
     config, table = run.config, run.table
     domains = {name: config[name].domain for name in ("source", "target")}
@@ -111,13 +111,14 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def stablehlo(run: restore.Restored, name: str, size: tuple[int, int] | None = None) -> bytes:
-    """A zip of the computation, its metadata and how to run it.
+    """The bytes of a zip with the computation, its metadata and a README that says how to run it.
 
     Args:
-      name: of the file, for its README.
-      size: (H, W) of images and label maps; None: as the network sees them.
+      run: the segmenter.
+      name: the file's name, for its README.
+      size: (H, W) of images and label maps; None for the size at which the network sees images.
     Raises:
-      UserError: a size below the network's.
+      UserError: the size is smaller than the network's.
     """
     seen = restore.views(run.config)[-1]
     size = size or seen
@@ -155,7 +156,7 @@ def stablehlo(run: restore.Restored, name: str, size: tuple[int, int] | None = N
 
 
 def safetensors(run: restore.Restored) -> bytes:
-    """A file of the weights under their published names, with the metadata beside."""
+    """The bytes of a `.safetensors` file: weights under their published names, and the metadata."""
     variables = flatten_dict(jax.device_get(run.segmenter.variables), sep="/")
     tensors, _ = pretrained.export(
         variables, run.config.model.backbone, tuple(run.config.model.dilations)

@@ -49,14 +49,15 @@ def mean_of(ious: np.ndarray) -> float:
 
 
 def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
-    """What a mask has to do with the segmenter's errors.
+    """The counts that tell how well a mask finds the segmenter's errors.
 
     Args:
       mask: [...] bool.
-      predicted, truth: [...] uint8; pixels whose truth is 255 count in the mask's size only, and so
-        do all where there is no truth.
+      predicted, truth: [...] uint8 train ids. A pixel is valid if its truth is not 255; without a
+        truth none is.
     Returns:
-      [6] int64: pixels, in the mask, valid in the mask, wrong in the mask, wrong, valid.
+      [6] int64, numbers of pixels: all, in the mask, valid in the mask, wrong in the mask, wrong,
+      valid. Only valid pixels can be wrong.
     """
     valid = np.zeros(mask.shape, bool) if truth is None else truth != IGNORE
     wrong = valid & (predicted != truth)
@@ -65,9 +66,9 @@ def mask_counts(mask: np.ndarray, predicted: np.ndarray, truth: np.ndarray | Non
 
 
 def mask_score(counts: np.ndarray) -> dict[str, float]:
-    """Share of the mask, its precision and recall for errors, and the error rate, each 0..1.
+    """The mask's share of the pixels, its precision and recall for errors, and the error rate.
 
-    The share alone where no pixel has a truth.
+    Each is from 0 to 1. If no pixel is valid, there is the share alone.
     """
     pixels, inside, valid_inside, wrong_inside, wrong, valid = counts.tolist()
     share = {"share": inside / max(pixels, 1)}

@@ -1,4 +1,4 @@
-"""How far a network looks: its receptive field, measured."""
+"""The radius of a network's receptive field, measured."""
 
 from typing import Any
 
@@ -12,18 +12,19 @@ __all__ = [
 
 
 def reach(segmenter: nn.Module, variables: Any, stride: int) -> int:
-    """Pixels from one that is classified to the farthest that can matter for it, or a few more.
+    """The distance to the farthest input pixel that can change a pixel's prediction.
 
-    One NaN in the image makes a NaN of all that depends on it. What depends on it along the rows
-    is seen on a narrow strip, which costs little even where the field is thousands of pixels.
+    It may be a few pixels too large. One row of the input is set to NaN, and every feature that
+    depends on it becomes NaN. The input is a narrow strip across the rows, so this is cheap even if
+    the receptive field is thousands of pixels high.
 
     Args:
       segmenter: of `build_segmenter`.
-      variables: its own.
-      stride: its output stride.
+      variables: the segmenter's.
+      stride: the output stride.
     Returns:
-      A multiple of the stride: the distance between features, and two strides for what lies
-      between two of them in the image and in the upsampled answer.
+      Pixels, a multiple of the stride: the largest distance between features, plus two strides for
+      positions between features in the image and in the upsampled logits.
     """
     forward = jax.jit(lambda strip: segmenter.apply(variables, strip)["main"])
     half = 64

@@ -1,4 +1,4 @@
-"""A run's trained segmenter, ready to predict: what evaluate and predict share."""
+"""Loads a run's trained segmenter, ready to predict."""
 
 import functools
 import json
@@ -39,25 +39,26 @@ __all__ = [
 
 
 BESIDE = "labor_jax"
-"""The name under which an exported file tells its step, config and classes."""
+"""The name under which an exported file has its step, config and classes."""
 
 READ = ("parallel", "classes", "input.size", "model", "evaluation", "eval_batch_size")
-"""The keys of its config that a trained segmenter needs; not what asked for its labels."""
+"""The config keys that a trained segmenter needs. The keys of its strategy are not among them."""
 
 DOMAINS = ("source", "target", "val")
 """The sections of a config that say where images are."""
 
 
 class Restored(NamedTuple):
-    """A trained segmenter: of a finished or unfinished run's newest checkpoint, or of a file.
+    """A trained segmenter, from the newest checkpoint of a run (finished or not) or from a file.
 
     Attributes:
-      config: of a file, what it takes to predict; the rest are defaults.
-      table: its classes.
-      step: steps of training.
-      segmenter: its variables.
-      predict: gives [B, H, W] uint8 train ids.
-      probabilities: gives [B, H, W, C] float32.
+      config: the run's. From a file come only the keys that prediction needs; the others have their
+        defaults.
+      table: the classes.
+      step: the training steps done.
+      segmenter: the variables.
+      predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
+      probabilities: the same arguments -> [B, H, W, C] float32.
     """
 
     config: ml_collections.ConfigDict
@@ -92,7 +93,7 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
 
     Args:
       path: the run's DIR, or the .safetensors file.
-      evaluation: keys of the config's `evaluation` section to be other than in the run.
+      evaluation: values for keys of the config's `evaluation` section, in place of the run's.
     Raises:
       UserError: there is no run, no checkpoint or no such file, or it cannot be read.
     """
@@ -109,15 +110,15 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
 
 
 def load_plugins(config: ml_collections.ConfigDict, domains: Sequence[str] = DOMAINS) -> None:
-    """Imports a run's plugins if its backbone, its classes or one of its domains is theirs.
+    """Imports a run's plugins if its backbone, its classes or one of its domains needs them.
 
-    What has asked for its labels is over: the module of a strategy may be gone.
+    A plugin with a strategy is not needed any more: the labels are there.
 
     Args:
       config: the run's.
       domains: those whose images may be read.
     Raises:
-      UserError: as `plugins.load`.
+      UserError: the errors of `plugins.load`.
     """
     all_are_ours = (
         config.model.backbone in backbone.names()
@@ -173,7 +174,7 @@ def _newest(
 def make_restored(
     config: ml_collections.ConfigDict, table: labels.ClassTable, step: int, segmenter: Trained
 ) -> Restored:
-    """A trained segmenter with what it can do."""
+    """A trained segmenter with its compiled functions `predict` and `probabilities`."""
     predict, probabilities = (
         functools.partial(make_inference(infer, config, len(table), views(config)), segmenter)
         for infer in (steps.predict, steps.probabilities)
@@ -182,7 +183,7 @@ def make_restored(
 
 
 def views(config: ml_collections.ConfigDict) -> list[tuple[int, int]]:
-    """(h, w) of each of `evaluation.scales`; the last is the largest, to read images in."""
+    """(h, w) at each of `evaluation.scales`; images are read at the last size, the largest."""
     height, width = config.input.size
     scales = sorted(config.evaluation.scales)
     return [(round(height * scale), round(width * scale)) for scale in scales]
@@ -194,11 +195,15 @@ def make_inference(
     num_classes: int,
     views: Sequence[tuple[int, int]],
 ) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
-    """`(segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …]`, compiled once a size.
+    """An inference step mapped over devices, and compiled once for each size.
 
     Args:
       infer: `infer.steps.predict` or `steps.probabilities`.
-      views: what the network sees, as there.
+      config: the run's.
+      num_classes: C.
+      views: the sizes at which the network sees images, see `infer.steps.predict`.
+    Returns:
+      (segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …].
     """
     infer = functools.partial(
         infer,

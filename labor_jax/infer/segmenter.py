@@ -19,10 +19,10 @@ __all__ = [
 
 
 class Predictor:
-    """A trained segmenter: images in, label maps or probabilities out.
+    """A trained segmenter that maps images to label maps or probabilities.
 
     Attributes:
-      run: the config, the class table and the variables behind it.
+      run: its config, class table and variables.
     """
 
     def __init__(self, run: restore.Restored) -> None:
@@ -49,10 +49,11 @@ class Predictor:
         return restore.views(self.run.config)[-1]
 
     def reach(self) -> int:
-        """How far away, in pixels, the image may be changed without changing a pixel's answer.
+        """The receptive field's radius in pixels: pixels farther away cannot change a prediction.
 
-        A deep network reaches far (a ResNet-101 some thousand pixels), though little comes from
-        there: tiles that overlap less give nearly what one piece would.
+        It is large in a deep network (some thousand pixels in a ResNet-101), but distant pixels
+        have little influence. Tiles with a smaller overlap therefore give nearly the result of the
+        whole image.
         """
         run = self.run
         network = build_segmenter(run.config.model, len(run.table))
@@ -63,19 +64,20 @@ class Predictor:
     ) -> np.ndarray:
         """The class of each pixel.
 
-        The image is resized to what the network was trained on, and the answer back; each new size
-        is compiled once. With `tile` the network sees the image as large as it is, part after part.
+        The image is resized to the size at which the network was trained, and the prediction is
+        resized back. Each new size is compiled once. With `tile` the network sees the image at its
+        own size, one tile after the other.
 
         Args:
           image: [H, W, 3] uint8 RGB.
-          tile: (height, width) of the parts, in pixels.
-          overlap: pixels that neighbouring parts share; each counts up to the middle of it. The
-            result is that of one piece where half of it is `reach` or more.
+          tile: (height, width) of the tiles, in pixels.
+          overlap: pixels that neighbouring tiles share; each tile is used up to the middle of them.
+            If half the overlap is `reach` or more, the result is that of the whole image at once.
         Returns:
           [H, W] uint8, from 0 to len(classes) - 1.
         Raises:
-          ValueError: no such image.
-          UserError: tiles that do not get on with their overlap or with the run's config.
+          ValueError: the image has another shape or dtype.
+          UserError: the tiles are too small for their overlap, or the run's config has scales.
 
         >>> segmenter = labor_jax.load(workdir)
         >>> photo = np.zeros((90, 120, 3), np.uint8)
@@ -90,7 +92,7 @@ class Predictor:
     def probabilities(
         self, image: np.ndarray, tile: tuple[int, int] | None = None, overlap: int = 64
     ) -> np.ndarray:
-        """How likely each class is at each pixel: [H, W, C] float32; see `predict`.
+        """The probability of each class at each pixel, [H, W, C] float32; see `predict`.
 
         >>> segmenter = labor_jax.load(workdir)
         >>> shares = segmenter.probabilities(np.zeros((90, 120, 3), np.uint8))
@@ -123,7 +125,9 @@ class Predictor:
             return whole(transforms.resize_image(image, self.size)[None], image.shape[:2])[0]
         config = self.run.config
         if config.evaluation.scales != (1.0,):
-            raise UserError("config.evaluation.scales: tiles have one scale; leave scales or tiles")
+            raise UserError(
+                "config.evaluation.scales: tiles have one scale; leave out the scales or the tiles"
+            )
         return tiles.by_tiles(
             lambda batch, size: of_tiles(self.run.segmenter, batch, size),
             image,

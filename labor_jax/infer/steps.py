@@ -1,4 +1,4 @@
-"""Pure inference steps: what the networks say of images. `parallel.py` maps them over devices."""
+"""Pure inference steps: predictions and queries. `parallel.py` maps them over devices."""
 
 import functools
 from collections.abc import Sequence
@@ -16,8 +16,11 @@ from labor_jax.train.parts import in_parts
 from labor_jax.train.state import Networks, State, Trained
 
 MAP_BYTES = 2**26
-"""A query upsamples as many images at once as have maps of this size, or one: several maps of a
-batch of large images would need more memory than the networks. Smaller parts are slower."""
+"""The most bytes of a logit map that a query upsamples at once; one image may have more.
+
+Several maps of a whole batch of large images would need more memory than the networks. Smaller
+parts are slower.
+"""
 
 
 def predict(
@@ -34,9 +37,9 @@ def predict(
     Args:
       images: [B, h, w, 3] uint8.
       size: (H, W) of the answer.
-      views: (h, w) at which the network sees the images, resized where they are not so large;
-        probabilities are averaged over them. () = once, as they are.
-      flip: whether each view is seen mirrored, too.
+      views: sizes (h, w) to which the images are resized for the network. Probabilities are
+        averaged over them. () = once, at the images' own size.
+      flip: whether the average also has each view's mirror image.
     Returns:
       [B, H, W] uint8 train ids.
     """
@@ -54,7 +57,7 @@ def probabilities(
     views: Sequence[tuple[int, int]] = (),
     flip: bool = False,
 ) -> jax.Array:
-    """How likely the segmenter holds each class to be: [B, H, W, C] float32; see `predict`."""
+    """The segmenter's probability of each class, [B, H, W, C] float32; see `predict`."""
     maps = _logits(segmenter, images, networks, size, views, flip)
     return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
 
@@ -67,7 +70,7 @@ def _logits(
     views: Sequence[tuple[int, int]],
     flip: bool,
 ) -> list[jax.Array]:
-    """The main head's [B, H, W, C] float32 of each view, for `predict`."""
+    """The main head's logits [B, H, W, C] float32 for each view of `predict`."""
 
     def logits(images: jax.Array) -> jax.Array:
         out = networks.segmenter.apply(segmenter.variables, images, train=False)
@@ -94,16 +97,16 @@ def query(
     number: int,
     config: ml_collections.ConfigDict,
 ) -> dict[str, jax.Array]:
-    """What the networks say of target images, and what the method's strategy would ask.
+    """The networks' predictions for target images, and what the method's strategy would ask.
 
     Args:
-      state: segmenter and, where the strategy needs it, selector are read.
-      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, pixels asked before,
-        "key": [B, 2] uint32, the data of a key for each}.
+      state: its segmenter is read, and its selector if the strategy needs it.
+      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, the pixels asked before,
+        "key": [B, 2] uint32, the data of a JAX random key for each image}.
       size: (H, W) of the labels.
-      number: points or regions an image, at most.
+      number: the most points or regions for an image.
     Returns:
-      What `select` gives.
+      The result of `select`.
     """
     images = batch["image"]
     segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
@@ -132,11 +135,12 @@ def select(
       maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
         [B, h, w, F] float; "taken" and "key" as `query` has them.
     Returns:
-      "predicted": [B, H, W] uint8, the segmenter's classes. With a selector "mask": [B, H, W] bool,
-      equation 4, and "selected": [B, H, W] uint8, argmax of the heads' mean. And by what is asked:
-      points or regions: "points" [B, number, 2] int32 (row, column), the most urgent first,
-      "found" [B, number] bool and "scores" [B, number] float32; segments: "chosen" [B, H, W] bool;
-      superpixels: "score" [B, H, W] float32.
+      "predicted": [B, H, W] uint8, the segmenter's classes. With a selector also "mask":
+      [B, H, W] bool, equation 4 of the paper, and "selected": [B, H, W] uint8, the argmax of the
+      heads' mean. The rest depends on what the strategy asks. Points or regions: "points"
+      [B, number, 2] int32 (row, column), the most urgent first, "found" [B, number] bool and
+      "scores" [B, number] float32. Segments: "chosen" [B, H, W] bool. Superpixels: "score"
+      [B, H, W] float32.
     """
     strategy = strategies.find(config.method)
     main = upsample(maps["main"], size)
@@ -159,7 +163,9 @@ def select(
 
 
 def _parts_within(limit: int, shape: tuple[int, ...], size: tuple[int, int]) -> int:
-    """Into how many equal parts float32 maps [B, h, w, C] fall, so that none is larger at `size`;
-    an image a part where even one is."""
+    """How many equal parts of float32 maps [B, h, w, C] have at most `limit` bytes each at `size`.
+
+    If one image has more, each image is a part.
+    """
     rows, image = shape[0], 4 * size[0] * size[1] * shape[-1]
     return next((n for n in range(1, rows) if rows % n == 0 and rows // n * image <= limit), rows)

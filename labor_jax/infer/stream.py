@@ -1,4 +1,4 @@
-"""Segments a folder of images or a video: threads read before the device and write behind it."""
+"""Segments a folder of images or a video; threads read ahead of the device and write after it."""
 
 import contextlib
 import os
@@ -22,14 +22,14 @@ __all__ = [
     "DEFAULT",
     "OVERLAY",
     "THREADS",
+    "Loaded",
     "Options",
-    "Seen",
     "by_size",
     "frames",
+    "loaded",
     "opened_video",
     "predict_folder",
     "predict_video",
-    "seen",
     "segmented",
     "video_writer",
     "writer",
@@ -37,18 +37,18 @@ __all__ = [
 
 
 THREADS = max(2, min(16, (os.cpu_count() or 1) // 2))
-"""That read, and as many that write, beside the one that waits for the device."""
+"""How many threads read, and how many write. One more thread waits for the device."""
 
 OVERLAY = "overlay.mp4"
 
 
 class Options(NamedTuple):
-    """How to predict and what to write.
+    """How images are predicted and what is written.
 
     Attributes:
-      label_ids: the numbers that label files have, and nothing else.
-      overlay: pictures of the classes over the images, too.
-      tile, overlap: as `Predictor.predict` has them.
+      label_ids: whether only label maps are written, with the numbers that label files have.
+      overlay: whether pictures of the classes over the images are written, too.
+      tile, overlap: as in `Predictor.predict`.
     """
 
     label_ids: bool = False
@@ -60,8 +60,14 @@ class Options(NamedTuple):
 DEFAULT = Options()
 
 
-class Seen(NamedTuple):
-    """An image [H, W, 3] uint8, and as large as the network sees it (itself, by tiles)."""
+class Loaded(NamedTuple):
+    """An image that was read, ready to be predicted.
+
+    Attributes:
+      name: its id.
+      image: [H, W, 3] uint8 RGB, of its native size.
+      view: [h, w, 3] uint8, of the size at which the network sees it; `image` itself for tiles.
+    """
 
     name: str
     image: np.ndarray
@@ -73,22 +79,20 @@ def predict_folder(
 ) -> list[str]:
     """Writes the label map and the overlay of every image of a domain, or its label ids alone.
 
-    Threads read ahead of the device, and write behind it.
-
     Returns:
-      What was wrong with each image that could not be read.
+      The error of each image that could not be read.
     Raises:
       UserError: none of the images can be read.
     """
     broken: list[str] = []
 
-    def read(index: int) -> Seen | errors.UserError:
+    def read(index: int) -> Loaded | errors.UserError:
         try:
-            return seen(run, options, domain.ids[index], domain.read_image(index))
+            return loaded(run, options, domain.ids[index], domain.read_image(index))
         except errors.UserError as error:
             return error
 
-    def whole(found: Iterable[Seen | errors.UserError]) -> Iterator[Seen]:
+    def whole(found: Iterable[Loaded | errors.UserError]) -> Iterator[Loaded]:
         for one in found:
             if isinstance(one, errors.UserError):
                 broken.append(str(one))
@@ -112,9 +116,9 @@ def predict_video(
     """Writes the label map of every frame of a video, and a video with the classes over it.
 
     Returns:
-      How many there are, and what was wrong: frames at the end that the file lacks.
+      The number of frames; an error if frames are missing at the end of the file.
     Raises:
-      UserError: no video; or it has no frame.
+      UserError: the file is no video, or it has no frame.
     """
     with opened_video(path) as video:
         count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -123,7 +127,7 @@ def predict_video(
             video_writer(out / OVERLAY, video.get(cv2.CAP_PROP_FPS)) as add,
         ):
             found = ahead(
-                lambda frame: seen(run, options, *frame), frames(video), THREADS, 4 * THREADS
+                lambda frame: loaded(run, options, *frame), frames(video), THREADS, 4 * THREADS
             )
             done, write = 0, writer(run, options, out, apart=False)
             predicted = segmented(run, options, found)
@@ -138,16 +142,16 @@ def predict_video(
     return done, lacking
 
 
-def seen(run: restore.Restored, options: Options, name: str, image: np.ndarray) -> Seen:
+def loaded(run: restore.Restored, options: Options, name: str, image: np.ndarray) -> Loaded:
     """An image as the network will see it."""
     if options.tile:
-        return Seen(name, image, image)
-    return Seen(name, image, resize_image(image, restore.views(run.config)[-1]))
+        return Loaded(name, image, image)
+    return Loaded(name, image, resize_image(image, restore.views(run.config)[-1]))
 
 
-def by_size(found: Iterable[Seen], batch_size: int) -> Iterator[list[Seen]]:
-    """Batches of one native size; what waits for others of its size is a few batches at most."""
-    waiting: dict[tuple[int, ...], list[Seen]] = {}
+def by_size(found: Iterable[Loaded], batch_size: int) -> Iterator[list[Loaded]]:
+    """Batches of images of one native size; at most a few batches' images wait to be filled up."""
+    waiting: dict[tuple[int, ...], list[Loaded]] = {}
     for one in found:
         size = one.image.shape
         waiting.setdefault(size, []).append(one)
@@ -159,35 +163,38 @@ def by_size(found: Iterable[Seen], batch_size: int) -> Iterator[list[Seen]]:
 
 
 def segmented(
-    run: restore.Restored, options: Options, found: Iterable[Seen]
-) -> Iterator[tuple[Seen, np.ndarray]]:
-    """Each image with its label map [H, W] uint8; those of one size in order."""
+    run: restore.Restored, options: Options, found: Iterable[Loaded]
+) -> Iterator[tuple[Loaded, np.ndarray]]:
+    """Each image with its label map [H, W] uint8. Images of one size stay in order."""
     predictor, batch_size = Predictor(run), run.config.eval_batch_size
     compiled: set[tuple[int, ...]] = set()
 
-    def infer(batch: list[Seen]) -> list[tuple[Seen, np.ndarray]]:
+    def infer(batch: list[Loaded]) -> list[tuple[Loaded, np.ndarray]]:
         if options.tile:
             maps = [predictor.predict(s.image, options.tile, options.overlap) for s in batch]
             return list(zip(batch, maps, strict=True))
         size = batch[0].image.shape[:2]
         if len(batch) == batch_size:
             compiled.add(size)
-        # To compile for the few that are left takes longer than to fill them up.
+        # Compiling for a smaller last batch takes longer than filling it up with copies.
         filled = batch + batch[-1:] * (batch_size - len(batch) if size in compiled else 0)
         found = run.predict(np.stack([s.view for s in filled]), size)
         return list(zip(batch, found, strict=False))
 
-    # One thread more, so that the device does not wait for results to be passed on.
+    # A thread of its own, so that the device does not wait until results are passed on.
     for batch in ahead(infer, by_size(found, batch_size), threads=1, limit=2):
         yield from batch
 
 
 def writer(
     run: restore.Restored, options: Options, out: pathlib.Path, apart: bool = True
-) -> Callable[[tuple[Seen, np.ndarray]], np.ndarray | None]:
-    """A function that writes an image's files, and gives its overlay if that is no file `apart`."""
+) -> Callable[[tuple[Loaded, np.ndarray]], np.ndarray | None]:
+    """A function that writes an image's files.
 
-    def write(predicted: tuple[Seen, np.ndarray]) -> np.ndarray | None:
+    It returns the overlay, unless that is a file of its own (`apart`).
+    """
+
+    def write(predicted: tuple[Loaded, np.ndarray]) -> np.ndarray | None:
         (name, image, _), label = predicted
         path = out / f"{name}.png"
         if options.label_ids:
@@ -208,7 +215,7 @@ def writer(
 @contextlib.contextmanager
 def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
     """Raises UserError unless OpenCV can read it."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it tells by itself, in its own words
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg would print errors of its own
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
@@ -238,9 +245,9 @@ def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarr
     """Yields a function that adds a frame [H, W, 3] uint8 RGB; the file appears when it is whole.
 
     Raises:
-      UserError: OpenCV cannot write videos here, or not the whole of it.
+      UserError: OpenCV cannot write videos here, or could not write the whole video.
     """
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")  # the suffix says what it is
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")  # OpenCV needs the suffix
     file: cv2.VideoWriter | None = None
     added = 0
 
@@ -260,7 +267,7 @@ def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarr
         yield add
         if file is not None:
             file.release()
-            if not _has_frames(partial, added):  # OpenCV does not tell of a full disk
+            if not _has_frames(partial, added):  # OpenCV does not report a full disk
                 raise errors.UserError(
                     f"{path}: could not be written whole; free some space, or add --nooverlay"
                 )

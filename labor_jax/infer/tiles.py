@@ -1,11 +1,11 @@
-"""Images larger than a network should see at once: tiles that overlap, each giving its middle.
+"""Predicts images that are too large for a network at once, by overlapping tiles.
 
-A tile's pixels see zeros beyond its edges where the whole image goes on. So it counts only where
-it is far enough from them: where that is farther than the network reaches, tiles give what the
-whole image would. Two things make that exact. Tiles start at multiples of the output stride s and
-are k s + 1 pixels long, and the image is filled up to such a length: then a tile's features lie
-where the image's do (padding is alike on both sides at every stride), and upsampling with aligned
-corners puts both between the same pixels.
+Beyond a tile's edges the network sees zeros where the whole image would go on. Only a tile's middle
+is therefore used. If it is farther from the edges than the network's receptive field reaches, tiles
+give exactly the result of the whole image. This needs two conditions. Tiles start at multiples of
+the output stride s, and tiles and the padded image are k s + 1 pixels long. Then a tile's features
+are at the positions of the image's features, since padding is equal on both sides at every stride,
+and upsampling with aligned corners interpolates both between the same pixels.
 """
 
 import itertools
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Span(NamedTuple):
-    """A tile along one axis: where it starts, and from where to where it counts, in pixels."""
+    """A tile along one axis, in pixels: where it starts, and from where to where it is used."""
 
     start: int
     first: int
@@ -41,14 +41,14 @@ def spans(length: int, tile: int, overlap: int, stride: int) -> tuple[int, list[
     """Tiles along an axis.
 
     Args:
-      length: of the filled-up image, k stride + 1.
-      tile: wanted length.
-      overlap: how much of its length a tile shares with the next one, at least.
+      length: of the padded image, k stride + 1 pixels.
+      tile: the wanted length in pixels.
+      overlap: the fewest pixels that a tile shares with the next one.
       stride: the network's output stride.
     Returns:
       The tiles' length, k stride + 1 and at most the image's; the tiles, which cover the image.
-      A tile counts up to the middle of what it shares: `overlap // 2` pixels or more from its
-      edges, but where they are the image's.
+      A tile is used up to the middle of an overlap, which is `overlap // 2` pixels or more from its
+      edge. It is used up to its edge if that is the image's edge.
     """
     size = min(padded(tile, stride), length)
     step = max(stride, (size - overlap) // stride * stride)
@@ -66,19 +66,19 @@ def by_tiles(
     stride: int,
     batch_size: int,
 ) -> np.ndarray:
-    """What `infer` gives of an image, from its tiles.
+    """Applies `infer` to an image tile by tile.
 
     Args:
       infer: (tiles [B, h, w, 3] uint8, (h, w)) -> [B, h, w, …].
       image: [H, W, 3] uint8.
       tile: (height, width) in pixels of the image; rounded up to k stride + 1.
-      overlap: pixels that neighbours share, at least.
+      overlap: the fewest pixels that neighbouring tiles share.
       stride: the network's output stride.
       batch_size: tiles at once.
     Returns:
       [H, W, …].
     Raises:
-      UserError: tiles that do not get on.
+      UserError: the tiles are too small for the stride or for their overlap.
     """
     height, width = image.shape[:2]
     filled = [(0, padded(n, stride) - n) for n in (height, width)]
@@ -94,7 +94,7 @@ def by_tiles(
         spans(n, t, overlap, stride) for n, t in zip(image.shape[:2], tile, strict=True)
     )
     places = [(row, column) for row in rows for column in columns]
-    # Batches of one size, which is compiled once; the last tile fills up the last of them.
+    # All batches have one size, which is compiled once. The last tile fills up the last batch.
     at_once = -(-len(places) // -(-len(places) // batch_size))
     places += places[-1:] * (-len(places) % at_once)
     out = None
