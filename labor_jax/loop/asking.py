@@ -1,4 +1,4 @@
-"""A stage's queries for every target image, by method. Methods differ here and nowhere else."""
+"""Makes a stage's queries for every target image. This is where methods differ."""
 
 import functools
 import os
@@ -21,12 +21,15 @@ from labor_jax.util import hosts, rng
 from labor_jax.util.errors import UserError
 
 Outputs = Callable[..., dict[str, np.ndarray]]
-"""The networks' outputs of a batch of images; `ask` says of what and which."""
+"""Maps a batch of images to the networks' outputs; see `infer` of `ask`."""
 
 
 class ImageQuery(NamedTuple):
-    """One image's query; the segmenter's prediction [H, W] uint8; where the selector's heads
-    disagree, [H, W] bool, and its counts, if there are heads."""
+    """One image's query, and what was predicted on the way.
+
+    It has the segmenter's prediction [H, W] uint8. With a selector it also has the inconsistency
+    mask [H, W] bool and the mask's counts.
+    """
 
     query: q.Query
     predicted: np.ndarray
@@ -35,7 +38,7 @@ class ImageQuery(NamedTuple):
 
 
 def asks(method: str, stage: int) -> bool:
-    """Whether a method asks anything at a stage; `full` asks everything at the first."""
+    """Whether a method asks anything at a stage. `full` asks everything at the first stage."""
     return strategies.chooses(method) or (method == "full" and stage == 1)
 
 
@@ -50,10 +53,10 @@ def ask(
 
     Args:
       stage: from 1.
-      domain: this process's target images; labels, where there are any, are read for the mask's
-        score only.
-      infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, key [B, 2] uint32, (H, W)) -> what
-        `steps.query` gives, or `{"predicted"}` alone for `full`.
+      domain: this process's target images. Labels, if there are any, are read only to score the
+        inconsistency mask.
+      infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, key [B, 2] uint32, (H, W)) -> the
+        result of `steps.query`, or `{"predicted"}` alone for `full`.
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
     """
@@ -75,9 +78,9 @@ def ask(
 
 
 class _Looked(NamedTuple):
-    """What is known of an image when it is to be asked.
+    """An image, ready to be asked.
 
-    answer: this image's row of what `infer` gives; used: what earlier stages spent on it.
+    `answer` is this image's row of the result of `infer`; `used` is what earlier stages spent.
     """
 
     image: str
@@ -95,7 +98,7 @@ def _look(
     config: ml_collections.ConfigDict,
     earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
-    """Every image by its index, as the networks see it."""
+    """Every image by its index, with the networks' outputs for it."""
     for indices, size, images in inference_batches(
         domain, config.input.size, config.eval_batch_size
     ):
@@ -138,14 +141,14 @@ def total(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
 
 
 def most(config: ml_collections.ConfigDict, size: tuple[int, int]) -> int:
-    """How many points or regions an image can be asked at one stage: a static shape."""
+    """The most points or regions that an image can be asked at one stage; it is a static shape."""
     if config.method == "random" and config.beside:
         counts = (_clicks_beside(config.beside, s + 1).values() for s in range(config.stages))
         return max((number for stage in counts for number in stage), default=0)
     number = int(total(config, size) * _pool_limit(config))
     strategy = strategies.find(config.method)
     if strategy.asks == "regions" and unit(config) == "pixels":
-        number //= (strategies.radius(strategy, config) + 1) ** 2  # as small as in a corner
+        number //= (strategies.radius(strategy, config) + 1) ** 2  # a region in a corner, smallest
     return number
 
 
@@ -192,8 +195,11 @@ def _chosen_of_pool(
 
 
 class _Candidates(NamedTuple):
-    """What an image could be asked, the most urgent first: urgency [N] float, falling; cost [N]
-    int; the class [N] int that is predicted there."""
+    """What an image could be asked, the most urgent first.
+
+    Each candidate has its urgency [N] float, its cost [N] int in the budget's unit, and the class
+    [N] int that is predicted there.
+    """
 
     urgency: np.ndarray
     costs: np.ndarray
@@ -213,7 +219,7 @@ def _candidates(stage: int, looked: _Looked, config: ml_collections.ConfigDict) 
     if strategy.asks == "superpixels":
         order, means = _ordered(stage, pieces, looked, config)
         return _Candidates(np.minimum.accumulate(means[order]), costs[order], owner[order])
-    # Of each image the same share of its segments.
+    # These urgencies take the same share of each image's segments.
     return _Candidates(1 - np.arange(len(costs)) / max(1, len(costs)), costs, owner)
 
 
@@ -227,11 +233,12 @@ def _query(
     chosen: np.ndarray | None,
     config: ml_collections.ConfigDict,
 ) -> q.Query:
-    """What one image is asked at a stage, within its hard budget.
+    """One image's query at a stage, within its budget.
 
     Args:
-      limit: of this stage, where it is not an even share of the image's own budget.
-      chosen: which of its candidates the pool has chosen, where the budget is the pool's.
+      limit: the most that this stage may ask; None for an even share of the image's own budget.
+      chosen: the candidates, by number, that the pool's budget pays for; None if the budget is the
+        image's own.
     """
     image, size, answer = looked.image, looked.size, looked.answer
     if config.method == "full":
@@ -265,7 +272,7 @@ def _query(
 
 
 def _pieces(looked: _Looked, config: ml_collections.ConfigDict) -> np.ndarray:
-    """[H, W] int32: what can be asked of an image as a piece, from 1; 0 = nothing."""
+    """[H, W] int32: the number, from 1, of the piece that a pixel is in; 0 = in none."""
     strategy = strategies.find(config.method)
     if strategy.asks == "superpixels":
         image = looked.read_image()
@@ -290,7 +297,8 @@ def _ordered(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The order in which superpixels are asked, and the mean score of each, [N].
 
-    The highest mean first, or the classes' highest in turn; equal ones in a drawn order.
+    The highest mean comes first; in a balanced strategy the predicted classes take turns. Equal
+    means are in random order.
     """
     number = int(pieces.max(initial=0))
     sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
@@ -305,7 +313,7 @@ def _ordered(
 
 
 def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
-    """[H, W] bool: pixels that were asked, answered or not; none is asked twice."""
+    """[H, W] bool: the pixels that were asked, answered or not. No pixel is asked twice."""
     mask = np.zeros(size[0] * size[1], bool)
     for query in queries:
         mask[q.asked_pixels(query)] = True
@@ -313,7 +321,7 @@ def _asked_mask(queries: list[q.Query], size: tuple[int, int]) -> np.ndarray:
 
 
 def check_beside(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError unless the run that `random` is to stand beside has asked all it will."""
+    """Raises UserError unless the run in `config.beside` has queries of every stage."""
     if config.method != "random" or not config.beside:
         return
     for stage in range(1, config.stages + 1):
@@ -325,11 +333,11 @@ def check_beside(config: ml_collections.ConfigDict) -> None:
 
 
 def _limits_beside(stage: int, domain: Domain, config: ml_collections.ConfigDict) -> dict[str, int]:
-    """As many points as the other run asked points or segments, of each image."""
+    """For each image, how many points or segments the run in `config.beside` asked."""
     beside = _clicks_beside(config.beside, stage)
     if not set(domain.ids) <= set(beside):
         raise UserError(
-            f"config.beside: {q.queries_path(config.beside, stage)} has not a query for each "
+            f"config.beside: {q.queries_path(config.beside, stage)} does not have a query for each "
             f"target image; give a finished run on the same images"
         )
     return beside

@@ -19,8 +19,8 @@ class Compiled(NamedTuple):
     Attributes:
       adapt, selector: (state, batch) -> (state, metrics).
       predict: (segmenter, images, (H, W)) -> [B, H, W] uint8 train ids.
-      query: (state, images, taken, keys, (H, W)) -> what `infer.steps.select` gives; for `full`,
-        which asks everything, the predictions alone.
+      query: (state, images, taken, keys, (H, W)) -> the result of `infer.steps.select`. For `full`,
+        which asks everything, it has the predictions alone.
     """
 
     adapt: Callable[[state.State, Any], tuple[state.State, Any]]

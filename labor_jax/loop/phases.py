@@ -1,4 +1,4 @@
-"""What a run does in each phase: one function a phase, and what only it needs below it."""
+"""What a run does in each phase: one function for each phase, its helpers below it."""
 
 import dataclasses
 import functools
@@ -25,8 +25,8 @@ from labor_jax.util.errors import Waiting
 
 
 def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
-    """Warm-up, or adaptation with every target label so far."""
-    now = now.replace(selector=None)  # its stage's queries are made
+    """Trains for warm-up, or for adaptation with all target labels so far."""
+    now = now.replace(selector=None)  # the stage's queries are made, so it is not needed any more
     read = label_reader(this, phase.stage) if phase.stage else None
     return train(this, phase, now, compiled.adapt, read)
 
@@ -53,7 +53,7 @@ def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
 
 
 def fit_selector(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
-    """The selector, made from the segmenter unless its fit was interrupted, and fitted."""
+    """Makes the selector from the segmenter and fits it; an interrupted fit goes on."""
     if int(now.step) == phase.first:
         now = parallel.of_process(now)
         now = state.start_selector(now, this.config, len(this.table), phase.stage)
@@ -62,7 +62,7 @@ def fit_selector(this: Run, phase: Phase, now: state.State, compiled: Compiled) 
 
 
 def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None:
-    """Every process asks about its share of the images; the first one writes all queries down."""
+    """Each process makes the queries of its share of the images; the first one joins the files."""
     if q.missing(this.workdir, phase.stage) is None:
         _record_mask(this, phase, q.read_score(this.workdir, phase.stage))
         return
@@ -71,7 +71,7 @@ def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None
     mine = this.target.take(hosts.share(len(this.target.ids)))
 
     def made() -> Iterator[q.Query]:
-        """All of SPL's queries can be more than memory holds: each is written, then forgotten."""
+        """The queries one by one: all of SPL's queries together may not fit into memory."""
         nonlocal counted, known
         with this.monitor.phase("query", phase.stage, 0, len(mine.ids), "image") as progress:
             everything = asking.ask(phase.stage, mine, infer, this.config, this.workdir)
@@ -118,7 +118,7 @@ def _record_mask(this: Run, phase: Phase, score: dict[str, float] | None) -> Non
 
 
 def annotate(this: Run, phase: Phase) -> None:
-    """What is not answered yet is answered; a killed run goes on where the journal ends."""
+    """Gets answers to all that is still unanswered; a killed run goes on where the journal ends."""
     if annotators.are_people(this.config):
         _wait_for_people(this, phase)
     elif hosts.first():
@@ -135,7 +135,7 @@ def _let_answer(this: Run, phase: Phase) -> None:
 
 def _wait_for_people(this: Run, phase: Phase) -> None:
     waiting = 0
-    if hosts.first():  # the others are told: people may answer while each of them would count
+    if hosts.first():  # one process counts, since people may answer while it does
         written = journal.on_disk(this.workdir, this.table)
         waiting = sum(still_open(this, phase.stage, written))
     if waiting := hosts.largest(waiting):
@@ -147,7 +147,7 @@ def _wait_for_people(this: Run, phase: Phase) -> None:
 
 
 def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None:
-    """Scores, budget and report up to a stage, unless `summary.json` has them already."""
+    """Writes scores, budget and report up to a stage, unless `summary.json` has them already."""
     if done := this.summary.stage(phase.stage):
         _record_miou(this, phase, done["mIoU"])
         return
@@ -170,7 +170,7 @@ def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> N
 
 
 def _score_on_held_answers(this: Run, now: state.State, compiled: Compiled) -> float | None:
-    """mIoU on the answers that training never sees; None where none are held."""
+    """mIoU in percent on the held answers, which training never sees; None if there are none."""
     labels_of = functools.partial(journal.labels_path, this.workdir)
     held = [
         index

@@ -1,4 +1,4 @@
-"""What a run consists of: its phases with their steps, and what all of them share."""
+"""The phases of a run with their steps, and the data that all phases share."""
 
 import pathlib
 from typing import NamedTuple
@@ -17,7 +17,10 @@ from labor_jax.util.errors import UserError
 
 
 class Phase(NamedTuple):
-    """From `first` to `last` training steps done; where they are equal it only writes files."""
+    """A phase. It begins when `first` training steps are done and ends when `last` are.
+
+    If both are equal, the phase has no training steps and only writes files.
+    """
 
     name: str
     stage: int
@@ -26,7 +29,7 @@ class Phase(NamedTuple):
 
 
 def phases(config: ml_collections.ConfigDict) -> list[Phase]:
-    """A run, in order."""
+    """The phases of a whole run, in order."""
     step = config.warmup_steps
     plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
     for stage in range(1, config.stages + 1):

@@ -1,4 +1,4 @@
-"""What a run goes on from: the same config, the newest checkpoint, and all that was written."""
+"""Resuming a run: checks that config and files fit, and loads the newest checkpoint."""
 
 import pathlib
 from collections.abc import Iterator
@@ -33,7 +33,10 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
 def starting_state(
     config: ml_collections.ConfigDict, table: labels.ClassTable, checkpoints: Checkpoints
 ) -> state.State:
-    """The newest checkpoint; else the end of `warmup_from`'s warm-up; else a new state.
+    """The state from which the run goes on.
+
+    It is the newest checkpoint's. Without a checkpoint it is the state after the warm-up of
+    `config.warmup_from`, and without that a new one.
 
     Raises:
       UserError: a checkpoint cannot be read, or `warmup_from` has no such warm-up.
@@ -75,7 +78,7 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
         changed.append("method (source_only warms up without the discriminators)")
     if changed:
         raise UserError(
-            f"config.warmup_from: {config.warmup_from!r} warmed up otherwise: "
+            f"config.warmup_from: {config.warmup_from!r} had a warm-up with other settings: "
             f"{'; '.join(changed)}; leave the key out"
         )
 
@@ -95,13 +98,13 @@ def check_history(this: Run, resumed: int) -> None:
             missing = this.workdir / "summary.json"
         if missing and phase.last < resumed:
             raise UserError(
-                f"{missing}: what stage {phase.stage} left there is lost, or a part of it; "
+                f"{missing}: what stage {phase.stage} wrote is lost or incomplete; "
                 f"restore the file from a copy, or start in another --workdir"
             )
 
 
 def still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
-    """For each query of a stage, whether some of it is unanswered."""
+    """For each query of a stage, whether a piece of it is unanswered."""
     for query in q.each_query(this.workdir, stage):
         yield bool(journal.open_pieces(query, journal.answers_to(query, written)))
 

@@ -8,8 +8,9 @@
       adapt     segmenter and discriminators, with all target labels so far
       evaluate
 
-The global step tells stage and phase. A phase that only writes files is skipped when they are
-complete. So a run goes on wherever it was stopped, and ends as if it had not been.
+The global step determines stage and phase. A phase that only writes files is skipped if they are
+complete. A run that was stopped anywhere therefore goes on from there, and ends with the same
+results as if it had not been stopped.
 """
 
 import os
@@ -34,11 +35,16 @@ from labor_jax.util import files, hosts, plugins
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
-    """Runs or resumes LabOR, or a method beside it, in DIR. Returns what `summary.json` holds.
+    """Runs or resumes LabOR, or another method, in a folder.
 
+    Args:
+      config: see `labor_jax.config`.
+      workdir: the run's DIR; a run that is there is resumed.
+    Returns:
+      The content of `summary.json`.
     Raises:
-      UserError: the config, the data or what DIR already holds makes no run.
-      Waiting: people have to answer before it can go on.
+      UserError: the config or the data is wrong, or DIR has other or damaged files.
+      Waiting: people have to answer before the run can go on.
     """
     plugins.load(config.plugins)
     checking.check(config)
@@ -114,7 +120,7 @@ def _run_phases(this: Run, now: state.State) -> None:
 
 
 def _introduce(this: Run, now: state.State) -> None:
-    """Says what is about to run; every tensor of the segmenter is listed in parameters.txt."""
+    """Prints what is about to run, and lists the segmenter's tensors in parameters.txt."""
     params = now.segmenter.params
     overview = parameter_overview.get_parameter_overview(params, include_stats=False)
     if hosts.first():

@@ -1,4 +1,4 @@
-"""When a run has asked enough before its last stage [ours]."""
+"""Rules by which a run stops asking before its last stage [ours]."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ def is_held(config: ml_collections.ConfigDict, image: str) -> bool:
 
 
 def reason(config: ml_collections.ConfigDict, stages: Sequence[dict[str, Any]]) -> str | None:
-    """Why no more is to be asked; None where it goes on.
+    """The reason to stop asking, for people; None if the run goes on.
 
     Args:
       config: `stop`.

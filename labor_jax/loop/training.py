@@ -21,12 +21,12 @@ def train(
     step_fn: Callable[[Any, Any], tuple[Any, Any]],
     read_target_label: pipeline.ReadLabel | None,
 ) -> state.State:
-    """Takes the steps from `now` to the phase's end, and saves on the way and at the end.
+    """Trains from `now` to the phase's end, and saves checkpoints on the way and at the end.
 
     Args:
       now: the state at or after the phase's first step.
       step_fn: `Compiled.adapt` or `Compiled.selector`.
-      read_target_label: the answers so far by image index; None where none are read.
+      read_target_label: reads the labels so far by image index; None if no labels are read.
     Raises:
       UserError: a loss is not finite, or the disk is full.
       Stopped: a signal came; the state is saved.
@@ -52,12 +52,12 @@ def train(
                 progress.advance(step, headline)
                 if save:
                     this.checkpoints.save(step, parallel.of_all(now))
-                # Processes stop at the same step, so they ask each other, but not at every one.
+                # Processes must stop at the same step, so they agree on it, but not at each step.
                 if (jax.process_count() == 1 or log) and (signal := hosts.largest(asked())):
                     _finite(losses, step)
                     this.checkpoints.save(step, parallel.of_all(now), wait=True)
                     raise Stopped(step, signal)
-        # On disk before anything is built on it: queries and answers refer to this state.
+        # It must be on disk before the next phase: queries and answers depend on this state.
         this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
 

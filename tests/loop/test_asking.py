@@ -212,7 +212,7 @@ def test_random_beside_a_run_that_lost_queries_is_told_so(tmp_path):
     path = q.queries_path(tmp_path / "other", 1)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     config = make_config("random", beside=str(tmp_path / "other"))
-    with pytest.raises(UserError, match=r"stage_1\.jsonl has not a query for each target image"):
+    with pytest.raises(UserError, match=r"stage_1\.jsonl does not have a query for each"):
         ask_all(config, tmp_path / "random")
 
 

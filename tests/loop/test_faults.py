@@ -145,7 +145,7 @@ def broken(halfway, tmp_path):
 
 
 HARM = (faults.half, faults.empty, faults.one_bit, faults.last_line, None)
-LOST = "left there is lost"
+LOST = "is lost or incomplete"
 CASES = [
     ("config.json", HARM[:3], "config.json: damaged"),
     ("summary.json", HARM[:3], "summary.json: damaged"),

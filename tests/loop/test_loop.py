@@ -379,9 +379,9 @@ def test_how_a_run_is_done_may_change_on_resume(spl, make_config):
         ({"warmup_from": "nowhere"}, r"config\.warmup_from: no run in 'nowhere'"),
         (
             {"optimizer.power": 0.5},
-            r"config\.warmup_from: .* warmed up otherwise: optimizer\.power",
+            r"config\.warmup_from: .* had a warm-up with other settings: optimizer\.power",
         ),
-        ({"method": "source_only"}, r"warmed up otherwise: method"),
+        ({"method": "source_only"}, r"had a warm-up with other settings: method"),
     ],
 )
 def test_another_warm_up_is_refused(base, spl, make_config, values, words):
