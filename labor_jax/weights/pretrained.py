@@ -1,4 +1,4 @@
-"""A file's weights into a network, and a network's into a file; every tensor is accounted for."""
+"""Loads a file's weights into a network, and exports a network's; accounts for every tensor."""
 
 import hashlib
 import importlib.util
@@ -33,14 +33,14 @@ __all__ = [
 
 
 PUBLISHED_DILATIONS = (6, 12, 18, 24)
-"""Of the four branches that published programs have, used or not [cited: AdaptSegNet, ADVENT]."""
+"""Dilations of the four branches in published files, used or not [cited: AdaptSegNet, ADVENT]."""
 
 IMAGENET = "imagenet"
 """As `model.weights`: the file trained on ImageNet that comes with a backbone."""
 
 HEADS = ("main", "aux")
 SHOWN = 6
-"""How many faults a refusal names before it counts the rest."""
+"""How many faults an error names before it counts the rest."""
 
 
 class Weights(NamedTuple):
@@ -48,10 +48,10 @@ class Weights(NamedTuple):
 
     Attributes:
       path: the file.
-      network: what it is.
-      style: the `model.style` it was trained in; None where nothing tells.
+      network: the network that the tensors are of.
+      style: the `model.style` it was trained in; None if the keys do not show it.
       tensors: by their keys, without prefixes.
-      left_out: key to the reason, of what no network needs.
+      left_out: for each key that no network needs, the reason.
     """
 
     path: str
@@ -65,9 +65,9 @@ class Account(NamedTuple):
     """What became of a file's tensors.
 
     Attributes:
-      taken: keys of the file.
-      left_out: key of the file to the reason.
-      missing: heads that the network has and the file has not, of "main" and "aux".
+      taken: the file's keys that were used.
+      left_out: the file's other keys, each with the reason.
+      missing: the heads, "main" or "aux", that the network has and the file does not have.
     """
 
     taken: tuple[str, ...]
@@ -78,12 +78,15 @@ class Account(NamedTuple):
 def load_weights(
     path: str | os.PathLike, model_cfg: ConfigDict, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A segmenter's variables with all that a file has of them; heads that it lacks stay.
+    """A segmenter's variables with a file's values; heads that the file lacks stay unchanged.
 
-    path: a file, or IMAGENET.
-    variables: {"params", …} of `build_segmenter(model_cfg, …)`.
-    Raises UserError as `imagenet_file`, `open_weights` and `fit`, and for another backbone or
-    style.
+    Args:
+      path: a file, or IMAGENET.
+      model_cfg: the config's `model` section.
+      variables: {"params", …} of `build_segmenter(model_cfg, …)`.
+    Raises:
+      UserError: the errors of `imagenet_file`, `open_weights` and `fit`, or another backbone or
+        style.
     """
     if path == IMAGENET:
         path = imagenet_file(model_cfg.backbone)
@@ -126,9 +129,10 @@ def imagenet_file(backbone: str) -> pathlib.Path:
 
 
 def open_weights(path: str | os.PathLike) -> Weights:
-    """Reads a file.
+    """Reads a file of weights and finds out which network they are of.
 
-    Raises UserError as `tensor_files.read`, and where the tensors are of no known network.
+    Raises:
+      UserError: the errors of `tensor_files.read`, or the tensors are of no known network.
     """
     found, beside = tensor_files.read(path)
     tensors, left_out = state_dict.tidied(found)
@@ -143,11 +147,15 @@ def open_weights(path: str | os.PathLike) -> Weights:
 def fit(
     weights: Weights, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, np.ndarray], Account]:
-    """Those of a segmenter's tensors that a file has, float32, in our layout.
+    """A file's tensors in our layout, float32, and an account of what became of each.
 
-    shapes: by path in the variables; without heads, the backbone alone is taken.
-    Raises UserError naming what is missing, misshapen or unknown; a head may be missing as a
-    whole. Heads of another number of classes are refused.
+    Args:
+      weights: the file.
+      shapes: the segmenter's shapes by path in the variables. If there are no heads among them,
+        only the backbone's tensors are taken.
+    Raises:
+      UserError: tensors are missing, unknown or of another shape, or the heads have another number
+        of classes. A head may be missing as a whole.
     """
     tensors, layout = weights.tensors, weights.network.layout
     sources = {name: state_dict.sources(name, shape, layout) for name, shape in shapes.items()}
@@ -186,15 +194,15 @@ def fit(
 def export(
     values: Mapping[str, np.ndarray], backbone: str, dilations: tuple[int, ...]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """A segmenter as a state dict, sorted, in the first of its backbone's layouts.
+    """A segmenter's state dict, sorted by key, in the first of its backbone's layouts.
 
     Args:
-      values: by path in the variables, float32; heads may lack.
-      backbone: as `model.backbone`.
-      dilations: of the heads' branches. Fewer than the published four are filled up with
-        branches of zeros, which add nothing whether they are used or not.
+      values: by path in the variables, float32; heads may be missing.
+      backbone: a name that `model.backbone` can have.
+      dilations: of the heads' branches. If there are fewer than the published four, branches of
+        zeros are added, which contribute nothing whether they are used or not.
     Returns:
-      The tensors, and key → reason for those that are no weights of ours.
+      The tensors; for each key that is not of our weights, such as a branch of zeros, the reason.
     Raises:
       UserError: the backbone has no layout.
     """
@@ -217,7 +225,7 @@ def export(
 
 
 def _sorted(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """By key, `layer3.10` behind `layer3.9`."""
+    """Sorted by key, numbers by their value: `layer3.10` comes after `layer3.9`."""
 
     def in_order(key: str) -> list[int | str]:
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key)]
@@ -231,7 +239,7 @@ def _names(heads: tuple[str, ...], names: Iterable[str]) -> list[str]:
 
 
 def _reason(key: str, shapes: Mapping[str, Any], layout: Layout) -> str | None:
-    """Why a key of a file is not wanted by a network; None if it should not be there."""
+    """Why a network does not need a key of a file; None if the key should not be there."""
     if match := state_dict.HEAD.fullmatch(key):
         heads = _names(HEADS, shapes)
         if not heads:

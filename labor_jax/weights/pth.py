@@ -1,10 +1,10 @@
-"""Reads PyTorch's `.pth` files without PyTorch, and runs nothing that is in them.
+"""Reads PyTorch's `.pth` files without PyTorch, and runs no code that is in them.
 
-A `.pth` is a pickle, and a pickle is a program that may name any function and call it. Python's
-own unpickler reads it here with three limits: only the names in a short table are found, only
-the operations in OPERATIONS are done, and a tensor must lie within its storage. Two layouts are
-read: the zip archive (PyTorch 1.6 and later) and the earlier one, several pickles followed by the
-numbers. [cited: torch/serialization.py, torch/_utils.py]
+A `.pth` is a pickle, and a pickle is a program that can call any function by its name. Python's own
+unpickler reads it here with three limits: it finds only the names in a short table, it does only
+the operations in OPERATIONS, and a tensor must lie within its storage. Two layouts are read: the
+zip archive (PyTorch 1.6 and later), and the earlier one, several pickles followed by the numbers.
+[cited: torch/serialization.py, torch/_utils.py]
 """
 
 import io
@@ -41,30 +41,34 @@ OPERATIONS = (
     *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
     *("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"),
 )
-"""Pickle's operations that a state dict needs. Others may reserve memory for what never comes."""
+"""Pickle's operations that a state dict needs. Others can reserve memory for missing data."""
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 
 class _Storage(NamedTuple):
-    """A row of numbers that tensors are views of, [N] of one of STORAGES' dtypes.
+    """The numbers [N], of one of STORAGES' dtypes, that tensors are views of.
 
-    It is not a plain array, so that a file cannot give a tensor where a storage is wanted.
+    It is not a plain array, so that a file cannot pass off a tensor as a storage.
     """
 
     numbers: np.ndarray
 
 
 FindStorage = Callable[[str, np.dtype, int], np.ndarray]
-"""(key, dtype, count) to the numbers of a storage: at least `count`, or fewer in a broken file."""
+"""(key, dtype, count) -> a storage's numbers: at least `count`, or fewer in a broken file."""
 
 
 def decode(data: bytes) -> Any:
-    """What `torch.save` was given: dicts, lists and tuples; every tensor as a read-only array.
+    """The object that was given to `torch.save`, with each tensor as a read-only array.
 
-    data: a whole file. Arrays keep the file's dtype and strides.
-    Raises UserError for a pickle that wants more than tensors, and any exception of a parser for
-    a file that is broken.
+    Args:
+      data: the bytes of a whole file.
+    Returns:
+      Dicts, lists and tuples. Arrays have the file's dtypes and strides.
+    Raises:
+      UserError: the pickle needs more than tensors.
+      Exception: the file is broken; the parser may raise anything.
     """
     return _decode_zip(data) if data[:2] == b"PK" else _decode_legacy(data)
 
@@ -94,7 +98,7 @@ def _decode_legacy(data: bytes) -> Any:
     room = len(data)
 
     def reserve(key: str, dtype: np.dtype, count: int) -> np.ndarray:
-        """Zeros for a storage, whose numbers come after the pickle that mentions it."""
+        """Zeros in place of a storage's numbers, which come after the pickle that mentions it."""
         nonlocal room
         room -= count * dtype.itemsize
         if room < 0:
@@ -124,7 +128,7 @@ def _decode_legacy(data: bytes) -> Any:
 
 
 def _dict(pairs: Iterable[Any] = ()) -> dict[Any, Any]:
-    """An OrderedDict as a dict; `pairs`: as Python 2 wrote it."""
+    """A dict in place of an OrderedDict; `pairs` are given in files that Python 2 wrote."""
     made: dict[Any, Any] = {}
     for key, value in pairs:
         _set(made, key, value)
@@ -132,21 +136,22 @@ def _dict(pairs: Iterable[Any] = ()) -> dict[Any, Any]:
 
 
 def _set(target: Any, key: Any, value: Any) -> None:
-    # No other key is hashed: the hash of a tuple in many tuples can exhaust the stack.
+    # Other keys are refused before they are hashed: hashing deeply nested tuples can exhaust the
+    # stack.
     if not isinstance(target, dict) or not isinstance(key, str | int):
         raise ValueError("a dict is wanted, of strings or numbers")
     target[key] = value
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray:
-    """A view of a storage; offset and strides in elements."""
+    """A tensor, a view of a storage; offset and strides are in elements."""
     if not isinstance(storage, _Storage):
         raise ValueError("a tensor of what is no storage")
     numbers = storage.numbers[_size(offset) :]
     shape, strides = _sizes(shape), _sizes(strides)
     last = sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     elements = math.prod(shape)
-    # A stride of 0 could make terabytes of one number.
+    # A stride of 0 could make terabytes out of one number.
     if elements > len(numbers) or (elements and last >= len(numbers)):
         raise ValueError("a tensor reaches beyond its storage")
     in_bytes = [stride * numbers.itemsize for stride in strides]
@@ -182,7 +187,7 @@ class _Reader(pickle._Unpickler):
     """Python's unpickler with a short list of names and of operations.
 
     The base class is the unpickler written in Python. The one written in C, `pickle.Unpickler`, has
-    no table of operations to shorten, and one number in a file makes it reserve gigabytes.
+    no table of operations to shorten, and a single number in a file can make it reserve gigabytes.
     """
 
     stack: list[Any]
@@ -197,7 +202,7 @@ class _Reader(pickle._Unpickler):
     }
 
     def __init__(self, stream: io.BytesIO, find: FindStorage) -> None:
-        super().__init__(stream, encoding="latin1")  # of Python 2's strings; it takes any byte
+        super().__init__(stream, encoding="latin1")  # for strings from Python 2; takes any byte
         self.find, self.storages = find, dict[str, np.ndarray]()
 
     def find_class(self, module: str, name: str) -> Any:
@@ -209,7 +214,7 @@ class _Reader(pickle._Unpickler):
         return self.NAMES[full]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A storage. `view`, long gone from PyTorch: (its own key, first element, elements)."""
+        """A storage. Old PyTorch could save a view of it: (own key, first element, elements)."""
         kind, dtype, key, _, count, *view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
             raise ValueError("a reference to what is no storage")
@@ -231,7 +236,7 @@ class _Reader(pickle._Unpickler):
             _set(self.stack[-1], key, value)
 
     def load_build(self) -> None:
-        self.stack.pop()  # an OrderedDict's `_metadata`: versions of modules, which nobody needs
+        self.stack.pop()  # an OrderedDict's `_metadata`, the versions of modules: not needed
         if not isinstance(self.stack[-1], dict):
             raise UserError("it sets the insides of an object, which is not done")
 

@@ -1,8 +1,8 @@
-"""Which network a file of weights holds, and which of its tensors make which of ours.
+"""Finds which network a file of weights has, and which of the file's tensors make which of ours.
 
-Our variables have paths such as `params/backbone/layer3_0/downsample_bn/scale`. How a file names
-what is in a backbone is for the backbone's `Layout` to say; here are the heads and the prefixes.
-PyTorch has kernels as [out, in, height, width], we as [height, width, in, out].
+Our variables have paths such as `params/backbone/layer3_0/downsample_bn/scale`. A backbone's
+`Layout` says how files name the backbone's tensors. This module knows the heads and the prefixes.
+PyTorch's kernels are [out, in, height, width]; ours are [height, width, in, out].
 """
 
 import re
@@ -25,14 +25,14 @@ _BACKBONE = re.compile(r"^(?:params|batch_stats)/backbone/")
 
 
 class Network(NamedTuple):
-    """What a file holds, as far as its keys and shapes tell.
+    """The network in a file, as its keys and shapes show it.
 
     Attributes:
-      layout: of a backbone that is registered.
-      backbone: as `model.backbone`, or the name of a network like it that is not.
-      width: as `model.width`.
-      branches: of each head, 0 without heads.
-      classes: of the heads, 0 without.
+      layout: one of a registered backbone.
+      backbone: a name that `model.backbone` can have, or that of a similar, unregistered network.
+      width: the value of `model.width`.
+      branches: the number of each head's branches; 0 without heads.
+      classes: the number of the heads' classes; 0 without heads.
     """
 
     layout: Layout
@@ -43,11 +43,11 @@ class Network(NamedTuple):
 
 
 def tidied(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors without their keys' common prefix, and {key: reason} of what is left out.
+    """The tensors without their keys' common prefix, and {key: reason} of those left out.
 
-    `module.` is DataParallel's. `Scale.` is of AdaptSegNet's initialisation, whose head is of
-    another data set. A network with one head only, on layer4, calls it `layer5` (AdaptSegNet's
-    single-level ones): it is the main head, `layer6`.
+    The prefix `module.` is from PyTorch's DataParallel. The prefix `Scale.` is from AdaptSegNet's
+    initial weights, whose head is for another data set and is left out. AdaptSegNet's single-level
+    networks have one head, on layer4, which they call `layer5`. It is our main head, `layer6`.
     """
     left_out = {}
     for prefix in ("module.", "Scale."):
@@ -65,11 +65,15 @@ def tidied(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def network(tensors: Tensors) -> Network:
-    """What `tidied` tensors are. Raises UserError if they are of no network that is known."""
+    """The network that `tidied` tensors are of.
+
+    Raises:
+      UserError: it is no known network.
+    """
     layout = next((known for known in backbone.layouts() if _any(tensors, known.known_by)), None)
     if layout is None:
         some = ", ".join(sorted(tensors)[:3])
-        raise UserError(f"of no network that is known here; it holds {some}")
+        raise UserError(f"not the weights of a known network; it holds {some}")
     key, usual = layout.width
     channels = _shape(tensors, key)[:1]
     heads = {key: int(match[1]) for key in tensors if (match := HEAD.fullmatch(key))}
@@ -85,13 +89,13 @@ def network(tensors: Tensors) -> Network:
 
 
 def style(tensors: Tensors, layout: Layout) -> str | None:
-    """The `model.style` that untidied tensors were trained in; None where nothing tells."""
+    """The `model.style` in which a file's tensors were trained; None if its keys do not show it."""
     told = (style for pattern, style in layout.styles if _any(tensors, pattern))
     return next(told, None)
 
 
 def left_out(key: str, layout: Layout) -> str | None:
-    """What a tensor is that files have and no segmenter needs; None for any other."""
+    """The description of a tensor that no segmenter needs; None for any other tensor."""
     if key.endswith(".num_batches_tracked"):
         return "PyTorch's counts of batches"
     return next((what for pattern, what in layout.left_out if re.match(pattern, key)), None)
@@ -122,7 +126,7 @@ def value(name: str, found: list[np.ndarray], layout: Layout) -> np.ndarray:
 
 
 def to_file(ours: Tensors, layout: Layout) -> dict[str, np.ndarray]:
-    """Our tensors as a file of a layout has them whose `sources` are one tensor each."""
+    """Our tensors under a layout's keys, for a layout with one source for each tensor."""
     tensors = {}
     for name, array in ours.items():
         (key,) = sources(name, array.shape, layout)

@@ -1,6 +1,6 @@
 """Files of named tensors: `.pth` (only read), `.safetensors` and `.npz`.
 
-They are told apart by what is in them. Nothing here knows a network; `pretrained` does.
+The format is recognised by a file's content. This module knows no networks; `pretrained` does.
 """
 
 import io
@@ -32,9 +32,9 @@ __all__ = [
 
 SUFFIXES = (".pth", ".safetensors", ".npz")
 WRITTEN = (".safetensors", ".npz")
-"""What `encode` writes. PyTorch reads the first of them by `safetensors.torch.load_file`."""
+"""The suffixes that `encode` writes. PyTorch reads the first with `safetensors.torch.load_file`."""
 LARGEST = 4 * 2**30
-"""Bytes of a file, and of what a compressed one holds; a ResNet-101 has 180 MB."""
+"""The most bytes of a file, and of a compressed file's content; a ResNet-101 has 180 MB."""
 
 # `safetensors.numpy` has no bfloat16.
 _SAFETENSORS = {
@@ -52,17 +52,17 @@ _SAFETENSORS = {
 
 
 class TensorFile(NamedTuple):
-    """`tensors` by their names in the file, of the file's dtypes; `beside`: entries of no use."""
+    """`tensors` by name, in the file's dtypes; `beside` are the names of entries without use."""
 
     tensors: dict[str, np.ndarray]
     beside: tuple[str, ...]
 
 
 def read(path: str | os.PathLike) -> TensorFile:
-    """The tensors of a file. A checkpoint's one dict of tensors is found in a dict around it.
+    """The tensors of a file. They may be one dict of tensors inside the dict of a checkpoint.
 
     Raises:
-      UserError: no such file, or not a whole one of a known format, or one that wants code run.
+      UserError: there is no such file, it is broken or of no known format, or it needs code to run.
     """
     if not os.path.isfile(path):
         raise UserError(
@@ -84,9 +84,12 @@ def read(path: str | os.PathLike) -> TensorFile:
 def encode(
     tensors: Mapping[str, np.ndarray], suffix: str, beside: Mapping[str, str] | None = None
 ) -> bytes:
-    """The content of a file with one of the suffixes WRITTEN, a function of the arguments alone.
+    """The bytes of a file with one of the suffixes WRITTEN; equal arguments give equal bytes.
 
-    beside: texts by name that go with the tensors; `.safetensors` only, see `texts`.
+    Args:
+      tensors: by name.
+      suffix: one of WRITTEN.
+      beside: texts by name that are stored with the tensors, in `.safetensors` only; see `texts`.
     """
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
@@ -99,7 +102,7 @@ def encode(
 
 
 def _in_order(data: bytes) -> bytes:
-    """A `.safetensors` whose texts are sorted: the library writes them as they come."""
+    """A `.safetensors` with its texts sorted; the library writes them in any order."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -109,7 +112,7 @@ def _in_order(data: bytes) -> bytes:
 
 
 def texts(path: str | os.PathLike) -> dict[str, str]:
-    """What `.safetensors` files hold beside tensors; {} for what is no such file."""
+    """The texts that a `.safetensors` file has beside its tensors; {} for any other file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return file.metadata() or {}
@@ -118,7 +121,7 @@ def texts(path: str | os.PathLike) -> dict[str, str]:
 
 
 def _decode(data: bytes) -> TensorFile:
-    # The first 8 bytes of a .safetensors are a length, and may be those of a zip or of a pickle.
+    # The first 8 bytes of a .safetensors are a length, which may look like a zip or a pickle.
     is_safetensors = data[8:9] == b"{"
     if data[:2] == b"PK" and not is_safetensors:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -146,7 +149,7 @@ def _decode_safetensors(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _state_dict(value: Any) -> TensorFile:
-    """The one dict of tensors in what a `.pth` holds: it is that itself, or has it as an item."""
+    """The dict of tensors in a `.pth`: the whole object, or the only such item of a dict."""
     if _is_state_dict(value):
         return TensorFile(value, ())
     if not isinstance(value, dict):
