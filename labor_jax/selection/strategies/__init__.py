@@ -1,8 +1,8 @@
-"""Every strategy, by name: a score for each pixel, and what is asked where it is high.
+"""The strategies: functions that score each pixel. What has a high score is asked.
 
-A strategy is one decorated function. Every module of this folder is imported, so a new one needs
-no entry elsewhere. One of your own can lie in any module that `config.plugins` names; its name
-is then a `config.method`:
+A strategy is one decorated function. Every module of this folder is imported, so a new module needs
+no entry elsewhere. Your own strategy can be in any module that `config.plugins` names. Its name is
+then a value of `config.method`:
 
     from labor_jax.selection.strategies import Seen, strategy
 

@@ -1,4 +1,4 @@
-"""Pixels whose features differ from each other's."""
+"""Pixels whose features are far from each other."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ from labor_jax.selection.strategies.registry import Seen, strategy
 
 @strategy("diversity", asks="points")
 def diverse(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
-    """Pixels whose features are far from each other and from those asked before: k-centre.
+    """Pixels whose features are far from each other and from those asked before (k-centre).
 
-    A cell of the feature map is asked at its middle pixel.
+    Each pixel is the middle of a cell of the feature map.
     """
     (batch, height, width), (h, w) = seen.taken.shape, seen.features.shape[1:3]
     rows = ((jnp.arange(h) + 0.5) * height / h).astype(jnp.int32)

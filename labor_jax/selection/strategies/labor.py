@@ -12,9 +12,10 @@ from labor_jax.selection.strategies.registry import Seen, strategy
 
 @strategy("labor_ppl", asks="points", selector=True, title="LabOR, points (PPL)")
 def labor_ppl(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
-    """PPL: of each class, the most representative pixels on which the heads disagree [paper].
+    """PPL: for each class, the most representative pixels on which the heads disagree [paper].
 
-    Every class's best before any class's second; none near one that was asked before [ours].
+    The best pixel of every class comes before the second of any class. Pixels near one that was
+    asked before are left out [ours].
     """
     points, found = representative_points(
         mean_probability(*seen.heads),

@@ -1,4 +1,4 @@
-"""What a strategy is, and the strategies there are, by name."""
+"""The description of a strategy, and all strategies by name."""
 
 import operator
 from collections.abc import Callable
@@ -36,7 +36,7 @@ ASKS = ("points", "regions", "segments", "superpixels")
 
 
 class Seen(NamedTuple):
-    """What a strategy may look at: target images as the networks see them, no label.
+    """What a strategy may use: the networks' outputs for target images. Labels are not among them.
 
     Attributes:
       logits: [B, H, W, C] float32, the segmenter's, at the label's resolution.
@@ -66,23 +66,24 @@ class Seen(NamedTuple):
 
 
 Score = Callable[[Seen, ml_collections.ConfigDict], jax.Array]
-"""(what is seen, config) -> [B, H, W] float32: the higher, the sooner asked; -inf: never."""
+"""(Seen, config) -> scores [B, H, W] float32. Higher scores are asked first, -inf never."""
 
 
 class Strategy(NamedTuple):
-    """A way to ask.
+    """A strategy and how its scores are used.
 
     Attributes:
       score: the pure function.
-      asks: "points": the highest pixels; "regions": square windows around them; "segments": all
-        that is not -inf, in pieces, a sample balanced over classes where the budget is short;
-        "superpixels": those of the highest mean, with one click for the class that most of it has.
-      selector: whether the selector is fitted and shown.
-      radius: config key of the pixels between two points, of one stage or several, or of the half
-        width of a region; "": 0.
+      asks: "points": the pixels of the highest scores. "regions": square windows around them.
+        "segments": all pixels whose score is not -inf, cut into segments; a sample of these that is
+        balanced over classes if the budget is too small for all. "superpixels": those of the
+        highest mean score, each with one click for its majority class.
+      selector: whether the selector is fitted and given to the strategy.
+      radius: the config key of the distance in pixels that two points keep, also from points of
+        earlier stages, or of a region's half width; "" for 0.
       balanced: whether the predicted classes take turns, among superpixels or in the pool.
-      pooled: whether the budget is the pool's where `config.budget.scope` is "".
-      core: the share of a superpixel that is asked, its pixels of the most similar colours.
+      pooled: whether the budget is the pool's if `config.budget.scope` is "".
+      core: the share of a superpixel that is asked: the pixels nearest to its mean colour.
       title: what reports call it; "" = its name.
     """
 
@@ -110,10 +111,10 @@ def strategy(
     core: float = 1.0,
     title: str = "",
 ) -> Callable[[Score], Score]:
-    """Registers a score by name; the arguments are `Strategy`'s.
+    """Registers a strategy's score function by name; the arguments are `Strategy`'s.
 
     Raises:
-      ValueError: an argument is none of those that there are.
+      ValueError: an argument has no valid value.
       UserError: another module has registered a strategy of this name.
     """
     if asks not in ASKS:
@@ -133,12 +134,12 @@ def strategy(
 
 
 def names() -> tuple[str, ...]:
-    """The strategies there are."""
+    """The names of all strategies."""
     return tuple(_STRATEGIES)
 
 
 def methods() -> tuple[str, ...]:
-    """What `config.method` can be."""
+    """The values that `config.method` can have."""
     return (*WITHOUT, *_STRATEGIES)
 
 

@@ -12,9 +12,9 @@ def in_turns(seen: Seen, value: jax.Array) -> jax.Array:
     """A score by which the predicted classes take turns, each with its highest values.
 
     Args:
-      value: [B, H, W] float32; it also orders the pixels of one class and turn, over images.
+      value: [B, H, W] float32. In the pool it also orders the pixels of one class and turn.
     Returns:
-      [B, H, W] float32, -inf where no turn comes.
+      [B, H, W] float32, -inf at pixels that have no turn.
     """
     batch, height, width, classes = seen.logits.shape
     number = min(seen.number, height * width)

@@ -11,7 +11,7 @@ from labor_jax.selection.strategies.registry import Seen, strategy
 from labor_jax.selection.strategies.turns import in_turns
 
 MARGIN_SCALE = 0.2
-"""Of the margins in `balanced_margin`: a pixel of such a margin is e times less likely drawn."""
+"""The temperature of `balanced_margin`: this much more margin makes a pixel e times less likely."""
 
 
 @strategy("entropy", asks="points", radius="points.radius")
@@ -52,12 +52,14 @@ def pixelpick(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
 def balanced_margin(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Unsure pixels of every class in turn, over the whole pool [ours].
 
-    Three things cost the others' clicks. The smallest margins are one thin net along the borders
-    of large things, next to each other and often on pixels that nobody can name: so pixels are
-    drawn, with chances that fall with the margin, exp(-margin / 0.2). Rare classes are in few
-    images, whose own budgets end where they could still teach: so the budget is the pool's. And
-    what is rare is seldom predicted: so the predicted classes take turns in it.
+    It avoids three ways in which other strategies waste clicks. The pixels of the smallest margins
+    are next to each other along the borders of large things, and people often cannot name their
+    class. So pixels are drawn at random, with probabilities proportional to exp(-margin / 0.2).
+    Rare classes are in few images, whose own budgets are spent while they could still teach the
+    network. So all images share one budget. Rare classes are also seldom predicted. So the
+    predicted classes take turns.
     """
-    # The highest of these sums are a sample without replacement (Gumbel; Efraimidis, Spirakis).
+    # The pixels of the highest sums are a sample without replacement (the Gumbel top-k trick;
+    # Efraimidis and Spirakis).
     gumbel = -jnp.log(-jnp.log(jnp.maximum(seen.noise, 1e-12)))
     return in_turns(seen, margin_of(seen.probs) / MARGIN_SCALE + gumbel)
