@@ -1,4 +1,4 @@
-"""Every file of a data set read once, and what is in it."""
+"""Reads every file of a data set once, and counts what is in it."""
 
 import os
 from typing import NamedTuple
@@ -12,18 +12,18 @@ from labor_jax.util.ahead import ahead
 from labor_jax.util.progress import show_progress
 
 THREADS = os.cpu_count() or 1
-"""That read and check files."""
+"""How many threads read and check files."""
 
 
 class Split(NamedTuple):
-    """What is shown of a split: how many images, and its pixels of each class, void last."""
+    """How many images a split has, and how many pixels of each class, void last."""
 
     images: int
     pixels: np.ndarray | None
 
 
 def table_of_shares(splits: dict[str, Split], table: ClassTable) -> str:
-    """Images a split and percent of pixels a class, as text; "-" where there are no labels."""
+    """A text table of each split's images and percent of pixels by class; "-" without labels."""
     shares = {
         name: None if split.pixels is None else 100 * split.pixels / max(split.pixels.sum(), 1)
         for name, split in splits.items()
@@ -38,10 +38,11 @@ def table_of_shares(splits: dict[str, Split], table: ClassTable) -> str:
 
 
 def checked(domain: Domain, table: ClassTable) -> Split:
-    """A split of which every file was read once.
+    """Reads every file of a split once and counts images and pixels.
 
     Raises:
-      UserError: the first that is broken, of another size, or has values outside the table.
+      UserError: a file is broken, a label has another size than its image, or it has a value that
+        is not in the table. The error is the first such file's.
     """
 
     def count(index: int) -> np.ndarray:

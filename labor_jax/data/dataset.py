@@ -1,7 +1,8 @@
-"""What a data set is, and the data sets there are, by the name that a config's `domain` has.
+"""The description of a data set, and all data sets by the names that a `domain` key can have.
 
-Each module of `datasets/` registers one, and so can any module that `config.plugins` names. Nothing
-here imports TFDS, which takes half a second: `builders/prepared` does, once a set is opened.
+Each module of `datasets/` registers one, and so can any module that `config.plugins` names. This
+module does not import TFDS, which takes half a second; `builders/prepared` imports it when a data
+set is opened.
 """
 
 import dataclasses
@@ -101,7 +102,7 @@ def _known() -> dict[str, DataSet]:
 
 
 def names() -> tuple[str, ...]:
-    """What `domain` can be, but for "folder": "NAME", or "NAME/SIZE" where there are sizes."""
+    """The values that `domain` can have besides "folder": "NAME", or "NAME/SIZE" with sizes."""
     return tuple(
         f"{name}/{size}" if size else name
         for name, data_set in sorted(_known().items())
@@ -141,7 +142,7 @@ def native_size(domain: str) -> tuple[int, int] | None:
 
 
 def sample(name: str, image: bytes, label: np.ndarray) -> Sample:
-    """A sample of an image, PNG or JPEG bytes as they are, and its train ids [H, W] uint8."""
+    """A sample of an image's PNG or JPEG bytes, kept as they are, and train ids [H, W] uint8."""
     return Sample(name, image, png(label), np.bincount(label.ravel(), minlength=256))
 
 
@@ -153,7 +154,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def decoded(data: bytes, flags: int) -> np.ndarray:
-    """The pixels of what `png` made, or of another image; `flags` and channels are OpenCV's."""
+    """The pixels of an image file's bytes; `flags` and the order of channels are OpenCV's."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise ValueError("no whole image")
@@ -161,7 +162,7 @@ def decoded(data: bytes, flags: int) -> np.ndarray:
 
 
 def track(items: Iterable, total: int, what: str) -> Iterator:
-    """The items; how many are done and the time left are shown on a terminal's stderr."""
+    """Yields the items, and shows on a terminal's stderr how many are done and the time left."""
     console = rich.console.Console(stderr=True)
     columns = (
         rich.progress.TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""Domains: images by index, and their labels where there are any, wherever they are stored."""
+"""A domain: images by index and, if there are any, their labels, however they are stored."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ __all__ = ["Domain"]
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """One split: images by index, and their labels where there are any.
+    """One split: images by index and, if there are any, their labels.
 
     Attributes:
       name: for messages and reports, such as "toytown/160x120 target_val".

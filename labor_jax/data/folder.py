@@ -1,4 +1,4 @@
-"""Domains from any two folders: images, and label maps of the same relative names."""
+"""A domain from two folders: images, and label maps of the same relative names."""
 
 import functools
 import pathlib
@@ -21,13 +21,13 @@ __all__ = ["LICENCE", "Pair", "by_id", "load", "one", "pairs", "report_missing"]
 
 
 LICENCE = "your own, as those who gave them allow"
-"""The terms of the images, for what is exported."""
+"""The licence of the images, for exported segmenters."""
 
 
 def load(images: str, labels: str, table: ClassTable) -> Domain:
     """The images below a folder, with the label maps below another, or "" for none.
 
-    Names and pairs are checked here; what is in a file is checked when it is read.
+    Names and pairs are checked here. A file's content is checked when it is read.
 
     Raises:
       UserError: a folder is missing or empty, or an image has no label, or the reverse.
@@ -53,7 +53,7 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
 
 
 def one(image: pathlib.Path) -> Domain:
-    """One image alone; what is in it is checked when it is read."""
+    """A domain of one image. The file's content is checked when it is read."""
     return Domain(str(image), (image.stem,), lambda _: read_image_file(image), None)
 
 

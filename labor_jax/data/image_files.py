@@ -28,7 +28,7 @@ LABEL_SUFFIXES = (".png",)
 
 @contextlib.contextmanager
 def opened(file: pathlib.Path | IO[bytes], where: str, what: str) -> Iterator[Image.Image]:
-    """The file as an image; whatever goes wrong while it is read becomes a UserError."""
+    """Opens a file as an image; any error while it is read becomes a UserError."""
     try:
         with Image.open(file) as image:
             yield image
@@ -42,7 +42,7 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
     """The image [H, W, 3] uint8 RGB, turned upright; grey becomes RGB, transparency is dropped.
 
     Raises:
-      UserError: the file is truncated, no image, or of fractions.
+      UserError: the file is truncated or no image, or its pixels are fractions.
     """
     with opened(path, str(path), "image") as file:
         upright = ImageOps.exif_transpose(file)
@@ -68,7 +68,8 @@ def read_label_file(path: pathlib.Path, table: ClassTable, size: tuple[int, int]
     """The label [H, W] uint8 train ids, 255 where void; palette, 8-bit or 16-bit grey PNG.
 
     Raises:
-      UserError: unreadable, of several channels, not of `size`, or a value outside the table.
+      UserError: the file cannot be read, has several channels or another size, or it has a value
+        that is not in the table.
     """
     raw = read_raw_label(path, str(path))
     if raw.shape != tuple(size):
@@ -83,7 +84,7 @@ def read_raw_label(file: pathlib.Path | IO[bytes], where: str) -> np.ndarray:
     """The values [H, W] uint8 or uint16 of a palette, 8-bit or 16-bit grey PNG.
 
     Raises:
-      UserError: unreadable, or of several channels.
+      UserError: the file cannot be read, or has several channels.
     """
     with opened(file, where, "label") as image:
         mode, raw = image.mode, np.array(image)

@@ -42,7 +42,7 @@ def encode_palette_png(
     Args:
       indices: [H, W] uint8.
       palette: [256, 3] uint8 RGB.
-      transparent: the index that lets through what lies beneath.
+      transparent: the index whose pixels are transparent; None for none.
     """
     if indices.dtype != np.uint8 or indices.ndim != 2:
         raise ValueError(f"indices are [H, W] uint8, not {indices.shape} {indices.dtype}")
@@ -93,7 +93,7 @@ def overlay(
       [H, W, 3] uint8 RGB.
     """
     shown = cv2.addWeighted(image, 1 - alpha, colorize(label, table), alpha, 0)
-    # As np.copyto with a mask, in a hundredth of the time.
+    # It does the same as np.copyto with a mask, in a hundredth of the time.
     return cv2.copyTo(image, (label == IGNORE).astype(np.uint8), shown)
 
 

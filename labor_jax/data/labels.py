@@ -37,7 +37,7 @@ class ClassTable:
       palette: one RGB colour a class.
       values: the raw value of each class in the label files; its position by default.
       void_values: raw values that mean "no class"; 255 always does.
-      subsets: train ids of fewer classes that are scored besides, by the score's name.
+      subsets: by a score's name, the train ids of fewer classes that are also scored.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class ClassTable:
         return len(self.names)
 
     def digest(self) -> str:
-        """A short hash of the names, in order: answers carry it, so that none is misread."""
+        """A short hash of the names in order; answers have it, so that none is read as another."""
         return hashlib.sha256(json.dumps(self.names).encode()).hexdigest()[:12]
 
 
@@ -141,7 +141,8 @@ CITYSCAPES = ClassTable(
         (0, 0, 230),
         (119, 11, 32),
     ),
-    # What SYNTHIA has no labels of, and what papers leave out besides [cited: AdaptSegNet].
+    # Without the classes that SYNTHIA lacks, and without those that papers leave out besides
+    # [cited: AdaptSegNet].
     subsets=(
         ("mIoU16", tuple(k for k in range(19) if k not in (9, 14, 16))),
         ("mIoU13", tuple(k for k in range(19) if k not in (3, 4, 5, 9, 14, 16))),
@@ -159,7 +160,7 @@ CITYSCAPES_RAW = dataclasses.replace(
 """Cityscapes' classes by the ids, from 0 to 34, in its files and GTA5's."""
 
 TABLES = {"camvid": CAMVID, "cityscapes": CITYSCAPES}
-"""What `config.classes.table` can name; `add_table` adds to it."""
+"""The class tables by the names that `config.classes.table` can have; `add_table` adds to them."""
 
 
 def add_table(name: str, table: ClassTable) -> ClassTable:
@@ -179,7 +180,7 @@ def encode(
     where: str,
     mend: str = "add it to config.classes.label_values or config.classes.void_values",
 ) -> np.ndarray:
-    """Raw label values to train ids.
+    """Converts raw label values to train ids.
 
     Args:
       raw: [H, W] uint8 or uint16.
@@ -189,7 +190,7 @@ def encode(
     Returns:
       [H, W] uint8 train ids, 255 where void.
     Raises:
-      UserError: a value that is neither a class nor void.
+      UserError: a value is neither a class nor void.
     """
     lookup = np.full(65536, -1, np.int16)
     lookup[list(table.values)] = np.arange(len(table))
@@ -206,7 +207,7 @@ def encode(
 
 
 def label_ids(label: np.ndarray, table: ClassTable) -> np.ndarray:
-    """Train ids [H, W] uint8, no void, to the numbers in label files, the reverse of `encode`.
+    """Converts train ids [H, W] uint8 without void to a label file's numbers; reverses `encode`.
 
     Returns:
       [H, W] uint8, or uint16 where a number is above 255; Cityscapes' are its label ids.

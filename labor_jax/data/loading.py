@@ -1,4 +1,4 @@
-"""What the sections of a config name: domains, and the table of their classes."""
+"""Opens the domains and the class table that a config names."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ __all__ = ["domains", "is_known", "licence", "load", "table_from_config", "table
 
 
 def domains() -> tuple[str, ...]:
-    """What `domain` can be: the data sets, and "folder"."""
+    """The values that `domain` can have: the data sets, and "folder"."""
     return (*dataset.names(), "folder")
 
 
 def is_known(domain: str) -> bool:
-    """Whether a domain is there, whatever its size."""
+    """Whether there is a domain of this name; a size in it is not checked."""
     name = dataset.split_name(domain)[0]
     return any(name == dataset.split_name(known)[0] for known in domains())
 
 
 def licence(domain: str) -> str:
-    """The terms under which the images of a domain are given.
+    """The licence of a domain's images, in words.
 
     Raises:
       UserError: no such domain.
@@ -31,7 +31,7 @@ def licence(domain: str) -> str:
 
 
 def tables() -> dict[str, ClassTable]:
-    """What `classes.table` can name: also the tables that data sets bring along."""
+    """The tables that `classes.table` can name, with those that data sets register."""
     dataset.names()  # so that they are registered
     return TABLES
 
@@ -45,7 +45,7 @@ def load(spec: Any, data_dir: str, table: ClassTable) -> Domain:
       data_dir: where prepared data sets are kept.
       table: the classes of the task.
     Raises:
-      UserError: an unknown domain or split, missing files, a table that does not fit.
+      UserError: the domain or split is unknown, files are missing, or the table does not fit.
     """
     if spec.domain == "folder":
         return folder.load(spec.images, spec.labels, table)
@@ -58,7 +58,7 @@ def table_from_config(classes: Any) -> ClassTable:
     """The table named by `config.classes.table`, or built from names, palette and values.
 
     Raises:
-      UserError: unknown name, or names, palette and values that do not fit.
+      UserError: the name is unknown, or names, palette and values do not fit together.
     """
     if classes.table:
         known = tables()

@@ -61,7 +61,7 @@ def _stream(
     share = config.batch_size // jax.process_count()
 
     def mine(index: int) -> dict[str, np.ndarray]:
-        """A row of this process: as its devices would have it if there were one process."""
+        """This process's row: the one that its devices would get if there were one process."""
         batch, row = divmod(index, share)
         return views[batch * config.batch_size + jax.process_index() * share + row]
 
@@ -81,7 +81,7 @@ def batches(
 
     Args:
       source: the labelled domain.
-      target: the unlabelled domain; labels that it may have are not read.
+      target: the unlabelled domain; if it has labels, they are not read.
       read_target_label: the labels that annotators gave for the target; None before there are any.
     Yields:
       An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}.

@@ -1,4 +1,4 @@
-"""Augmentation on the host: window, flip and colour, as functions of a random generator."""
+"""Augmentation on the host: random window, flip and colour."""
 
 from typing import NamedTuple
 
@@ -31,9 +31,12 @@ class Window(NamedTuple):
 def random_window(
     random: np.random.Generator, size: tuple[int, int], scale: tuple[float, float]
 ) -> Window:
-    """A window of the image's own proportions, `zoom` times smaller than the image.
+    """A random window with the image's proportions.
+
+    The image is `zoom` times as high and wide as the window; `zoom` is drawn.
 
     Args:
+      random: the generator.
       size: (H, W) of the image.
       scale: (smallest, largest) zoom; below 1 the window is larger than the image.
     """
@@ -68,9 +71,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A label map [h, w] uint8 to [H, W] uint8, nearest pixel.
 
-    Shrinking by nearest pixel would lose three of four clicked points at half size. So a cell
-    whose nearest pixel is unlabelled takes the label of the labelled pixel nearest to its centre
-    among those that fall into it: no click is lost but to another in the same cell [ours].
+    At half size, taking the nearest pixel alone would lose three of four clicked points. So if a
+    cell's nearest pixel is unlabelled, the cell takes the label of the labelled pixel in it that is
+    nearest to its centre. A click is lost only to another click in the same cell [ours].
     """
     (h, w), (height, width) = label.shape, size
     if (h, w) == (height, width):

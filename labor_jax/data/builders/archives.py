@@ -1,4 +1,4 @@
-"""Files where a download leaves them: in a folder, or still inside zip archives."""
+"""Finds downloaded files, in a folder or still inside zip archives."""
 
 import dataclasses
 import pathlib
@@ -10,16 +10,16 @@ from labor_jax.data.image_files import SUFFIXES
 from labor_jax.util.errors import UserError
 
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-"""What has to be unpacked first: these cannot be read at random."""
+"""Suffixes of archives that have to be unpacked first, as they have no random access."""
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file, wherever it is.
+    """A file in a folder or in an archive.
 
     Attributes:
-      name: for messages: its path, or that of its archive and its place in there.
-      read: its bytes; may be called from threads. Raises UserError if it is damaged.
+      name: for messages: its path, or the archive's path and its path in the archive.
+      read: returns its bytes; may be called from threads. Raises UserError if it is damaged.
     """
 
     name: str
@@ -34,7 +34,7 @@ def open_zips(root: pathlib.Path) -> list[zipfile.ZipFile]:
     """The zip archives in a folder.
 
     Raises:
-      UserError: one of them is broken; a download that was cut off lacks the table at its end.
+      UserError: one of them is broken, such as a download that was cut off.
     """
     opened = []
     for path in sorted(root.glob("*.zip")):
@@ -71,7 +71,7 @@ def in_folders(root: pathlib.Path, pattern: str, to_id: Callable[[pathlib.PurePa
 
 
 def is_image(path: pathlib.PurePath) -> bool:
-    """Whether a name is that of an image, and not of what macOS puts beside each."""
+    """Whether a file is an image by its name, and not one that macOS puts beside each image."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -81,7 +81,7 @@ def zipped(archive: zipfile.ZipFile, member: str) -> File:
     def read() -> bytes:
         try:
             return archive.read(member)
-        # What zipfile raises depends on which of the bytes are damaged.
+        # Which of these zipfile raises depends on the bytes that are damaged.
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             reason = " ".join(str(error).split())
             raise UserError(
@@ -92,7 +92,7 @@ def zipped(archive: zipfile.ZipFile, member: str) -> File:
 
 
 def to_unpack(root: pathlib.Path) -> str:
-    """How to unpack an archive that only other programs read, for a message; "" for none."""
+    """For a message: how to unpack an archive that cannot be read here; "" if there is none."""
     for path in sorted(root.glob("*")):
         if path.suffix.lower() in OTHER_ARCHIVES:
             return (

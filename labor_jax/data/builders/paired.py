@@ -21,7 +21,7 @@ from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
 
 KINDS = ("images", "labels")
-"""In the order of each pair in `layout` and `shipped`."""
+"""The kinds of files, in the order of each pair in `layout` and `shipped`."""
 THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -47,14 +47,14 @@ class PairedFiles:
     """The archives that a data set's site ships, and the files that they unpack into.
 
     Attributes:
-      name: the data set's, and
-      title: as people write it; both are for messages.
-      download: what to get from where, between "put …" and "into a folder".
+      name: the data set's, for messages.
+      title: the data set's name as people write it, for messages.
+      download: what to download from where; it stands between "put …" and "into a folder".
       raw: the classes by the values in the label files.
       layout: by split, where its images and its labels are, as patterns.
       shipped: the archives of images and those of labels, if they are zip archives.
       full: by split, how many pairs the whole set has, if that is known.
-      to_id: the id that an image shares with its label, of a path.
+      to_id: path -> the id that an image shares with its label.
       read_raw: (bytes of a label file, its name for messages) -> [H, W] raw values.
     """
 
@@ -70,7 +70,7 @@ class PairedFiles:
 
 
 def find(files: PairedFiles, manual_dir: str) -> dict[str, Pairs]:
-    """The pairs of each split of which there is anything.
+    """The pairs of each split that has any files.
 
     Raises:
       UserError: archives or files are missing or broken, or few files have a partner.
@@ -97,7 +97,7 @@ def find(files: PairedFiles, manual_dir: str) -> dict[str, Pairs]:
 def _located(
     files: PairedFiles, root: pathlib.Path, zips: list[zipfile.ZipFile], kind: int
 ) -> dict[str, archives.Files]:
-    """Each split's images or labels, as `KINDS` counts them."""
+    """Each split's files of one kind, images or labels; `kind` is its position in `KINDS`."""
     patterns = {split: both[kind] for split, both in files.layout.items()}
     loose = {s: archives.in_folders(root, p, files.to_id) for s, p in patterns.items()}
     inside = {s: archives.in_zips(zips, p, files.to_id) for s, p in patterns.items()}
@@ -108,7 +108,7 @@ def _located(
         if packed := archives.to_unpack(root):
             raise UserError(f"{files.title}: {packed}")
         refuse(files, f"{root} has none of its {KINDS[kind]}", "there")
-    # An archive's files have checksums: they come before what was unpacked of it.
+    # Files in an archive have checksums, so they take precedence over unpacked ones.
     return {split: loose[split] | inside[split] for split in files.layout}
 
 
@@ -118,7 +118,7 @@ def refuse(files: PairedFiles, why: str, where: str) -> NoReturn:
 
 
 def make(files: PairedFiles, _: str, manual_dir: str) -> dict[str, Iterator[Sample]]:
-    """The samples of each split of which there is anything; says on stderr what is left out."""
+    """The samples of each split that has any files; prints on stderr what is left out."""
     found = find(files, manual_dir)
     for split in files.layout:
         paired, lone = found.get(split, Pairs([], []))
@@ -166,10 +166,10 @@ def pair(images: archives.Files, marks: archives.Files) -> Pairs:
 
 
 def checked_size(data: bytes, where: str, what: str) -> tuple[int, int]:
-    """(H, W) of an image file that is whole; of a PNG the checksums tell, which is quick.
+    """(H, W) of an image file, after a check that it is whole (of a PNG, by its checksums).
 
     Raises:
-      UserError: it is not.
+      UserError: the file is damaged.
     """
     with image_files.opened(io.BytesIO(data), where, what) as file:
         if file.format != "PNG":
@@ -185,5 +185,5 @@ def counted(names: list[str]) -> str:
 
 
 def warn(message: str) -> None:
-    """Says on stderr what was left out or changed."""
+    """Prints on stderr what was left out or changed."""
     print(message, file=sys.stderr)

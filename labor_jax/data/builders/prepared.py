@@ -1,4 +1,4 @@
-"""Preparing TFDS data sets and reading them by index, without TensorFlow."""
+"""Prepares TFDS data sets and reads them by index, without TensorFlow."""
 
 import contextlib
 import errno
@@ -25,9 +25,9 @@ from labor_jax.util.errors import UserError
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes a `DataSet` as TFDS does; `_builder_of` makes its subclasses.
+    """Writes a `DataSet` in TFDS's format; `_builder_of` makes its subclasses.
 
-    `info.metadata` has "ids" and "pixels" by split, so that neither costs reading every image.
+    `info.metadata` has "ids" and "pixels" by split, which would else need every image to be read.
     """
 
     data_set: DataSet
@@ -55,10 +55,10 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
         return self.data_set.make(size, manual_dir)
 
     def _generate_examples(self) -> Iterator[Sample]:
-        raise NotImplementedError  # TFDS wants it, for the writer that ours stands in for
+        raise NotImplementedError  # TFDS demands it for its own writer, which ours replaces
 
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[tfds.core.SplitInfo]:
-        """In place of TFDS's, which beyond 1 GB needs TensorFlow and a split's size in memory."""
+        """Replaces TFDS's method, which beyond 1 GB needs TensorFlow and a split in memory."""
         splits = self._split_generators(dl_manager)
         return [self._write(split, samples) for split, samples in splits.items()]
 
@@ -86,7 +86,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type:
 
 @functools.cache
 def _builder_of(data_set: DataSet) -> type[Builder]:
-    """TFDS keeps what it knows of a data set in attributes of a class."""
+    """The builder class of a data set; TFDS describes a data set by attributes of a class."""
 
     class Prepared(Builder, skip_registration=True):  # type: ignore[call-arg]
         name = data_set.name
@@ -109,7 +109,7 @@ def builder(domain: str, data_dir: str) -> Builder:
 
 
 def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
-    """Makes a data set unless it is there; killed half-way, it starts again.
+    """Makes a data set unless it is there. After a kill it starts again from the beginning.
 
     Raises:
       UserError: files to make it from are missing or unfit.
@@ -129,7 +129,7 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
         started = time.monotonic()
         tfds.disable_progress_bar()
         config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
-        # TFDS announces what we say better.
+        # TFDS's own messages are hidden: the lines on stderr say the same.
         with contextlib.redirect_stdout(None), disk_full_as_oserror(target):
             made.download_and_prepare(file_format="array_record", download_config=config)
         print(f"prepared {domain} in {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -143,7 +143,7 @@ def is_complete(path: pathlib.Path) -> bool:
 
 @contextlib.contextmanager
 def disk_full_as_oserror(path: pathlib.Path) -> Iterator[None]:
-    """Array records tell of a full disk by a RuntimeError; make it the usual one."""
+    """Turns the RuntimeError by which array records report a full disk into an OSError."""
     try:
         yield
     except RuntimeError as error:
@@ -154,7 +154,7 @@ def disk_full_as_oserror(path: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_at_a_time(path: pathlib.Path) -> Iterator[None]:
-    """Holds a lock that the system lets go when the process dies."""
+    """Holds a file lock, which the system releases when the process dies."""
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

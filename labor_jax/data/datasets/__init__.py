@@ -1,1 +1,1 @@
-"""The data sets: each module registers one, with all that is known of it."""
+"""The data sets: each module registers one."""

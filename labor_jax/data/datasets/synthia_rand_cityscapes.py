@@ -1,7 +1,8 @@
 """SYNTHIA-RAND-CITYSCAPES, from the folder that its archive unpacks into.
 
-`RGB/0000000.png` and `GT/LABELS/0000000.png`. A label is a 16-bit PNG of three channels: class,
-instance and nothing. Pillow makes eight bits of it, which are all 0; OpenCV reads it as B, G, R.
+The files are `RGB/0000000.png` and `GT/LABELS/0000000.png`. A label is a 16-bit PNG of three
+channels: the class, the instance and an empty one. Pillow would keep eight bits, which are all 0.
+OpenCV reads all bits, in the order B, G, R.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ def read_raw(data: bytes, where: str) -> np.ndarray:
     channels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if channels is None or channels.dtype != np.uint16 or channels.shape[2:] != (3,):
         raise UserError(
-            f"{where}: a label of SYNTHIA is a 16-bit PNG of three channels and this is none; "
+            f"{where}: this is not a 16-bit PNG of three channels, as SYNTHIA's labels are; "
             "take it from GT/LABELS of the original archive"
         )
     return channels[:, :, 2]

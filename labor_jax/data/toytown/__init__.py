@@ -123,6 +123,6 @@ def paint_scene(canvas: Canvas, rng: np.random.Generator, look: Look) -> None:
         tree.paint(canvas)
     for house in houses:
         street.paint_building(canvas, rng, look, house)
-    # Whatever stands between the walls is never behind one, so the rest can follow by depth.
+    # Things between the walls are never behind a wall, so they come last, sorted by depth.
     for thing in there:
         thing.paint(canvas)

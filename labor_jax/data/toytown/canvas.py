@@ -268,7 +268,7 @@ def wall(
     corners = np.array([(x0, height, z0), (x1, height, z1), (x1, 0, z1), (x0, 0, z0)])
     near, far = min(z0, z1), max(z0, z1)
     aspect = canvas.label.shape[1] / canvas.unit
-    # What is nearer than this is outside the picture, and need not be fine.
+    # Nearer parts of the wall are outside the picture and need no fine texture.
     enters = min(abs(x0), abs(x1)) * canvas.camera.focal / (0.5 * aspect + 0.15)
     depth = min(max(near, enters, 1.5), max(far, 1.5))
     width = float(np.hypot(x1 - x0, z1 - z0))

@@ -80,7 +80,7 @@ def paint_car(
     kind: str,
     heading: float,
 ) -> None:
-    """A car whose near end is at depth `z`; across the street, its near side is."""
+    """A car whose near end is at depth `z`; if it stands across the street, its near side is."""
     body = BODIES[kind]
     color, glass = jitter(rng, pick(rng, look.paint), 8), jitter(rng, pick(rng, look.glass), 6)
     reach = 0.5 * body.length * abs(np.cos(heading)) + body.half * abs(np.sin(heading))

@@ -8,14 +8,14 @@ from labor_jax.data.toytown.looks import ROAD, VOID
 
 
 def mirror_wet_road(canvas: Canvas, rng: np.random.Generator, strength: float) -> None:
-    """Blends what stands above the horizon, upside down and smeared, into the road."""
+    """Blends the picture above the horizon into the road, upside down and smeared."""
     cy, (h, w) = round(canvas.center[1]), canvas.label.shape
     depth = min(h - cy, cy)
     above = cv2.flip(canvas.image[cy - depth : cy], 0)
     smeared = cv2.blur(above, (max(1, w // 160), max(1, h // 14)))
     puddles = cv2.resize(noise_tile(41, 5), (w, depth), interpolation=cv2.INTER_LINEAR)
     amount = strength * np.clip(0.6 + 0.35 * np.roll(puddles, int(rng.integers(w)), 1), 0.1, 1)
-    amount *= np.linspace(1, 0, depth, dtype=np.float32)[:, None] ** 0.5  # nearer, one looks down
+    amount *= np.linspace(1, 0, depth, dtype=np.float32)[:, None] ** 0.5  # weaker near the camera
     amount = amount * (canvas.label[cy : cy + depth] == ROAD)
     below = canvas.image[cy : cy + depth].astype(np.float32)
     below += (smeared - below) * amount[..., None]

@@ -16,7 +16,7 @@ import numpy as np
 from labor_jax.data import toytown
 
 WORTH_PROCESSES = 40
-"""Scenes from which on starting processes pays."""
+"""From this many scenes on, starting processes saves time."""
 
 
 def render_many(
@@ -24,7 +24,7 @@ def render_many(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`toytown.render` for the indices 0 … count - 1, in order.
 
-    Where no process can be started, or one dies, the caller's process draws what is missing.
+    If no process can be started, or one dies, the caller's process draws the missing scenes.
     """
     cores = os.cpu_count() or 1
     workers = start(cores, look, seed, count, height, width) if count >= WORTH_PROCESSES else []
@@ -39,7 +39,7 @@ def render_many(
 
 
 def start(cores: int, *scenes: str | int) -> list[subprocess.Popen]:
-    """One worker a core, each with every `cores`-th scene; none where that is impossible."""
+    """One worker for each core, each with every `cores`-th scene; [] if none can be started."""
     root = pathlib.Path(toytown.__file__).parents[3]
     paths = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "labor_jax.data.toytown.workers", *map(str, scenes)]
