@@ -1,6 +1,6 @@
-"""Every key a run can be told, and how configs are found, read and compared.
+"""The keys of a config, and how configs are found, read and compared.
 
-A config file takes what it needs from here: `from labor_jax.config import default_config`.
+A config file imports what it needs from here: `from labor_jax.config import default_config`.
 """
 
 from labor_jax.config.files import check_variant, load

@@ -1,4 +1,4 @@
-"""In what two configs differ, and what makes two runs the same run."""
+"""The keys in which two configs differ, and which of them make another run."""
 
 import json
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
     @property
     def since(self) -> str:
-        """The phase from which on it matters; the first one for an unknown key."""
+        """The phase from which on the key matters; the first phase for an unknown key."""
         setting = find_setting(self.key)
         return setting.since if setting else PHASES[0]
 
@@ -47,7 +47,10 @@ def flat(config: dict | ml_collections.ConfigDict, prefix: str = "") -> dict[str
 def differences(
     old: dict | ml_collections.ConfigDict, new: dict | ml_collections.ConfigDict
 ) -> list[Change]:
-    """The keys, sorted, in which `new` is another run than `old`; not those of how it is done."""
+    """The keys, sorted, by which `new` is another run than `old`.
+
+    Keys that only say how the run is done are left out.
+    """
     a, b = flat(old), flat(new)
     changes = (Change(key, a.get(key), b.get(key)) for key in sorted(a | b))
     return [change for change in changes if change.old != change.new and _is_the_run(change.key)]

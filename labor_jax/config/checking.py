@@ -1,4 +1,4 @@
-"""Whether the values of a config make a run."""
+"""Checks the values of a config."""
 
 import math
 import sys
@@ -22,11 +22,13 @@ LONGEST = 80
 
 
 def check(config: ml_collections.ConfigDict, only: Sequence[str] = ()) -> None:
-    """Raises UserError, naming the key, where a value makes no run.
+    """Checks the values of a config, each by itself and those that have to fit together.
 
     Args:
-      config: with the keys of `default_config`; a user's own keys besides are not looked at.
-      only: the keys and sections that are looked at; () = all.
+      config: with the keys of `default_config`; other keys are not checked.
+      only: the keys and sections that are checked; () = all.
+    Raises:
+      UserError: a value is wrong; the error names the key.
     """
 
     def looked_at(key: str) -> bool:
@@ -45,7 +47,7 @@ def check(config: ml_collections.ConfigDict, only: Sequence[str] = ()) -> None:
 
 
 def allowed(setting: Setting) -> str:
-    """What a key takes, in words; where another module owns the choices, as that says it."""
+    """A key's allowed values, in words; the module that owns the choices has their words."""
     if callable(setting.choices):
         return setting.choices.__doc__ or ""
     if setting.choices:
@@ -54,7 +56,7 @@ def allowed(setting: Setting) -> str:
 
 
 def _allowed(kind: Any, setting: Setting, many: str = "") -> str:
-    """The same of a part of its type. many: how many of them, in words; "" = one."""
+    """The same for a part of the key's type; `many` says in words how many there are, "" = one."""
     if kind is bool:
         return "True or False"
     if noun := {str: "string", int: "whole number", float: "number"}.get(kind):
@@ -75,7 +77,7 @@ def _allowed(kind: Any, setting: Setting, many: str = "") -> str:
 
 
 def _bounds(setting: Setting) -> str:
-    """The bounds of a number, in words that go on from "a number"."""
+    """The bounds of a number, in words that continue "a number"."""
     if setting.low is not None and setting.high is not None:
         return f" from {setting.low} to {setting.high}"
     words = (
@@ -89,7 +91,7 @@ def _bounds(setting: Setting) -> str:
 
 
 def _values(config: ml_collections.ConfigDict, setting: Setting) -> Iterator[tuple[str, Any, Any]]:
-    """The key of a setting, its value and type; of a section of made-up keys, each of these."""
+    """A setting's key, value and type; for a section with keys of the user's, each of these."""
     value = _lookup(config, setting.key)
     if get_origin(setting.type) is not dict:
         yield setting.key, value, setting.type
@@ -143,7 +145,7 @@ def _fits(value: Any, kind: Any, setting: Setting) -> bool:
 
 
 def _is_number(value: Any, kind: type) -> bool:
-    """Whole numbers are also good for float, as in Python; truth values are no numbers."""
+    """Whether a value is a number of a type. An int is also a float, but a bool is no number."""
     return isinstance(value, int | kind) and not isinstance(value, bool)
 
 
@@ -172,8 +174,8 @@ def _fault(value: Any, kind: Any, setting: Setting) -> str:
 
 def _refuse(key: str, value: Any, why: str) -> None:
     try:
-        shown = repr(value).replace("\n", " ")  # a section has a line for each key
-    except ValueError:  # Python refuses to write whole numbers of thousands of digits
+        shown = repr(value).replace("\n", " ")  # the repr of a section has a line for each key
+    except ValueError:  # Python refuses to print integers of thousands of digits
         shown = "a whole number of thousands of digits"
     shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
     raise UserError(f"config.{key}: {shown} {why}")
@@ -238,7 +240,7 @@ def _learning_rate_lasts(config: ml_collections.ConfigDict) -> None:
     if 0 < config.optimizer.decay_steps < steps:
         raise UserError(
             f"config.optimizer.decay_steps: {config.optimizer.decay_steps} are fewer than the "
-            f"segmenter's {steps} steps, whose last ones would learn nothing; give 0 or more steps"
+            f"segmenter's {steps} steps, so the last ones would learn nothing; give 0 or more steps"
         )
 
 
@@ -250,4 +252,4 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "budget.unit": _unit_is_what_the_strategy_asks,
     "optimizer.decay_steps": _learning_rate_lasts,
 }
-"""What the values of several keys have to keep together, by the key that is at fault."""
+"""The rules that values of several keys have to keep, by the key that an error names."""

@@ -1,11 +1,11 @@
-"""How a key is described: one typed field of a dataclass holds all that is known of it.
+"""The description of a config key: one typed field of a dataclass has all that is known about it.
 
     @dataclasses.dataclass(frozen=True)
     class Ppl:
         radius: int = setting(4, "distance between two points of a class, in pixels", low=0)
 
-From such fields, and from nothing else, come the defaults, the check of a value, which keys may
-change when a run is resumed, which ones warm-up does not read, and docs/settings.md.
+Everything about keys is derived from such fields: the defaults, the check of a value, which keys
+may change when a run is resumed, which ones warm-up does not read, and docs/settings.md.
 """
 
 import dataclasses
@@ -23,27 +23,27 @@ LARGEST_INT = 2**31 - 1
 Choices = tuple[Any, ...] | Callable[[], tuple[Any, ...]]
 
 ABOUT = "about"
-"""In the metadata of a section's field: what it is for."""
+"""The key of a section's purpose in the metadata of its field."""
 _SETTING, _SINCE = "setting", "since"
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """All that is known of one key.
+    """All that is known about one key.
 
     Attributes:
       key: dotted, such as "model.width".
-      type: as annotated: bool, int, float, str, a tuple of these, or dict[str, float] for a section
-        whose keys a config file makes up.
-      default: its value where nobody sets it.
-      meaning: what it is, in words.
-      choices: the values there are; or a function that gives them, whose docstring says in words
-        what they are: it asks the module that owns them when a value is checked. () = any.
+      type: the annotation: bool, int, float, str, a tuple of these, or dict[str, float] for a
+        section whose keys a config file makes up.
+      default: the value of a config that does not set the key.
+      meaning: what the key is, in words.
+      choices: the allowed values; () = any. It can be a function that gets them, when a value is
+        checked, from the module that owns them. Its docstring then says in words what they are.
       low, high: bounds that a number, or each number of a tuple, may reach.
       above, below: bounds that it may not reach.
-      since: the phase from which on it matters.
-      the_run: whether another value makes another run; else it says how the run is done, and may
-        change when it is resumed.
+      since: the phase from which on the key matters.
+      the_run: whether another value makes another run. Otherwise the key only says how the run is
+        done, and may change when the run is resumed.
     """
 
     key: str
@@ -71,7 +71,7 @@ def setting(
     since: str = "",
     the_run: bool = True,
 ) -> Any:
-    """A field of a section; the arguments are `Setting`'s. since "" = as its section."""
+    """A field of a section; the arguments are `Setting`'s. `since` "" is that of the section."""
     known = {
         "meaning": meaning,
         "choices": choices,
@@ -86,12 +86,13 @@ def setting(
 
 
 def section(cls: type, about: str = "", since: str = "", **defaults: Any) -> Any:
-    """A field that is a section itself, some of whose keys may have other defaults.
+    """A field that is a section itself.
 
     Args:
       cls: the dataclass with its keys.
-      about: what it is for; "" = as the class's docstring says.
-      since: the phase from which on its keys matter, if they say nothing else; "" = from the start.
+      about: what it is for; "" = the class's docstring.
+      since: the phase from which on its keys matter if they name none; "" = from the start.
+      defaults: defaults for some of its keys, in place of the class's.
     """
     known = {ABOUT: about or cls.__doc__, _SINCE: since or PHASES[0]}
     return dataclasses.field(default_factory=lambda: cls(**defaults), metadata=known)

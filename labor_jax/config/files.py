@@ -1,4 +1,4 @@
-"""How configs are found and read: Python files that users write, and a run's config.json."""
+"""Finds and reads configs: Python files that users write, and a run's config.json."""
 
 import importlib.util
 import os
@@ -27,7 +27,7 @@ def load(path: str) -> ml_collections.ConfigDict:
     """The config that `find` finds.
 
     Raises:
-      UserError: no such file or variant, or the file is wrong; tells the line.
+      UserError: there is no such file or variant, or the file has an error; its line is named.
     """
     file, _, variant = find(path).partition(":")
     spec = importlib.util.spec_from_file_location("labor_jax_config", file)
@@ -49,7 +49,7 @@ def load(path: str) -> ml_collections.ConfigDict:
 
 
 def _line(error: Exception, file: str) -> str:
-    """Where in a file an error came from."""
+    """The line of a file that an error came from."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -58,7 +58,7 @@ def _line(error: Exception, file: str) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What an error says, on one line: of an unknown key, which one was meant."""
+    """An error's message on one line; for an unknown key it names a similar one."""
     text = str(error)
     if key := re.search(r'Key "(\w+)" does not exist', text):
         near = re.search(r'Did you mean "(\w+)"', text)
@@ -74,8 +74,9 @@ OWN = next(path for path in (_HERE[1] / "configs", _HERE[2] / "configs") if path
 
 
 def find(path: str) -> str:
-    """The file of `--config=PATH.py[:VARIANT]`, which `NAME` and `configs/NAME.py` may stand for,
-    if it is one of `OWN`.
+    """The file that `--config=PATH.py[:VARIANT]` names.
+
+    For a file in `OWN`, `NAME` and `configs/NAME.py` are enough.
 
     Raises:
       UserError: there is no such file.
@@ -92,14 +93,14 @@ def find(path: str) -> str:
 
 
 RENAMED = {"strategies": "plugins", "classes.values": "label_values"}
-"""The names, in their section, of keys that earlier versions called otherwise."""
+"""Today's names, within their section, of keys that had another name in earlier versions."""
 
 
 def from_dict(values: dict) -> ml_collections.ConfigDict:
-    """The config that `config.json` holds; JSON's lists become tuples again.
+    """The config in a `config.json`; JSON's lists become tuples again.
 
-    Keys that an earlier version did not have take their defaults, which are what it did. Keys of a
-    later version are kept, so that `differences` tells them.
+    Keys that an earlier version did not have get their defaults, which keep that version's
+    behaviour. Keys of a later version are kept, so that `differences` reports them.
 
     Raises:
       ValueError, TypeError, KeyError or AttributeError: the values are no config.
@@ -111,7 +112,7 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
 
 
 def _restored(value: Any, at: str = "") -> Any:
-    """A value of JSON at a place in the config, with the types and names that keys have today."""
+    """A value from JSON at a key of the config, with today's types and names of keys."""
     if isinstance(value, dict):
         return {
             RENAMED.get(f"{at}{key}", key): _restored(inner, f"{at}{key}.")

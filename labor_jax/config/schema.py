@@ -1,8 +1,9 @@
-"""Every key a run can be told: one dataclass a section, one field a key.
+"""All keys of a config: one dataclass for each section, one field for each key.
 
-The dataclasses describe; a config itself is a locked `ml_collections.ConfigDict` made from them.
-It has `--config.a.b=value` on the command line and config files in Python, and it is plain data:
-models, selection and data, which stand below this package and may not import it, read it.
+The dataclasses describe the keys. A config itself is a locked `ml_collections.ConfigDict` made from
+them. It can be changed by `--config.a.b=value` on the command line and by config files in Python.
+It is plain data, so models, selection and data can read it, although they are below this package
+and may not import it.
 """
 
 import dataclasses
@@ -437,22 +438,22 @@ class Config:
 
 @functools.cache
 def settings() -> dict[str, Setting]:
-    """Every key with all that is known of it, in order."""
+    """Every key with its description, in order."""
     return {setting.key: setting for setting in settings_of(Config())}
 
 
 def find_setting(key: str) -> Setting | None:
-    """What is known of a key, also of one that a config file made up where it may; else None."""
+    """A key's description, also of one that a config file may make up; None for other keys."""
     return settings().get(key) or settings().get(key.rpartition(".")[0])
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """The defaults; a file in `configs/` changes what it needs."""
+    """A config with the defaults; a file in `configs/` changes the keys it needs."""
     return lock(ml_collections.ConfigDict(dataclasses.asdict(Config())))
 
 
 def lock(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Locks a config, so that a key that is not there is a mistake; `loss.own` stays open."""
+    """Locks a config, so that setting an unknown key is an error; `loss.own` stays open."""
     config.lock()
     config.loss.own.unlock()
     return config
