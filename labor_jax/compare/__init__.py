@@ -1,1 +1,1 @@
-"""Ways to ask, at an equal price: many runs, and one page about them."""
+"""Compares methods at equal budgets: many runs, and one page about them."""

@@ -1,4 +1,4 @@
-"""What a comparison runs. A cell is one run: of a method, a budget, a seed, a share of errors."""
+"""The cells of a comparison. A cell is one run: a method, a budget, a seed, a share of errors."""
 
 import re
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from labor_jax.selection import strategies
 from labor_jax.util.errors import UserError
 
 REFERENCES = ("full", "source_only", "uda")
-"""What the others are measured by, run for each seed; `full`'s warm-up serves them all."""
+"""The methods that others are compared with, run for each seed. All cells use `full`'s warm-up."""
 UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
 
 
 class Budget(NamedTuple):
-    """What an image may cost over all stages.
+    """The most that may be asked about an image over all stages.
 
     Attributes:
-      text: as it is given and stands in folder names, such as "40points" or "2.2%".
+      text: as in the flag and in folder names, such as "40points" or "2.2%".
       unit: points, clicks or pixels.
       amount: points or clicks an image, or a share of its pixels.
     """
@@ -29,7 +29,7 @@ class Budget(NamedTuple):
 
     @property
     def title(self) -> str:
-        """As a reader likes it: "40 points", "2.2 %"."""
+        """As on the page: "40 points", "2.2 %"."""
         return re.sub(r"(?<=\d)(?=[a-z%])", " ", self.text)
 
 
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its folder, such as "labor_ppl-40points-seed0-error0.05"."""
+        """The name of its folder, such as "labor_ppl-40points-seed0-error0.05"."""
         budget = f"-{self.budget.text}" if self.budget else ""
         return f"{self.method}{budget}-seed{self.seed}" + (
             f"-error{self.error:g}" if self.error else ""
@@ -51,10 +51,12 @@ class Cell(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Reads "40points", "100clicks" or "2.2%", each an image. Raises UserError for other texts."""
+    """Parses "40points", "100clicks" or "2.2%", each per image. Raises UserError on other texts."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%)", text.replace(" ", ""))
     if not found or not float(found[1]):
-        raise UserError(f"--budgets: {text!r} is none; give such as 40points, 100clicks or 2.2%")
+        raise UserError(
+            f"--budgets: {text!r} is not a budget; give one such as 40points, 100clicks or 2.2%"
+        )
     amount, unit = float(found[1]), UNITS[found[2]]
     if unit == "pixels" and amount > 100:
         raise UserError(f"--budgets: {text!r} is more than all pixels; give up to 100%")
@@ -67,7 +69,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def parse_errors(texts: Sequence[str]) -> list[float]:
-    """Shares of wrong answers. Raises UserError for what is none."""
+    """Parses shares of wrong answers. Raises UserError on other texts."""
     errors = []
     for text in texts:
         try:
@@ -77,12 +79,12 @@ def parse_errors(texts: Sequence[str]) -> list[float]:
                 f"--errors: {text!r} is not a number; give shares such as 0.05"
             ) from None
         if not 0 <= errors[-1] < 1:
-            raise UserError(f"--errors: {text!r} is no share; give 0 or more and less than 1")
+            raise UserError(f"--errors: {text!r} is not a share; give 0 or more and less than 1")
     return list(dict.fromkeys(errors))
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raises UserError, naming it, for a method that is none or is run in any case."""
+    """Raises UserError if a method does not exist or is run in any case; the error names it."""
     asking = strategies.names()
     for method in methods:
         if method in REFERENCES:
@@ -94,8 +96,11 @@ def check_methods(methods: Sequence[str]) -> None:
 def plan(
     methods: Sequence[str], budgets: Sequence[Budget], seeds: int, errors: Sequence[float]
 ) -> tuple[list[Cell], list[str]]:
-    """All cells in the order in which they are run, seed by seed; and, in words, what is left out
-    since it cannot be compared."""
+    """All cells in the order in which they are run, seed by seed.
+
+    Returns:
+      The cells; sentences about combinations that are left out, as they cannot be compared.
+    """
     in_points = [budget for budget in budgets if budget.unit == "points"]
     left_out = {
         method: in_points
@@ -125,7 +130,8 @@ def cell_config(
     """The config of a cell's run.
 
     Args:
-      config: what all cells share.
+      config: the config that all cells share.
+      cell: the cell.
       warmup_from: the DIR of the same seed's `full`.
     """
     own = config.copy_and_resolve_references()

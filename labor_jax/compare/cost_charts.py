@@ -1,4 +1,4 @@
-"""Charts of a comparison: scores against what asking cost."""
+"""Charts of a comparison: scores against the cost of asking."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ DECADE = 10.0
 
 
 def cost_charts(about: About, groups: Groups) -> list[dict[str, Any]]:
-    """mIoU against points, clicks, pixels and time, a line a method, spread as error bars."""
+    """mIoU against points, clicks, pixels and time: a line for each method, with error bars."""
     costs: list[tuple[str, Callable[[Result], float]]] = [
         ("clicks an image", lambda r: r.budget["clicks_per_image"]),
         ("time an image, s (estimated)", lambda r: r.seconds_per_image(about.seconds_per_click)),
@@ -34,7 +34,7 @@ def cost_charts(about: About, groups: Groups) -> list[dict[str, Any]]:
 
 
 def error_charts(about: About, groups: Groups) -> list[dict[str, Any]]:
-    """mIoU against clicks with and without errors, a chart a method, all on one scale."""
+    """mIoU against clicks with and without errors: a chart for each method, all on one scale."""
     if len(about.errors) < 2:
         return []
     drawn = []
@@ -86,8 +86,11 @@ def _chart(
     size: tuple[int, int] = (460, 330),
     y_also: Sequence[float] = (),
 ) -> str | None:
-    """A chart; None where there is nothing to draw. Levels far off would flatten the curves: only
-    those no further from them than the curves are high are drawn."""
+    """A chart; None if there is nothing to draw.
+
+    Levels far away would flatten the curves. A level is drawn only if its distance from the curves
+    is at most the curves' height.
+    """
     xs = [x for s in series for x, _ in s.points]
     if not xs:
         return None

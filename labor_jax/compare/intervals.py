@@ -1,4 +1,4 @@
-"""Means, and how far they can be trusted: over seeds (training noise), over images (the sample)."""
+"""Means and their intervals: over seeds (training noise) and over images (the sample)."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Interval = tuple[float, float]
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and the standard deviation of a sample; no deviation of a single value."""
+    """The mean and the standard deviation of a sample; the latter is None for a single value."""
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return float(np.mean(values)), spread
 
@@ -31,8 +31,10 @@ def over_seeds(differences: Sequence[float]) -> Interval | None:
 
 
 def resamples(images: int, number: int = RESAMPLES) -> np.ndarray:
-    """How often each image is drawn in each resample: [number, images] float64, rows sum to
-    images. The same for every run, so that what is compared is paired."""
+    """How often each image is drawn in each resample: [number, images] float64.
+
+    Each row sums to `images`. The resamples are the same for every run, so comparisons are paired.
+    """
     random = rng.generator(0, "bootstrap")
     return random.multinomial(images, np.full(images, 1 / images), number).astype(np.float64)
 

@@ -36,7 +36,7 @@ def write(
     shown: Domain,
     table: ClassTable,
 ) -> pathlib.Path:
-    """Writes `compare.html` and `compare.md` of the runs that are finished; returns the former.
+    """Writes `compare.html` and `compare.md` of the finished runs; returns the former's path.
 
     Args:
       done: the finished runs' figures.
@@ -87,7 +87,7 @@ def examples(
     shown: Domain,
     table: ClassTable,
 ) -> list[dict[str, Any]]:
-    """On each image, for each budget, what every method asked over all stages; of one seed."""
+    """For each image and budget, what every method asked over all stages with one seed."""
     by_cell = {}
     for result in sorted(done, key=lambda r: -r.cell.seed):
         cell = result.cell
@@ -125,7 +125,7 @@ def examples(
 
 
 def _together(queries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One image's queries of all stages as one."""
+    """One image's queries of all stages, joined into one."""
     kind = queries[0]["kind"]
     return queries[0] | {kind: [piece for query in queries for piece in query[kind]]}
 

@@ -1,4 +1,4 @@
-"""What a finished cell says: its scores and costs, and what has to be counted once for it."""
+"""The results of a finished cell: its scores and costs, and figures that are counted once."""
 
 import io
 import json
@@ -24,7 +24,7 @@ class Result(NamedTuple):
     Attributes:
       miou, per_class_iou: of `summary.json`, in percent.
       budget: of `summary.json`: what was asked, over all stages.
-      wall_seconds: what computing took.
+      wall_seconds: the computing time.
       border: share of the asked pixels of a class that are near another class; None if none is.
       wrong: share of the labelled pixels whose label is not the truth; None if none is labelled.
       confusions: [N, C, C] int64, of each image that it was scored on.
@@ -45,17 +45,17 @@ class Result(NamedTuple):
         return self.budget["void"] / self.budget["clicks"] if self.budget["clicks"] else None
 
     def seconds_per_image(self, seconds_per_click: float) -> float:
-        """What a person would take [ours]: nobody was there, so it is clicks x an assumed time."""
+        """The time a person would need for an image: clicks x an assumed time [ours]."""
         return self.budget["clicks_per_image"] * seconds_per_click
 
 
 Key = tuple[str, Budget | None, float]
-"""What runs have in common that differ in their seed only: (method, budget, share of errors)."""
+"""(method, budget, share of errors): what the runs of a group have in common, all but the seed."""
 Groups = dict[Key, list[Result]]
 
 
 def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
-    """Writes `compare.npz` of a finished run: what `summary.json` does not have.
+    """Writes `compare.npz` of a finished run, with figures that `summary.json` does not have.
 
     "confusions" [N, C, C] int64, of each image of `val`; and, int64 each, of the target's pixels:
     "classed", asked and of a class; "border", those of them near another class; "labelled"; and
@@ -108,8 +108,10 @@ def read(workdir: str | os.PathLike, cell: Cell) -> Result:
 
 
 def gap_closed(results: Sequence[Result]) -> dict[Cell, float]:
-    """How much of the way from source_only to full of its own seed each closes, a share; cells
-    whose references are not there yet are left out."""
+    """Each cell's gap closed, as a share: its way from `source_only` to `full` of its own seed.
+
+    Cells whose references are not finished yet are left out.
+    """
     references = {(r.cell.method, r.cell.seed): r.miou for r in results if not r.cell.budget}
     closed = {}
     for result in results:

@@ -22,11 +22,11 @@ from labor_jax.util.errors import UserError
 
 
 class Asked(NamedTuple):
-    """What the command says, as it says it.
+    """The command's flags, not yet parsed.
 
     Attributes:
-      name: of the config.
-      methods: the first is the baseline of differences.
+      name: the config's.
+      methods: the first one is the baseline of differences.
       examples: how many images to show queries on.
     """
 
@@ -42,11 +42,13 @@ class Asked(NamedTuple):
 def run(
     config: ml_collections.ConfigDict, workdir: str | os.PathLike, asked: Asked
 ) -> pathlib.Path:
-    """Runs what is missing in DIR; the page is written anew after each run. Returns its path.
+    """Runs the cells that are missing in DIR, and writes the page anew after each.
 
+    Returns:
+      The page's path.
     Raises:
-      UserError: a flag, or some cell's config, data or folder, makes no run; before the first one
-        starts where that can be told.
+      UserError: a flag is wrong, or a cell's config, data or folder. If this can be known before
+        the first run, it is raised before.
     """
     workdir = pathlib.Path(workdir)
     methods = list(dict.fromkeys(asked.methods))
@@ -97,14 +99,14 @@ def run(
             results.count(folder, target, val)
         done.append(results.read(folder, cell))
         write()
-        jax.clear_caches()  # each run compiles its own functions, which nothing would let go
+        jax.clear_caches()  # each run compiles functions of its own, which would stay in memory
         gc.collect()
     return write()
 
 
 @contextlib.contextmanager
 def _named(cell: Cell) -> Iterator[None]:
-    """A user's error inside says which cell it is about."""
+    """Adds the cell's name to a UserError."""
     try:
         yield
     except UserError as error:
@@ -120,7 +122,7 @@ def _is_done(folder: pathlib.Path) -> bool:
 def _where_it_stands(
     cell: Cell, plan: Sequence[Cell], missing: Sequence[Cell], done: Sequence[results.Result]
 ) -> str:
-    """Says which run of how many begins, and about how long all take, by what others have taken."""
+    """A line that says which run begins, and estimates the time of all by the finished ones."""
     of_all = [result.wall_seconds for result in done]
     left = 0.0
     for other in missing:

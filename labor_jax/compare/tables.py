@@ -1,4 +1,4 @@
-"""What the runs of a comparison say: tables of means, differences and their intervals, as text."""
+"""The tables of a comparison, as text: means, differences and their intervals."""
 
 import itertools
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Table(NamedTuple):
 
 
 def results_table(about: About, groups: Groups, done: Sequence[Result], error: float) -> Table:
-    """One row a method and budget: scores and costs, means over seeds."""
+    """One row for each method and budget: scores and costs, means over seeds."""
     closed = results.gap_closed(done)
     first = about.errors[0] == error
     keys: list[Key] = [("source_only", None, 0.0), ("uda", None, 0.0)] if first else []
@@ -97,7 +97,7 @@ def difference_tables(about: About, groups: Groups, done: Sequence[Result]) -> l
 
 
 def errors_tables(about: About, groups: Groups) -> list[Table]:
-    """What each method loses to wrong answers, paired by seed; none where there is one kind."""
+    """The mIoU that each method loses to wrong answers, paired by seed; [] without errors."""
     if len(about.errors) < 2:
         return []
     base, *more = about.errors
@@ -138,7 +138,7 @@ def class_tables(about: About, groups: Groups, table: ClassTable) -> list[Table]
 
 
 def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
-    """A sentence a budget: which method has the highest mean, and by how much."""
+    """A sentence for each budget: which method has the highest mean, and by how much."""
     samples, closed = _samples(done), results.gap_closed(done)
     error, baseline = about.errors[0], about.methods[0]
     told = []
