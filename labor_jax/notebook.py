@@ -1,8 +1,9 @@
 """A run inside a notebook: its pictures, curves and report, and the annotator.
 
-The annotator's page is shown in a frame where the notebook's browser and its kernel are on one
-machine. Its server answers its own address only, to a page that keeps its cookie; behind a proxy,
-as Colab's, there is neither, and a widget asks instead. Both hand what is said to the same desk.
+The annotator's page is shown in a frame if the notebook's browser and its kernel are on one
+machine. Its server answers only requests to its own address from a page that keeps its cookie.
+Neither is possible behind a proxy such as Colab's, so a widget asks there instead. Page and widget
+give their answers to the same desk.
 """
 
 import atexit
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import ipywidgets
 
 SIDE = 480
-"""Longest side, about, at which a small image is shown."""
+"""About the longest side, in pixels, to which a small image is enlarged."""
 STYLE = """<style>
 .labor-jax { display: grid; grid-auto-flow: column;
   grid-auto-columns: minmax(0, 400px); gap: 12px; }
@@ -55,7 +56,7 @@ STYLE = """<style>
 
 
 class Shown:
-    """HTML that a notebook shows where it is the last value of a cell."""
+    """HTML that a notebook shows if it is the last value of a cell."""
 
     def __init__(self, markup: Markup) -> None:
         self._markup = markup
@@ -68,10 +69,10 @@ class Shown:
 
 
 def row(**shown: np.ndarray) -> Shown:
-    """Images beside each other, [H, W, 3] uint8 RGB each, by what is written beneath.
+    """Images side by side, each [H, W, 3] uint8 RGB, with its name beneath.
 
-    Small ones are enlarged pixel by pixel, large ones shrunk. An underscore in a name is shown as
-    a space.
+    Small images are enlarged by whole pixels, large ones are shrunk. An underscore in a name is
+    shown as a space.
     """
     figures = [
         Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
@@ -83,8 +84,10 @@ def row(**shown: np.ndarray) -> Shown:
 
 
 def fit(image: np.ndarray, side: int) -> np.ndarray:
-    """An image [H, W, 3] uint8 a whole number of times as large, or smaller, to have at most
-    `side` pixels along its longest side."""
+    """An image [H, W, 3] uint8, resized so that its longest side has at most `side` pixels.
+
+    It is enlarged by a whole number, or shrunk.
+    """
     factor = side // max(image.shape[:2])
     if factor >= 1:
         return image.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -209,11 +212,15 @@ def _mark(shown: np.ndarray, query: q.Query, piece: int, color: Sequence[int]) -
 def annotator(
     workdir: str | os.PathLike, name: str, frame: bool | None = None
 ) -> "Frame | ipywidgets.VBox":
-    """Asks what the run in DIR waits for; show it as a cell's last value, `close()` it after.
+    """Asks the queries that the run in DIR waits for.
+
+    Make it the last value of a cell, and call its `close()` afterwards.
 
     Args:
-      name: goes with the answers.
-      frame: the annotator's page in a frame, or the widget; None: the frame, except in Colab.
+      workdir: the run's DIR.
+      name: the person's, stored with the answers.
+      frame: True for the annotator's page in a frame, False for the widget; None for the frame,
+        except in Colab.
     Raises:
       UserError: there is no run, its files are damaged, or it is being annotated already.
     """
@@ -227,8 +234,8 @@ class Frame:
     def __init__(self, workdir: str | os.PathLike, name: str) -> None:
         command = [sys.executable, "-m", "labor_jax", "annotate", f"--workdir={workdir}"]
         command += ["--port=0", "--in_frame", f"--annotator={name}"]
-        # A session of its own: to interrupt the kernel interrupts a cell, not the annotator. It
-        # ends with the kernel, by the pipe that it reads.
+        # The server has a session of its own, so interrupting the kernel interrupts a cell and not
+        # the annotator. It reads from a pipe, and ends when the kernel's end closes that.
         pipe = subprocess.PIPE
         self._server = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
@@ -242,7 +249,8 @@ class Frame:
         atexit.register(self.close)
 
     def _repr_html_(self) -> str:
-        # The cookie goes to the notebook's own site only: so the frame takes the notebook's name.
+        # Browsers send the cookie to the notebook's own site only, so the frame's address has the
+        # notebook's host name.
         mark = f"labor-jax-{secrets.token_hex(4)}"
         rest = self.address.removeprefix("http://127.0.0.1")
         return (
@@ -262,10 +270,11 @@ class Frame:
 
 
 def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
-    """Asks point by point, or segment by segment, with a button for each class.
+    """Asks piece by piece, with a button for each class.
 
     Args:
-      name: the annotator's, that goes with the answers.
+      workdir: the run's DIR.
+      name: the person's, stored with the answers.
     Raises:
       UserError: there is no run, or its files are damaged.
     """
@@ -308,7 +317,7 @@ def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
 
 
 class Asking:
-    """Which piece one is asked about now, and what one has said.
+    """The piece that is asked now, and the answers given so far.
 
     Attributes:
       query: the query as the desk shows it; None when nothing is open.
@@ -330,7 +339,7 @@ class Asking:
         self._since = time.monotonic()
 
     def answer(self, label: int) -> None:
-        """Saves the class, 255 = unsure, of the piece that is asked, and goes on."""
+        """Saves the class of the piece that is asked, 255 = unsure, and goes on to the next."""
         if self.query:
             task = self.query["task"]
             number = self._record(task, {"piece": self.piece, "class": label})
@@ -339,7 +348,7 @@ class Asking:
             self._go_on(task if view and journal.open_pieces(view, view["answers"]) else None)
 
     def undo(self) -> None:
-        """Takes the last answer back, and asks once more."""
+        """Takes the last answer back, and asks its piece again."""
         if self._said:
             number, task = self._said.pop()
             self._record(task, {"undo": number})
@@ -355,7 +364,7 @@ class Asking:
         return number
 
     def describe(self) -> str:
-        """Which piece it is and how many images are open, in HTML."""
+        """HTML that says which piece is asked and how many images are open."""
         if not self.query:
             return "<b>All is answered.</b> Go on in the notebook."
         pieces, left = len(q.pieces(self.query)), self._where["open"]

@@ -90,7 +90,7 @@ def step(work: w.Work, device: Device, repeat: int) -> Values:
     """Both train steps. A step of adaptation sees source and target images, as many of each."""
     batch, rows = w.batch(work), work.config.batch_size
     found = {}
-    starts = (work.start.replace(selector=None), work.start)  # as adaptation and its fit have it
+    starts = (work.start.replace(selector=None), work.start)  # adaptation has no selector
     for name, images, start in zip(STEPS, (2 * rows, rows), starts, strict=True):
         function = w.bind(getattr(steps, name), work)
         found[name] = program(function, (start, batch), images, device, repeat)

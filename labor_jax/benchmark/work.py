@@ -16,10 +16,10 @@ from labor_jax.train import optimizers, parallel, state
 
 
 class Work(NamedTuple):
-    """What the benchmarks share.
+    """The config, networks, state and images that the benchmarks share.
 
-    The batch sizes in `config` are those of one device. `start` is the state of the first stage,
-    with the selector, which adaptation does without.
+    The batch sizes in `config` are those of one device. `start` is the state of the first stage
+    with the selector, which adaptation does not need.
     """
 
     config: ml_collections.ConfigDict
@@ -31,7 +31,7 @@ class Work(NamedTuple):
 
 
 def make(config: ml_collections.ConfigDict) -> Work:
-    """What one of the devices would do that a run of the config trains on."""
+    """The work of one of the devices on which a run of the config trains."""
     config = config.copy_and_resolve_references()
     devices = parallel.device_count(config.parallel)
     config.batch_size = max(1, config.batch_size // devices)
@@ -59,7 +59,7 @@ def native_size(spec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
 
 
 def drawn(look: str, size: tuple[int, int], classes: int, count: int = 32) -> Domain:
-    """A domain of `count` images of toytown, of which at most eight differ: drawing takes seconds.
+    """A domain of `count` images of toytown; at most eight differ, since drawing takes seconds.
 
     They are kept as PNGs and decoded at each reading, as files would be.
     """
