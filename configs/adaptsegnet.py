@@ -1,12 +1,13 @@
-"""AdaptSegNet as its code was released (multi-level, GTA5 → Cityscapes), quirks and all.
+"""AdaptSegNet as its code was released (multi-level, GTA5 → Cityscapes), with its quirks.
 
     python -m labor_jax.main --config=configs/adaptsegnet.py --workdir=runs/adaptsegnet
 
-Output-space adversarial learning without a target label, LabOR's warm-up in its original form. Of
-each head two of four branches count; batch statistics of one image normalise, scale and bias stay;
-some tensors take a multiple of the learning rate. docs/method.md lists each of these switches
-beside its sane default. Expected mIoU, that paper's: 42.4. Hours, not timed: 279 by the TFLOP/s
-that a device sustains, as gta5_cityscapes_spl.py counts them.
+This is output-space adversarial learning without target labels, the original form of LabOR's
+warm-up. The released code differs from common practice: each head uses two of its four branches;
+batch norm uses the statistics of one image, and its scale and bias are not trained; some tensors
+learn at a multiple of the learning rate. docs/method.md lists the key of each difference with its
+usual default. The expected mIoU is that paper's: 42.4. The time was not measured. In hours it is
+279 divided by the TFLOP/s that a device sustains, counted as in gta5_cityscapes_spl.py.
 The weights are that code's, https://github.com/wasidennis/AdaptSegNet (DeepLab_resnet_pretrained_
 init-f81d91e8.pth), as weights/adaptsegnet_init.pth. `:quick` is for tests.
 

@@ -5,10 +5,10 @@
         --config.target.images=street/images --config.target.labels=street/labels \\
         --config.val.images=street_val/images --config.val.labels=street_val/labels
 
-A label map is a single-channel PNG beside an image of the same name. Copy this file and put your
-classes in. Labels of `val` may be left out (no scores); labels of `target` are read by the
-simulated annotator alone: not with `--config.annotator=web`, when people answer, nor with
-`--config.method=uda`. docs/your_own_data.md goes through it step by step. `:quick` is for tests.
+A label map is a single-channel PNG with the name of its image. Copy this file and replace the
+classes by yours. Without labels of `val` there are no scores. Only the simulated annotator reads
+labels of `target`, so they are not needed if people answer (`--config.annotator=web`) or with
+`--config.method=uda`. docs/your_own_data.md explains each step. `:quick` is for tests.
 """
 
 import ml_collections

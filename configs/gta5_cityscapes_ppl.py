@@ -2,9 +2,9 @@
 
     python -m labor_jax.main --config=configs/gta5_cityscapes_ppl.py --workdir=runs/gta5_ppl
 
-As gta5_cityscapes_spl.py but for what is asked; it says what to download and how long it takes.
-`--config.warmup_from=runs/gta5_spl` shares that run's warm-up. Expected mIoU, the paper's: 63.5.
-`:quick` is for tests.
+It differs from gta5_cityscapes_spl.py only in what is asked. That file says what to download and
+how long it takes. `--config.warmup_from=runs/gta5_spl` uses that run's warm-up. The expected mIoU
+is the paper's: 63.5. `:quick` is for tests.
 """
 
 import pathlib

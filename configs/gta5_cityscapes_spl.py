@@ -7,14 +7,14 @@
 `prepare-data` says what to download. The backbone starts from torchvision's ResNet-101 on ImageNet,
 https://download.pytorch.org/models/resnet101-63fe2227.pth, as weights/resnet101.pth.
 
-Expected mIoU, the paper's: 66.6 (SPL), 66.7 with every label, 36.6 from the source alone. The
-schedule is ours, as the paper gives none: 40,000 steps of warm-up with RIPU's batch, then three
-stages with 2,000 of the selector and 10,000 of adaptation.
+The expected mIoU is the paper's: 66.6 (SPL), 66.7 with every label, 36.6 from the source alone. The
+paper gives no schedule, so it is ours: 40,000 steps of warm-up with RIPU's batch, then three stages
+with 2,000 steps of the selector and 10,000 of adaptation each.
 
-Hours: no accelerator was at hand to time a step. XLA counts 13.4 TFLOP for one of adaptation and
-6.1 for one of the selector, 973,000 in all: 270 hours by the TFLOP/s that a device sustains, such
-as 2.7 hours at 100. `:quick` takes a minute on a CPU core; full size is not for CPUs.
-`:quick` is for tests: the same networks on small images, a step of each kind.
+The time was not measured, as there was no accelerator. XLA counts 13.4 TFLOP for a step of
+adaptation and 6.1 for a step of the selector, 973,000 in all. In hours this is 270 divided by the
+TFLOP/s that a device sustains, so 2.7 hours at 100. Full size is not for CPUs. `:quick` is for
+tests: the same networks on small images, one step of each kind, a minute on a CPU core.
 """
 
 import ml_collections

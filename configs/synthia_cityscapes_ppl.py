@@ -2,7 +2,7 @@
 
     python -m labor_jax.main --config=configs/synthia_cityscapes_ppl.py --workdir=runs/synthia_ppl
 
-As synthia_cityscapes_spl.py but for what is asked. `:quick` is for tests.
+It differs from synthia_cityscapes_spl.py only in what is asked. `:quick` is for tests.
 """
 
 import pathlib

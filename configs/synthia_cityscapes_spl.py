@@ -4,10 +4,10 @@
         --manual_dir=downloads/synthia
     python -m labor_jax.main --config=configs/synthia_cityscapes_spl.py --workdir=runs/synthia_spl
 
-As gta5_cityscapes_spl.py but for the source; it says what else to download and how long it takes.
-SYNTHIA has no terrain, truck or train: read the mIoU of 16 and of 13 classes (`mIoU16`, `mIoU13`).
-We know of no published figure to expect of the same protocol, 19 classes asked and 16 scored.
-`:quick` is for tests.
+It differs from gta5_cityscapes_spl.py only in the source. That file says what else to download and
+how long it takes. SYNTHIA has no terrain, truck or train, so the scores to read are the mIoU of 16
+and of 13 classes (`mIoU16`, `mIoU13`). We know of no published figure for this protocol, in which
+19 classes are asked and 16 are scored. `:quick` is for tests.
 """
 
 import pathlib

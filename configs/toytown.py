@@ -2,8 +2,8 @@
 
     python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
 
-Nothing to download: both domains are drawn here. `:small` is for comparisons of many runs, half a
-minute each; `:quick` shrinks it to seconds, for tests.
+Nothing has to be downloaded, as both domains are drawn here. `:small` is for comparisons of many
+runs, half a minute each. `:quick` takes seconds and is for tests.
 """
 
 import ml_collections

@@ -4,8 +4,8 @@
     python -m labor_jax.main --config=configs/toytown_camvid.py --workdir=runs/camvid
 
 `CamVid` is the folder of the public SegNet tutorial (train, trainannot, val, valannot). The
-backbone's weights are read from weights/mobilenet_v2_imagenet.npz; `--config.model.weights=` with
-nothing behind it starts from scratch. Two CPU cores need about ten minutes for a method.
+backbone's weights are read from weights/mobilenet_v2_imagenet.npz; an empty
+`--config.model.weights=` trains from scratch. A method takes about ten minutes on two CPU cores.
 `:large` is the full 480x360 at output stride 8, for an accelerator; `:quick` is for tests.
 """
 

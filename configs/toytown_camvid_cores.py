@@ -1,11 +1,11 @@
-"""Ours, not LabOR's: toytown → CamVid by `superpixel_cores`, forty clicks an image.
+"""toytown → CamVid with `superpixel_cores`, which is ours and not LabOR's: 40 clicks an image.
 
     python -m labor_jax.main --config=configs/toytown_camvid_cores.py --workdir=runs/camvid_cores
 
-As toytown_camvid.py, `:large` and `:quick` too, but for what is asked: of superpixels where the
-segmenter is unsure, classes in turn, the half whose colours are most alike, one click each.
-docs/ways_to_ask.md says what it gains and where it does not. `--config.warmup_from=runs/camvid`
-shares that run's warm-up.
+It differs from toytown_camvid.py, with the same variants, only in what is asked. It asks about
+superpixels on which the segmenter is unsure, and predicted classes take turns. One click labels the
+half of a superpixel whose colours are most alike. docs/ways_to_ask.md says where this is better and
+where it is not. `--config.warmup_from=runs/camvid` uses that run's warm-up.
 """
 
 import pathlib
