@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
@@ -46,6 +46,16 @@ def make_config(tiny_dir: str) -> Callable[..., ml_collections.ConfigDict]:
         return c
 
     return make
+
+
+@pytest.fixture(scope="module")
+def shallow() -> Iterator[None]:
+    """ResNet-18 without every second block, for all tests of a module that uses this fixture."""
+    from support import tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.shallow(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

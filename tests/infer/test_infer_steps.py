@@ -10,12 +10,7 @@ from support import tiny
 from labor_jax.infer import steps
 from labor_jax.models.resize import upsample
 
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.shallow(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("shallow")
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,7 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.shallow(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("shallow")
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,7 @@ from labor_jax.loop import plan
 from labor_jax.train import losses, optimizers, parallel, state, steps
 from labor_jax.util import rng
 
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.shallow(patch)
-        yield
+pytestmark = pytest.mark.usefixtures("shallow")
 
 
 @functools.cache
