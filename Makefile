@@ -8,7 +8,7 @@ demo: .venv/.installed
 	$(BIN)/python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
 
 test: .venv/.installed-tests lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: .venv/.installed-tests
 	$(BIN)/ruff check .

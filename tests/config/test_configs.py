@@ -85,7 +85,13 @@ def test_toytowns_quick_variant_runs_to_its_end(finished):
     assert files.read_json(finished / "summary.json")["status"] == "finished"
 
 
-@pytest.mark.parametrize("name", sorted({*CONFIGS} - {"toytown", *OF_THE_PAPER}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * name.startswith("toytown_camvid"))
+        for name in sorted({*CONFIGS} - {"toytown", *OF_THE_PAPER})
+    ],
+)
 def test_a_config_runs_a_step(name, drawn, tiny_dir, tmp_path):
     config = load(name, "quick")
     # One step of the segmenter, with evaluation and report.

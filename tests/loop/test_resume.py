@@ -20,6 +20,7 @@ from labor_jax.train.checkpoint import Checkpoints
 SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 
 # `configs/toytown.py:quick` warms up to step 6; a stage's selector takes 4 steps, adapting 4.
+THREE = ["int:warmup:2", "stage 1 annotate:7:half", "save:14"]
 FIRST_STAGE = [
     "int:warmup:2",
     "warmup:5",
@@ -54,7 +55,8 @@ def run(where: str, workdir: pathlib.Path, data_dir: str) -> subprocess.Complete
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(FIRST_STAGE, id="first stage"),
+        pytest.param(THREE, id="three deaths"),
+        pytest.param(FIRST_STAGE, id="first stage", marks=pytest.mark.slow),
         pytest.param(SECOND_STAGE, id="second stage", marks=pytest.mark.slow),
     ],
 )

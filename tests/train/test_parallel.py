@@ -59,8 +59,11 @@ def agree(one, other):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), one, other)
 
 
-CASES = [(mode, name, "sync") for mode in MODES[1:] for name in STEPS]
-CASES += [
+CASES = [
+    ("pmap", "adapt_step", "sync"),
+    ("shard_map", "selector_step", "sync"),
+    pytest.param("pmap", "selector_step", "sync", marks=pytest.mark.slow),
+    pytest.param("shard_map", "adapt_step", "sync", marks=pytest.mark.slow),
     pytest.param("pmap", "adapt_step", "frozen", marks=pytest.mark.slow),
     pytest.param("pmap", "selector_step", "weights", marks=pytest.mark.slow),
 ]
