@@ -2,8 +2,8 @@
 
     python -m labor_jax.main --config=configs/toytown_camvid_cores.py --workdir=runs/camvid_cores
 
-It differs from toytown_camvid.py, with the same variants, only in what is asked. It asks about
-superpixels on which the segmenter is unsure, and predicted classes take turns. One click labels the
+It differs from toytown_camvid.py only in what is asked; `:large` and `:quick` are the same. It asks
+about superpixels where the segmenter is unsure; predicted classes take turns. One click labels the
 half of a superpixel whose colours are most alike. docs/ways_to_ask.md says where this is better and
 where it is not. `--config.warmup_from=runs/camvid` uses that run's warm-up.
 """
