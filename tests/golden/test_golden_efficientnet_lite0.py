@@ -60,7 +60,7 @@ def test_every_stage_agrees_with_the_published_network(size):
         np.testing.assert_allclose(got / scale, wanted / scale, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("stride", [pytest.param(8, marks=pytest.mark.slow), 16])
 def test_a_smaller_output_stride_sees_the_same_features_more_densely(stride):
     # With dilation for strides, every second output is the original's: away from the border, where
     # TensorFlow's padding of a strided convolution is not that of a dilated one.
