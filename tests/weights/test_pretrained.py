@@ -275,7 +275,7 @@ def test_a_file_of_another_network_is_told_by_what_it_looks_like(write):
     assert "looks like resnet50, but model.backbone is resnet101" in message
     path = write(published(segmenter("resnet18")))
     assert "looks like resnet18" in refused(path, model_config("resnet50"), variables)
-    assert "no network" in refused(
+    assert "not the weights of a known network" in refused(
         write({"a": np.ones(2, np.float32)}), model_config("resnet50"), variables
     )
 
