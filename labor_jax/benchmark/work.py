@@ -38,12 +38,13 @@ def make(config: ml_collections.ConfigDict) -> Work:
     config.eval_batch_size = max(1, config.eval_batch_size // devices)
     classes = len(loading.table_from_config(config.classes))
     start = state.init_state(config, classes)
+    of_source = native_size(config.source, config.input.size) if config.source.domain else None
     return Work(
         config,
         classes,
         networks=state.make_networks(config, classes, axis_name=None),
         start=state.start_selector(start, config, classes, stage=1),
-        source=drawn("source", native_size(config.source, config.input.size), classes),
+        source=drawn("source", of_source, classes) if of_source else Domain.none(),
         target=drawn("target", native_size(config.target, config.input.size), classes),
     )
 
@@ -105,6 +106,8 @@ def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
         label = random.integers(0, work.classes, shape).astype(np.uint8)
         if name == "target":
             label[random.random(shape) < 0.98] = labels.IGNORE
+        if not config[name].domain:
+            continue
         made[name] = {
             "image": random.integers(0, 256, (*shape, 3)).astype(np.uint8),
             "label": label,

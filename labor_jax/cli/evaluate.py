@@ -37,6 +37,8 @@ def _evaluate(values: flags.FlagValues) -> None:
         raise errors.UserError("--workdir: a file names no images to score on; give the run's DIR")
     run = segmenter.restore(values)
     domain = run.load_domain(DOMAINS[values.split])
+    if not domain.ids:
+        raise errors.UserError(f"--split={values.split}: this run has no {values.split}; give val")
     if domain.read_label is None:
         raise errors.UserError(f"--split={values.split}: {domain.name} has no labels to score with")
     with show_progress("evaluate", 0, len(domain.ids), "image") as progress:

@@ -94,6 +94,7 @@ def _domains_of(config: ml_collections.ConfigDict) -> "tuple[dict[str, Split], C
     domains = {
         name: loading.load(config[name], config.data_dir, table)
         for name in ("source", "target", "val")
+        if config[name].domain
     }
     return {name: checking.checked(images, table) for name, images in domains.items()}, table
 

@@ -10,7 +10,8 @@ from labor_jax.selection import strategies
 from labor_jax.util.errors import UserError
 
 REFERENCES = ("full", "source_only", "uda")
-"""The methods that others are compared with, run for each seed. All cells use `full`'s warm-up."""
+"""The methods that others are compared with, run for each seed. All cells use `full`'s warm-up.
+Without a source there is `full` alone, and no warm-up."""
 UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
 
 
@@ -94,7 +95,11 @@ def check_methods(methods: Sequence[str]) -> None:
 
 
 def plan(
-    methods: Sequence[str], budgets: Sequence[Budget], seeds: int, errors: Sequence[float]
+    methods: Sequence[str],
+    budgets: Sequence[Budget],
+    seeds: int,
+    errors: Sequence[float],
+    references: Sequence[str] = REFERENCES,
 ) -> tuple[list[Cell], list[str]]:
     """All cells in the order in which they are run, seed by seed.
 
@@ -109,7 +114,7 @@ def plan(
     }
     cells = []
     for seed in range(seeds):
-        cells += [Cell(method, seed) for method in REFERENCES]
+        cells += [Cell(method, seed) for method in references]
         cells += [
             Cell(method, seed, budget, error)
             for error in errors
@@ -136,7 +141,8 @@ def cell_config(
     """
     own = config.copy_and_resolve_references()
     own.method, own.seed, own.beside = cell.method, cell.seed, ""
-    own.warmup_from = "" if cell.method in ("full", "source_only") else warmup_from
+    has_own_warmup = cell.method in ("full", "source_only") or not config.warmup_steps
+    own.warmup_from = "" if has_own_warmup else warmup_from
     own.annotator = "noisy" if cell.error else "oracle"
     if cell.error:
         own.noisy.error = cell.error

@@ -56,7 +56,13 @@ def run(
     cells.check_methods(methods)
     budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
     errors = cells.parse_errors(asked.errors)
-    plan, skipped = cells.plan(methods, budgets, asked.seeds, errors)
+    plan, skipped = cells.plan(
+        methods,
+        budgets,
+        asked.seeds,
+        errors,
+        cells.REFERENCES if config.source.domain else ("full",),
+    )
     configs = {
         cell: cells.cell_config(config, cell, str(workdir / Cell("full", cell.seed).name))
         for cell in plan

@@ -244,11 +244,49 @@ def _learning_rate_lasts(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _warmup_has_a_source(config: ml_collections.ConfigDict) -> None:
+    if config.source.domain and not config.warmup_steps:
+        raise UserError(
+            "config.warmup_steps: 0, but there is a source to learn from; give 1 or more"
+        )
+    if config.source.domain or not config.warmup_steps:
+        return
+    raise UserError(
+        f"config.warmup_steps: {config.warmup_steps}, but config.source.domain is empty, so there "
+        f"is nothing to warm up with; give 0"
+    )
+
+
+def _method_has_a_source(config: ml_collections.ConfigDict) -> None:
+    if not config.source.domain and config.method in ("source_only", "uda"):
+        raise UserError(
+            f"config.source.domain: is empty, but {config.method} learns from the source alone; "
+            f"give a data set, or another config.method"
+        )
+
+
+def _target_is_given(config: ml_collections.ConfigDict) -> None:
+    _check_given(config, "target")
+
+
+def _val_is_given(config: ml_collections.ConfigDict) -> None:
+    _check_given(config, "val")
+
+
+def _check_given(config: ml_collections.ConfigDict, name: str) -> None:
+    if not config[name].domain:
+        raise UserError(f"config.{name}.domain: is empty; give a data set, or folder")
+
+
 RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.style": _style_is_the_backbones,
     "model.output_stride": _output_stride_is_the_backbones,
     "model.batch_norm": _batch_norm_is_the_backbones,
     "input.scale": _scale_is_in_order,
+    "warmup_steps": _warmup_has_a_source,
+    "source.domain": _method_has_a_source,
+    "target.domain": _target_is_given,
+    "val.domain": _val_is_given,
     "budget.unit": _unit_is_what_the_strategy_asks,
     "optimizer.decay_steps": _learning_rate_lasts,
 }

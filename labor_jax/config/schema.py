@@ -30,6 +30,13 @@ def _backbones() -> tuple[str, ...]:
     return backbone.names()
 
 
+def _heads() -> tuple[str, ...]:
+    """a head of `labor_jax.models.heads`"""
+    from labor_jax.models import heads
+
+    return heads.NAMES
+
+
 def _batch_norms() -> tuple[str, ...]:
     """a kind of `labor_jax.models.batch_norm`"""
     from labor_jax.models import batch_norm
@@ -117,8 +124,14 @@ class Model:
     output_stride: int = setting(
         8, "pixels of the input per pixel of the backbone's last features, as it has them", low=1
     )
+    head: str = setting(
+        "deeplab_v2",
+        "what makes logits of the backbone's features: `deeplab_v2` is the paper's; "
+        "`deeplab_v3plus` sees finer features, too; `linear` is one linear layer",
+        choices=_heads,
+    )
     dilations: tuple[int, ...] = setting(
-        (6, 12, 18, 24), "dilation rate of each branch of a head", low=1
+        (6, 12, 18, 24), "deeplab: dilation rate of each branch of a head", low=1
     )
     batch_norm: str = setting(
         "sync", "which statistics and parameters batch norm uses", choices=_batch_norms
@@ -163,7 +176,7 @@ class Optimizer:
 class Loss:
     """Weights of the segmenter's losses, and their thresholds."""
 
-    aux: float = setting(0.1, "the auxiliary head's cross-entropy (lambda_seg)", low=0)
+    aux: float = setting(0.1, "deeplab_v2: the auxiliary head's cross-entropy (lambda_seg)", low=0)
     target: float = setting(1.0, "the cross-entropy of labelled target pixels", low=0)
     negative: float = setting(
         0.0, "RIPU's negative learning on the target; RIPU uses 1, 0 = off", low=0
@@ -200,7 +213,7 @@ class Adversarial:
         "vanilla", "the adversarial loss: cross-entropy or least squares", choices=("vanilla", "ls")
     )
     main: float = setting(0.001, "weight for the main head (lambda_adv); 0 = off", low=0)
-    aux: float = setting(0.0002, "weight for the auxiliary head; 0 = off", low=0)
+    aux: float = setting(0.0002, "deeplab_v2: weight for the auxiliary head; 0 = off", low=0)
     width: int = setting(64, "channels of a discriminator's first layer", low=1, high=65536)
     learning_rate: float = setting(1e-4, "the discriminators' learning rate at the start", low=0)
     betas: tuple[float, float] = setting((0.9, 0.99), "Adam's two decay rates", low=0, below=1)
@@ -391,7 +404,9 @@ class Config:
     )
     noisy: Noisy = section(Noisy, since="annotate")
     classes: Classes = section(Classes)
-    source: Domain = section(Domain, "Images with labels, to train on.", split="source_train")
+    source: Domain = section(
+        Domain, "Images with labels, to train on; none with `domain` empty.", split="source_train"
+    )
     target: Domain = section(
         Domain, "Images that are adapted to, and asked about.", split="target_train"
     )
@@ -406,7 +421,9 @@ class Config:
     accumulate: int = setting(
         1, "parts of a device's batch, one after the other: more take less memory", low=1
     )
-    warmup_steps: int = setting(200, "steps of the warm-up", low=1)
+    warmup_steps: int = setting(
+        200, "steps of the warm-up; 0 without a source, and only then", low=0
+    )
     stages: int = setting(3, "how many times the target is asked about and adapted to", low=0)
     adapt_steps: int = setting(100, "steps of adaptation a stage", low=1)
     optimizer: Optimizer = section(Optimizer)

@@ -24,6 +24,11 @@ class Domain:
     read_image: Callable[[int], np.ndarray]
     read_label: Callable[[int], np.ndarray] | None
 
+    @classmethod
+    def none(cls) -> "Domain":
+        """A domain without images, where a run has no source."""
+        return cls(name="", ids=(), read_image=_no_image, read_label=None)
+
     def take(self, indices: Sequence[int]) -> "Domain":
         """The domain of these images alone, in this order."""
         read_label = self.read_label
@@ -33,3 +38,7 @@ class Domain:
             read_image=lambda i: self.read_image(indices[i]),
             read_label=None if read_label is None else lambda i: read_label(indices[i]),
         )
+
+
+def _no_image(index: int) -> np.ndarray:
+    raise IndexError(f"there is no image {index}")

@@ -16,7 +16,9 @@ def domains() -> tuple[str, ...]:
 
 
 def is_known(domain: str) -> bool:
-    """Whether there is a domain of this name; a size in it is not checked."""
+    """Whether there is a domain of this name; a size in it is not checked. "" is that of none."""
+    if not domain:
+        return True
     name = dataset.split_name(domain)[0]
     return any(name == dataset.split_name(known)[0] for known in domains())
 
@@ -41,12 +43,15 @@ def load(spec: Any, data_dir: str, table: ClassTable) -> Domain:
 
     Args:
       spec: a ConfigDict with `domain`: one of `domains()`. With "folder" go `images` and `labels`,
-        "" where there are none; with any other `split`, and `manual_dir` to prepare it from.
+        "" where there are none; with any other `split`, and `manual_dir` to prepare it from. An
+        empty `domain` has no images.
       data_dir: where prepared data sets are kept.
       table: the classes of the task.
     Raises:
       UserError: the domain or split is unknown, files are missing, or the table does not fit.
     """
+    if not spec.domain:
+        return Domain.none()
     if spec.domain == "folder":
         return folder.load(spec.images, spec.labels, table)
     from labor_jax.data.builders import prepared  # it imports TFDS

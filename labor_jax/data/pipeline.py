@@ -80,7 +80,7 @@ def batches(
     """The batches of steps `first` to `last`, prefetched by threads.
 
     Args:
-      source: the labelled domain.
+      source: the labelled domain; without images, batches have no "source".
       target: the unlabelled domain; if it has labels, they are not read.
       read_target_label: the labels that annotators gave for the target; None before there are any.
     Yields:
@@ -90,13 +90,15 @@ def batches(
         num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads
     )
     source_size = config.input.source_size or config.input.size
-    streams = (
-        _stream(source, source.read_label, config, "source", source_size, last),
-        _stream(target, read_target_label, config, "target", config.input.size, last),
-    )
+    streams = {
+        "target": _stream(target, read_target_label, config, "target", config.input.size, last)
+    }
+    if source.ids:
+        of_source = _stream(source, source.read_label, config, "source", source_size, last)
+        streams = {"source": of_source} | streams
     with contextlib.ExitStack() as stack:
         iterators = []
-        for stream in streams:
+        for stream in streams.values():
             iterators.append(iter(stream[first:last].to_iter_dataset(options)))
             stack.callback(iterators[-1].close)
-        yield ({"source": s, "target": t} for s, t in zip(*iterators, strict=True))
+        yield (dict(zip(streams, rows, strict=True)) for rows in zip(*iterators, strict=True))

@@ -90,13 +90,13 @@ def from_file(path: str) -> Read:
         known = ", ".join(backbone.names())
         raise errors.UserError(f"{path} looks like {network.backbone}; there is only {known}")
     values, fitted = pretrained.fit(weights, _shapes(network))
-    heads = f"{network.branches} branches of {network.classes} classes"
+    heads = f"{network.head} of {network.branches} branches, {network.classes} classes"
     account = [
-        f"{path}: {network.backbone}, {heads if network.branches else 'no heads'},"
+        f"{path}: {network.backbone}, {heads if network.head else 'no heads'},"
         f" style {weights.style or 'not told by its keys'}",
         _line("taken", fitted.taken),
         *_lines_by_reason("left out", fitted.left_out),
-        *(f"missing          the {head} head: not written" for head in fitted.missing),
+        *(f"missing          {part}: not written" for part in fitted.missing),
     ]
     return Read(values, network.backbone, _dilations(network), account)
 
@@ -109,14 +109,15 @@ def _shapes(network: state_dict.Network) -> dict[str, tuple[int, ...]]:
     """Shapes of a segmenter's variables by path; of the backbone's alone if there are no heads."""
     model = default_config().model
     model.backbone, model.width = network.backbone, network.width
+    known = backbone.find(network.backbone)
+    model.style, model.output_stride = known.styles[0], known.output_strides[0]
+    model.head = network.head or model.head
     model.dilations = _dilations(network) or model.dilations
     segmenter = build.build_segmenter(model, max(1, network.classes))
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), np.uint8)
     leaves = flatten_dict(jax.eval_shape(segmenter.init, jax.random.key(0), image), sep="/")
     return {
-        name: leaf.shape
-        for name, leaf in leaves.items()
-        if network.branches or "/backbone/" in name
+        name: leaf.shape for name, leaf in leaves.items() if network.head or "/backbone/" in name
     }
 
 

@@ -67,7 +67,8 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
       keys that prediction needs. No path of this machine is in it.
     """
     config, table = run.config, run.table
-    domains = {name: config[name].domain for name in ("source", "target")}
+    names = ("source", "target")
+    domains = {name: domain for name in names if (domain := config[name].domain)}
     started = pathlib.Path(config.model.weights).name
     terms = "; ".join(
         f"{domain} ({loading.licence(domain)})" for domain in dict.fromkeys(domains.values())

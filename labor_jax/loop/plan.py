@@ -31,7 +31,8 @@ class Phase(NamedTuple):
 def phases(config: ml_collections.ConfigDict) -> list[Phase]:
     """The phases of a whole run, in order."""
     step = config.warmup_steps
-    plan = [Phase("warmup", 0, 0, step), Phase("evaluate", 0, step, step)]
+    plan = [Phase("warmup", 0, 0, step)] if step else []
+    plan.append(Phase("evaluate", 0, step, step))
     for stage in range(1, config.stages + 1):
         if strategies.needs_selector(config.method):
             plan.append(Phase("selector", stage, step, step + config.selector.steps))
@@ -78,7 +79,8 @@ def check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Do
         ("source", "to train on", ""),
         ("target", "for the oracle to answer from", people),
     ):
-        if domains[name].read_label is None and (name == "source" or asks):
+        needed = bool(domains[name].ids) if name == "source" else asks
+        if needed and domains[name].read_label is None:
             raise UserError(
                 f"config.{name}: {domains[name].name} has no labels {why}; "
                 f"give config.{name}.labels{otherwise}"

@@ -125,8 +125,9 @@ def _introduce(this: Run, now: state.State) -> None:
     overview = parameter_overview.get_parameter_overview(params, include_stats=False)
     if hosts.first():
         files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
+    domains = " → ".join(domain.name for domain in (this.source, this.target) if domain.ids)
     this.monitor.say(
-        f"{this.config.method} · {this.source.name} → {this.target.name} · segmenter of "
+        f"{this.config.method} · {domains} · segmenter of "
         f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
         f"{parallel.device_count(this.config.parallel)} x {jax.devices()[0].device_kind}"
     )

@@ -34,12 +34,14 @@ Shape = tuple[int, ...]
 
 
 class Build(Protocol):
-    """Makes a module that maps normalised images to features.
+    """Makes a module that maps normalised images to levels.
 
     The module is called with images [B, H, W, 3] of `dtype` and `train`, whether batch norm takes
-    the batch's statistics. It returns the features [B, h, w, F] of an earlier layer and those of
-    the last one; h and w are H and W over the output stride, rounded up (one more of each in the
-    style "caffe", whose pooling rounds up). The earlier layer is never coarser than stride 16.
+    the batch's statistics. It returns a tuple of features [B, h, w, F] of two or more layers, from
+    fine to coarse; h and w of the last one are H and W over the output stride, rounded up (one more
+    of each in the style "caffe", whose pooling rounds up). `model.head` says which levels are used:
+    "deeplab_v2" the last two, of which the earlier one is never coarser than stride 16;
+    "deeplab_v3plus" the first, best at stride 4, and the last; "linear" all of them.
     """
 
     def __call__(
@@ -107,8 +109,6 @@ class Backbone:
       build: makes the module.
       styles: what `model.style` can be: "caffe", "pytorch", "tensorflow" and "efficientnet" say how
         images are normalised, and a backbone may differ by them in more.
-      channels: F of the earlier and of the last features, which the auxiliary and the main head
-        see, where `model.width` is 1.0.
       output_strides: what `model.output_stride` can be.
       batch_norms: what `model.batch_norm` can be; () where there is none and the key is not read.
       layouts: of files with its weights. Files are written in the first one.
@@ -121,7 +121,6 @@ class Backbone:
     name: str
     build: Build
     styles: tuple[str, ...]
-    channels: tuple[int, int]
     output_strides: tuple[int, ...] = (8, 16)
     batch_norms: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()

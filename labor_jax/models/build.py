@@ -1,9 +1,9 @@
 """The networks, built from a config's `model` section.
 
 `model.backbone` is one of `backbone.names()`. The backbone says which values `style`,
-`output_stride` and `batch_norm` can have. `width` multiplies its channels, `dilations` are the
-heads', and `remat` is read by ResNets only. `dtype` is the computation's: "float32", "bfloat16", or
-"float64" under jax_enable_x64. Parameters stay float32.
+`output_stride` and `batch_norm` can have. `width` multiplies its channels. `model.head` is one of
+`heads.NAMES`; `dilations` are its branches'. `dtype` is the computation's: "float32", "bfloat16",
+or "float64" under jax_enable_x64. Parameters stay float32.
 """
 
 from collections.abc import Collection
@@ -12,8 +12,8 @@ from typing import Any
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from labor_jax.models import backbone
-from labor_jax.models.deeplab import Segmenter
+from labor_jax.models import backbone, heads
+from labor_jax.models.segmenter import Segmenter
 from labor_jax.models.selector import Selector
 from labor_jax.util.errors import UserError
 
@@ -28,7 +28,7 @@ DTYPES = ("float32", "bfloat16", "float64")
 def build_segmenter(
     model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Segmenter:
-    """DeepLab-V2 as configured.
+    """The segmenter as configured.
 
     Args:
       model_cfg: the config's `model` section.
@@ -45,7 +45,7 @@ def build_segmenter(
 def build_selector(
     model_cfg: ConfigDict, num_classes: int, axis_name: str | None = None, ordered: bool = False
 ) -> Selector:
-    """The two-headed selector with the segmenter's backbone.
+    """The selector with the segmenter's backbone and neck, and two of its classifiers.
 
     Arguments and errors are those of `build_segmenter`.
     """
@@ -60,11 +60,11 @@ def _shared(
     _one_of(model_cfg, "output_stride", known.output_strides)
     if known.batch_norms:
         _one_of(model_cfg, "batch_norm", known.batch_norms)
+    _one_of(model_cfg, "head", heads.NAMES)
     dtype = _dtype(model_cfg)
     return {
         "backbone": known.build(model_cfg, axis_name, ordered, dtype),
-        "num_classes": num_classes,
-        "dilations": tuple(model_cfg.dilations),
+        "head": heads.make(model_cfg, num_classes, axis_name, ordered, dtype),
         "style": style,
         "dtype": dtype,
     }

@@ -28,17 +28,16 @@ from labor_jax.models.backbone import (
     register,
 )
 from labor_jax.models.batch_norm import KINDS, BatchNorm
-from labor_jax.models.depthwise import depthwise, padding
+from labor_jax.models.depthwise import padding
+from labor_jax.models.separable import Depthwise, Pointwise
 
 __all__ = [
-    "AUX_STAGE",
     "EPSILON",
+    "LEVELS",
     "PUBLISHED",
     "STAGES",
     "Block",
-    "Depthwise",
     "EfficientNetLite0",
-    "Pointwise",
     "build",
     "network",
     "sources",
@@ -54,38 +53,10 @@ STAGES = (
     (6, 5, 192, 4, 2),
     (6, 3, 320, 1, 1),
 )
-AUX_STAGE = 4  # the last one at stride 16
+LEVELS = (1, 2, 4, 6)
+"""The last stages at strides 4, 8, 16 and 32."""
 EPSILON = 1e-3
 STYLE = "tensorflow"
-
-
-class Pointwise(nn.Module):
-    """A 1x1 convolution without bias, as the matrix product it is."""
-
-    features: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        kernel = self.param("kernel", init, (1, 1, x.shape[-1], self.features))
-        return x.astype(self.dtype) @ kernel[0, 0].astype(self.dtype)
-
-
-class Depthwise(nn.Module):
-    """A depthwise convolution without bias."""
-
-    window: int
-    stride: int
-    dilation: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        shape = (self.window, self.window, 1, x.shape[-1])
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        return depthwise(x, kernel, self.stride, self.dilation, STYLE)
 
 
 class Block(nn.Module):
@@ -103,11 +74,13 @@ class Block(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> Array:
         y = x
         if self.expansion > 1:
-            y = Pointwise(self.expansion * x.shape[-1], self.dtype, name="expand")(y)
+            y = Pointwise(self.expansion * x.shape[-1], dtype=self.dtype, name="expand")(y)
             y = nn.relu6(self.norm(name="expand_bn")(y, train))
-        y = Depthwise(self.window, self.stride, self.dilation, self.dtype, name="depthwise")(y)
+        y = Depthwise(self.window, self.stride, self.dilation, STYLE, self.dtype, name="depthwise")(
+            y
+        )
         y = nn.relu6(self.norm(name="depthwise_bn")(y, train))
-        y = Pointwise(self.features, self.dtype, name="project")(y)
+        y = Pointwise(self.features, dtype=self.dtype, name="project")(y)
         y = self.norm(name="project_bn")(y, train)
         return x + y if self.stride == 1 and x.shape == y.shape else y
 
@@ -171,10 +144,10 @@ class EfficientNetLite0(nn.Module):
             outputs.append(x)
         return outputs
 
-    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """The 112- and the 320-channel features, [B, h, w, F] at `output_stride`."""
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, ...]:
+        """The levels of 24, 40, 112 and 320 channels, at strides 4, 8, 16 and 32 or less."""
         stages = self.stages(x, train)
-        return stages[1 + AUX_STAGE], stages[-1]
+        return tuple(stages[1 + level] for level in LEVELS)
 
 
 # ------------------------------------------------------------------------------- what it registers
@@ -236,7 +209,6 @@ register(
         name="efficientnet_lite0",
         build=build,
         styles=("efficientnet",),
-        channels=(112, 320),
         output_strides=(8, 16, 32),
         batch_norms=KINDS,
         layouts=(PUBLISHED,),

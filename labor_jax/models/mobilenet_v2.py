@@ -30,7 +30,7 @@ from labor_jax.models.batch_norm import EPSILON
 from labor_jax.models.depthwise import depthwise, padding
 
 __all__ = [
-    "AUX_STAGE",
+    "LEVELS",
     "OWN",
     "STAGES",
     "TORCHVISION",
@@ -54,7 +54,8 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-AUX_STAGE = 4  # the last one at stride 16
+LEVELS = (1, 2, 4, 6)
+"""The last stages at strides 4, 8, 16 and 32."""
 
 
 def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
@@ -99,10 +100,11 @@ class MobileNetV2(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """x: [B, H, W, 3] normalised. Returns the 96- and the 320-channel features.
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, ...]:
+        """x: [B, H, W, 3] normalised. Returns the levels of 24, 32, 96 and 320 channels.
 
-        Both are [B, h, w, F] at `output_stride`. `train` is not read: there is no batch norm.
+        They are [B, h, w, F] at strides 4, 8, 16 and 32, or at `output_stride` where that is less.
+        `train` is not read: there is no batch norm.
         """
         number = count()
 
@@ -139,7 +141,7 @@ class MobileNetV2(nn.Module):
                 x = x + y if block > 0 else y
                 dilation = next_dilation
             outputs.append(x)
-        return outputs[AUX_STAGE], outputs[-1]
+        return tuple(outputs[level] for level in LEVELS)
 
 
 # ------------------------------------------------------------------------------- what it registers
@@ -218,7 +220,6 @@ register(
         name="mobilenet_v2",
         build=build,
         styles=("tensorflow", "pytorch"),
-        channels=(96, 320),
         layouts=(OWN, TORCHVISION),
         imagenet="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
     )

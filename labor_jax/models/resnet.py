@@ -154,8 +154,8 @@ class ResNet(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """x: [B, H, W, 3] normalised. Returns layer3's and layer4's output, [B, h, w, F] each."""
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, ...]:
+        """x: [B, H, W, 3] normalised. Returns the four layers' outputs, [B, h, w, F] each."""
         norm = partial(
             BatchNorm,
             kind=self.batch_norm,
@@ -190,7 +190,7 @@ class ResNet(nn.Module):
                     **own,
                 )(x, train)
             outputs.append(x)
-        return outputs[2], outputs[3]
+        return tuple(outputs)
 
 
 # ------------------------------------------------------------------------------- what it registers
@@ -277,7 +277,6 @@ for _name in LAYERS:
             name=_name,
             build=build,
             styles=("caffe", "pytorch"),
-            channels=(256, 512) if _name == "resnet18" else (1024, 2048),
             batch_norms=KINDS,
             layouts=(PYTORCH,),
             imagenet=f"https://download.pytorch.org/models/{_name}-{_IMAGENET[_name]}.pth",

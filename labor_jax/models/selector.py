@@ -1,4 +1,5 @@
-"""The pixel selector: a backbone with two heads, whose disagreement decides what to ask [paper]."""
+"""The pixel selector: a backbone with two classifiers, whose disagreement decides what to ask
+[paper]."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,41 +8,43 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from labor_jax.models.deeplab import DeepLabHead, normalise
+from labor_jax.models.heads import Head
+from labor_jax.models.segmenter import Inputs, levels_of
 
 __all__ = [
     "Selector",
     "selector_from_segmenter",
 ]
 
+SHARED = ("backbone", "neck")
+"""The parts that the selector has of the segmenter; its classifiers are C1 and C2."""
+
 
 class Selector(nn.Module):
-    """`backbone` maps normalised images to (earlier, last) features; both heads see the last."""
+    """Both classifiers see the same features: what the segmenter's main classifier sees."""
 
     backbone: nn.Module
-    num_classes: int
-    dilations: tuple[int, ...] = (6, 12, 18, 24)
+    head: Head
     style: str = "pytorch"
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Two heads on the backbone's last layer."""
-        self.c1 = DeepLabHead(self.num_classes, self.dilations, self.dtype)
-        self.c2 = DeepLabHead(self.num_classes, self.dilations, self.dtype)
+        """The neck and two classifiers."""
+        self.neck = self.head.neck() if self.head.neck is not None else None
+        self.c1 = self.head.classifier()
+        self.c2 = self.head.classifier()
 
-    def __call__(self, images: Array, train: bool = False) -> dict[str, Array]:
-        """images: [B, H, W, 3] RGB in 0..255, uint8 or float32.
-
-        Returns `c1` and `c2` [B, h, w, num_classes] float32 and `features` [B, h, w, F].
-        """
-        _, features = self.backbone(normalise(images, self.style, self.dtype), train)
+    def __call__(self, inputs: Inputs, train: bool = False) -> dict[str, Array]:
+        """Returns `c1` and `c2` [B, h, w, C] float32 and `features` [B, h, w, F]."""
+        levels = levels_of(inputs, self.backbone, self.style, self.dtype, train)
+        features = levels[-1] if self.neck is None else self.neck(levels, train)
         return {**self.heads(features), "features": features}
 
     def heads(self, features: Array) -> dict[str, Array]:
-        """Both heads alone, for a loss that must not reach the backbone.
+        """Both classifiers alone, for a loss that must not reach what is below them.
 
         `selector.apply(variables, jax.lax.stop_gradient(features), method="heads")` returns `c1`
-        and `c2` [B, h, w, num_classes] float32.
+        and `c2` [B, h, w, C] float32.
         """
         return {"c1": self.c1(features), "c2": self.c2(features)}
 
@@ -49,7 +52,8 @@ class Selector(nn.Module):
 def selector_from_segmenter(
     segmenter: Mapping[str, Any], selector: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The selector's variables with the segmenter's backbone and, as C1, its main head [ours].
+    """The selector's variables with the segmenter's backbone, neck and, as C1, main classifier
+    [ours].
 
     C2 keeps the selector's own variables. The batch statistics, if any, are the segmenter's.
 
@@ -58,6 +62,7 @@ def selector_from_segmenter(
       selector: the same, of a selector of the same config.
     """
     learnt = segmenter["params"]
-    params = {**selector["params"], "backbone": learnt["backbone"], "c1": learnt["main"]}
+    shared = {part: learnt[part] for part in SHARED if part in learnt}
+    params = {**selector["params"], **shared, "c1": learnt["main"]}
     statistics = {name: segmenter[name] for name in ("batch_stats",) if name in segmenter}
     return {**selector, **statistics, "params": params}

@@ -68,7 +68,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
     score = scores[-1] if score is None and scores else score
     return {
         "method": strategies.title(method) or "A run",
-        "domains": f"{source} → {target}" if source and target else "",
+        "domains": " → ".join(name for name in (source, target) if name),
         "status": run.summary.get("status") or "running",
         "mIoU": score,
         "subsets": run.summary.get("subsets") or {},

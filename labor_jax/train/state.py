@@ -10,7 +10,7 @@ import ml_collections
 import optax
 from flax import linen as nn
 
-from labor_jax.models import build
+from labor_jax.models import build, heads
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.selector import selector_from_segmenter
 from labor_jax.train import pseudo_labels
@@ -88,11 +88,11 @@ def make_networks(
 def adversarial_heads(config: ml_collections.ConfigDict) -> list[str]:
     """The segmenter's heads that have a discriminator: those whose weight is not 0.
 
-    `source_only` has none: it never sees the target.
+    `source_only` has none: it never sees the target. There is none without a source, either.
     """
-    if config.method == "source_only":
+    if config.method == "source_only" or not config.source.domain:
         return []
-    return [head for head in ("main", "aux") if config.adversarial[head]]
+    return [head for head in heads.classifiers(config.model.head) if config.adversarial[head]]
 
 
 def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Array) -> Any:

@@ -15,6 +15,7 @@ import ml_collections
 import optax
 
 from labor_jax.data.labels import IGNORE
+from labor_jax.models import heads
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
 from labor_jax.selection.inconsistency import inconsistency_mask
@@ -58,8 +59,9 @@ def adapt_step(
     segmenter.
 
     Args:
-      batch: {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; target
-        labels are 255 wherever nobody answered. The two may be of different sizes.
+      batch: {"source", "target"}, or "target" alone: {"image": [B, H, W, 3] uint8, "label":
+        [B, H, W] uint8}; target labels are 255 wherever nobody answered. The two may be of
+        different sizes.
     """
     if config.method == "source_only":
         batch = {"source": batch["source"]}
@@ -118,6 +120,7 @@ def segmenter_gradients(
       heads whose adversarial weight is not 0; this part's share of the losses.
     """
     apart = config.model.batch_norm == "adaptsegnet"
+    classifiers = heads.classifiers(config.model.head)
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Any, Metrics]]:
         batch_stats = segmenter.batch_stats
@@ -129,16 +132,15 @@ def segmenter_gradients(
                 variables, images, train=True, mutable=["batch_stats"]
             )
             batch_stats = updated.get("batch_stats", {})
-            return {head: out[head] for head in ("main", "aux")}
+            return {head: out[head] for head in classifiers}
 
         out = for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
         metrics: Metrics = {}
         maps: dict[str, dict[str, jax.Array]] = {}
         total = jnp.float32(0)
-        for head, weight, fool in (
-            ("main", 1.0, config.adversarial.main),
-            ("aux", config.loss.aux, config.adversarial.aux),
-        ):
+        for head in classifiers:
+            weight = {"main": 1.0, "aux": config.loss.aux}[head]
+            fool = config.adversarial[head]
             logits = {
                 name: upsample(out[name][head], part["label"].shape[1:])
                 for name, part in batch.items()
@@ -342,10 +344,10 @@ def _selector_loss(
         similarity = losses.weight_similarity(params["c1"], params["c2"])
         apart = mean((-similarity, jnp.float32(1)))  # the same in every part on every device
     else:
-        heads = networks.selector.apply(
+        alone = networks.selector.apply(
             variables, jax.lax.stop_gradient(out["features"]), method="heads"
         )
-        apart = mean(losses.discrepancy(*(upsample(heads[h], size) for h in ("c1", "c2"))))
+        apart = mean(losses.discrepancy(*(upsample(alone[h], size) for h in ("c1", "c2"))))
 
     agreement = of_both(_agreement, pseudo, count=counts["sure"])
     mask = inconsistency_mask(logits["c1"], logits["c2"])

@@ -38,7 +38,8 @@ PUBLISHED_DILATIONS = (6, 12, 18, 24)
 IMAGENET = "imagenet"
 """As `model.weights`: the file trained on ImageNet that comes with a backbone."""
 
-HEADS = ("main", "aux")
+HEADS = ("neck", "main", "aux")
+"""The parts of a segmenter that a file of a backbone lacks."""
 SHOWN = 6
 """How many faults an error names before it counts the rest."""
 
@@ -67,7 +68,7 @@ class Account(NamedTuple):
     Attributes:
       taken: the file's keys that were used.
       left_out: the file's other keys, each with the reason.
-      missing: the heads, "main" or "aux", that the network has and the file does not have.
+      missing: the parts of HEADS that the network has and the file does not have.
     """
 
     taken: tuple[str, ...]
@@ -250,8 +251,9 @@ def _reason(key: str, shapes: Mapping[str, Any], layout: Layout) -> str | None:
 
 
 def _check_classes(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    theirs, head = weights.network.classes, _names(("main",), shapes)
-    ours = shapes["params/main/branch_0/bias"][0] if head else 0
+    theirs = weights.network.classes
+    biases = [name for name in _names(("main",), shapes) if name.endswith("bias")]
+    ours = shapes[biases[0]][0] if biases else 0
     if theirs and ours and theirs != ours:
         raise UserError(
             f"{weights.path}: its heads tell {theirs} classes apart, config.classes has {ours};"

@@ -19,7 +19,11 @@ from labor_jax.util.errors import UserError
 Tensors = Mapping[str, np.ndarray]
 
 HEAD = re.compile(r"(?:layer[56]\.conv2d_list\.|(?:aux|main)/branch_)(\d+)[./](weight|kernel|bias)")
-"""A key of a head, in any layout: the number of its branch."""
+"""A key of a DeepLab-V2 head, in any layout: the number of its branch."""
+
+_LINEAR = re.compile(r"main[./]bias")
+_AROUND = re.compile(r"neck[./]around_(\d+)[./]")
+"""Keys of other heads: the classifier's bias, and DeepLab-V3+'s dilated branches by number."""
 
 _BACKBONE = re.compile(r"^(?:params|batch_stats)/backbone/")
 
@@ -31,13 +35,15 @@ class Network(NamedTuple):
       layout: one of a registered backbone.
       backbone: a name that `model.backbone` can have, or that of a similar, unregistered network.
       width: the value of `model.width`.
-      branches: the number of each head's branches; 0 without heads.
+      head: the value of `model.head`; "" without a head.
+      branches: the number of a head's dilated branches; 0 where it has none.
       classes: the number of the heads' classes; 0 without heads.
     """
 
     layout: Layout
     backbone: str
     width: float
+    head: str
     branches: int
     classes: int
 
@@ -76,16 +82,31 @@ def network(tensors: Tensors) -> Network:
         raise UserError(f"not the weights of a known network; it holds {some}")
     key, usual = layout.width
     channels = _shape(tensors, key)[:1]
-    heads = {key: int(match[1]) for key in tensors if (match := HEAD.fullmatch(key))}
-    biases = Counter(tensors[key].shape for key in heads if key.endswith("bias"))
+    head, branches = _head(tensors)
+    of_classes = (key for key in tensors if HEAD.fullmatch(key) or _LINEAR.fullmatch(key))
+    biases = Counter(tensors[key].shape for key in of_classes if key.endswith("bias"))
     (usual_bias, _), *_ = biases.most_common(1) or [((0,), 0)]
     return Network(
         layout,
         layout.network(tensors),
         width=channels[0] / usual if channels else 1.0,
-        branches=max(heads.values(), default=-1) + 1,
+        head=head,
+        branches=branches,
         classes=usual_bias[0] if len(usual_bias) == 1 else 0,
     )
+
+
+def _head(tensors: Tensors) -> tuple[str, int]:
+    """The value of `model.head`, "" without a head, and the number of its dilated branches."""
+    dilated = [int(match[1]) for key in tensors if (match := HEAD.fullmatch(key))]
+    if dilated:
+        return "deeplab_v2", max(dilated) + 1
+    if not _any(tensors, _LINEAR.pattern):
+        return "", 0
+    if not _any(tensors, r"neck[./]"):
+        return "linear", 0
+    around = [int(match[1]) for key in tensors if (match := _AROUND.match(key))]
+    return "deeplab_v3plus", max(around, default=-1) + 1
 
 
 def style(tensors: Tensors, layout: Layout) -> str | None:
@@ -105,13 +126,14 @@ def sources(name: str, shape: Shape, layout: Layout) -> dict[str, Shape]:
     """The keys of a file, with their shapes, from which one of our tensors is made."""
     if prefix := _BACKBONE.match(name):
         return layout.sources(name[prefix.end() :], shape)
-    name = name.removeprefix("params/")
+    name = name.partition("/")[2]
     if not layout.pytorch:
         return {name: shape}
     for pattern, replacement in (
         (r"^aux/branch_", "layer5.conv2d_list."),
         (r"^main/branch_", "layer6.conv2d_list."),
-        (r"kernel$", "weight"),
+        (r"(kernel|scale)$", "weight"),
+        (r"/(mean|var)$", r"/running_\1"),
         (r"/", "."),
     ):
         name = re.sub(pattern, replacement, name)

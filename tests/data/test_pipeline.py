@@ -57,6 +57,13 @@ def numbers(batch):
     return batch["image"][:, 0, 0, 0].tolist()
 
 
+def test_without_a_source_the_targets_images_are_those_beside_a_source():
+    alone = batches(config(), 0, 3, source=Domain.none())
+    beside = batches(config(), 0, 3)
+    assert [list(batch) for batch in alone] == [["target"]] * 3
+    assert equal([batch["target"] for batch in alone], [batch["target"] for batch in beside])
+
+
 def test_a_batch_has_the_size_and_types_that_the_steps_want():
     (batch,) = batches(config(), 0, 1)
     for name in ("source", "target"):

@@ -68,7 +68,7 @@ def test_a_smaller_output_stride_sees_the_same_features_more_densely(stride):
     image = jnp.asarray(golden.rng("image").standard_normal((1, *size, 3)), jnp.float32)
     coarse = EfficientNetLite0(output_stride=32, batch_norm="frozen")
     values = variables(coarse, np.float32)
-    wanted = coarse.apply(values, image)[1]
-    dense = EfficientNetLite0(output_stride=stride, batch_norm="frozen").apply(values, image)[1]
+    wanted = coarse.apply(values, image)[-1]
+    dense = EfficientNetLite0(output_stride=stride, batch_norm="frozen").apply(values, image)[-1]
     every = 32 // stride
     np.testing.assert_allclose(dense[:, ::every, ::every], wanted, atol=2e-4)

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from support import golden
 
 from labor_jax.models.build import build_segmenter
-from labor_jax.models.deeplab import CAFFE_MEAN_BGR, Segmenter
+from labor_jax.models.normalise import CAFFE_MEAN_BGR
 from labor_jax.models.resize import upsample
+from labor_jax.models.segmenter import Segmenter
 from labor_jax.train.losses import cross_entropy
 
 
@@ -17,6 +18,7 @@ def segmenter(dilations: tuple[int, ...], batch_norm: str, dtype: str) -> Segmen
     config = ConfigDict(
         {
             "backbone": "resnet101",
+            "head": "deeplab_v2",
             "style": "caffe",
             "width": 1.0,
             "output_stride": 8,

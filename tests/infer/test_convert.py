@@ -54,7 +54,7 @@ def test_a_file_becomes_another_of_the_same_tensors(exported, tmp_path):
     told = "\n".join(convert(str(exported), str(tmp_path / "other.npz"), False))
     convert(str(tmp_path / "other.npz"), str(tmp_path / "back.safetensors"), False)
     assert (tmp_path / "back.safetensors").read_bytes() == exported.read_bytes()
-    assert "resnet18, 4 branches of 11 classes" in told
+    assert "resnet18, deeplab_v2 of 4 branches, 11 classes" in told
     tensors = tensor_files.read(exported).tensors
     counts = sum(name.endswith("num_batches_tracked") for name in tensors)
     assert f"taken       {len(tensors) - counts}" in told
@@ -98,7 +98,7 @@ def test_a_missing_head_is_told_and_half_a_head_refused(exported, tmp_path):
     aux = [k for k in tensor_files.read(exported).tensors if k.startswith("layer5.")]
     without = rewritten(exported, tmp_path, **dict.fromkeys(aux))
     told = convert(str(without), str(tmp_path / "main.safetensors"), False)
-    assert "missing          the aux head: not written" in told
+    assert "missing          aux: not written" in told
     with pytest.raises(UserError, match=r"layer5\.conv2d_list\.0\.bias is missing"):
         half = rewritten(exported, tmp_path, **dict.fromkeys(k for k in aux if k[-4:] == "bias"))
         convert(str(half), str(tmp_path / "half.safetensors"), False)

@@ -56,6 +56,17 @@ def test_a_plan_leads_from_step_to_step_and_evaluates_every_stage(method):
     assert fitted == ([1, 2, 3] if method.startswith("labor") else [])
 
 
+def test_without_a_source_a_run_begins_with_the_first_questions(base, make_config):
+    config = make_config(
+        "random", **{"source.domain": "", "warmup_steps": 0, "budget.points_per_image": 2}
+    )
+    assert [p.name for p in phases(config)][:4] == ["evaluate", "query", "annotate", "adapt"]
+    summary = schedule.run(config, base / "no_source")
+    assert summary["status"] == "finished"
+    assert [row["stage"] for row in summary["stages"]] == [0, 1, 2]
+    assert summary["budget"]["points"] == 2 * IMAGES
+
+
 def test_a_plan_reads_as_the_paper():
     config = default_config()
     config.method, config.stages = "labor_spl", 1

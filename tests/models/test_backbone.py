@@ -17,7 +17,7 @@ from labor_jax.util.errors import UserError
 
 
 def features(name: str, **values) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """The shapes of both features of images [2, 40, 72, 3]."""
+    """The shapes of the levels of images [2, 40, 72, 3]."""
     known = backbone.find(name)
     model = ConfigDict(default_config().model.to_dict() | {"backbone": name, **values})
     module = known.build(model, None, False, jnp.dtype("float32"))
@@ -26,17 +26,14 @@ def features(name: str, **values) -> tuple[jax.ShapeDtypeStruct, ...]:
 
 
 @pytest.mark.parametrize("name", backbone.names())
-def test_a_backbone_gives_the_channels_and_strides_that_it_registers(name):
+def test_levels_go_from_stride_4_to_the_output_stride(name):
     known = backbone.find(name)
     for stride, style in itertools.product(known.output_strides, known.styles):
-        for feature, channels, at in zip(
-            features(name, style=style, output_stride=stride),
-            known.channels,
-            (min(stride, 16), stride),
-            strict=True,
-        ):
-            batch, height, width, found = feature.shape
-            assert (batch, found) == (2, channels)
+        levels = features(name, style=style, output_stride=stride)
+        for level, usual in zip(levels, (4, 8, 16, 32), strict=True):
+            batch, height, width, _ = level.shape
+            at = min(usual, stride)
+            assert batch == 2
             # Pooling in Caffe's ceil mode adds a row and a column.
             assert height - -(-40 // at) in (0, 1)
             assert width - -(-72 // at) in (0, 1)

@@ -80,7 +80,7 @@ def restated(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray,
 
 def assert_agree(tensors: dict[str, np.ndarray], params: dict) -> None:
     ours = jax.jit(MobileNetV2(output_stride=16).apply)({"params": params}, IMAGES)
-    for value, expected in zip(ours, restated(tensors, IMAGES), strict=True):
+    for value, expected in zip(ours[-2:], restated(tensors, IMAGES), strict=True):
         scale = np.abs(expected).max()
         assert scale > 0.1
         np.testing.assert_allclose(value / scale, expected / scale, atol=1e-4)
@@ -111,11 +111,11 @@ def test_stride_8_features_subsampled_are_those_of_stride_16():
     dense, sparse = (MobileNetV2(width=0.25, output_stride=stride) for stride in (8, 16))
     params = filled(dense, image)
     outputs = (jax.jit(network.apply)(params, image) for network in (dense, sparse))
-    for fine, coarse in zip(*outputs, strict=True):
+    for fine, coarse in zip(*(levels[-2:] for levels in outputs), strict=True):
         np.testing.assert_allclose(fine[:, 1::2, 1::2], coarse, atol=1e-5)
 
 
 def test_a_fresh_network_keeps_the_scale_of_its_input():
     network = MobileNetV2(width=0.5)
-    _, last = jax.jit(network.apply)(fresh(network, IMAGES), IMAGES)
+    last = jax.jit(network.apply)(fresh(network, IMAGES), IMAGES)[-1]
     assert 0.05 < float(last.std()) < 5

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from support.filling import filled, fresh
 
 from labor_jax.models.build import build_segmenter, build_selector
-from labor_jax.models.deeplab import DeepLabHead, normalise
+from labor_jax.models.deeplab_v2 import DeepLabHead
+from labor_jax.models.normalise import normalise
 from labor_jax.models.selector import selector_from_segmenter
 from labor_jax.util.errors import UserError
 
@@ -17,6 +18,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8)
 def config(**changes) -> ConfigDict:
     defaults = {
         "backbone": "resnet18",
+        "head": "deeplab_v2",
         "style": "pytorch",
         "width": 0.125,
         "output_stride": 8,

@@ -1,0 +1,54 @@
+"""1x1 and depthwise convolutions as modules, with the kernels' initialisation."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from labor_jax.models.depthwise import depthwise
+
+__all__ = [
+    "Depthwise",
+    "Pointwise",
+]
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution, as the matrix product it is: its gradient is a third faster on CPUs."""
+
+    features: int
+    use_bias: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [B, h, w, F]; returns [B, h, w, features] of `dtype`."""
+        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        kernel = self.param("kernel", init, (1, 1, x.shape[-1], self.features))
+        y = x.astype(self.dtype) @ kernel[0, 0].astype(self.dtype)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            y = y + bias.astype(self.dtype)
+        return y
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution without bias.
+
+    `style` says how it is padded, see `depthwise.padding`.
+    """
+
+    window: int
+    stride: int
+    dilation: int
+    style: str
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x: [B, H, W, C]; returns [B, ceil(H / stride), ceil(W / stride), C] of `dtype`."""
+        shape = (self.window, self.window, 1, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        return depthwise(x, kernel, self.stride, self.dilation, self.style)
