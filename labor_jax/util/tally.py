@@ -1,0 +1,93 @@
+"""What a reader of many parts took, left out and changed, and how that is told.
+
+A reader does not stop at a bad part: it counts the part in a `Tally` with the reason, and goes on.
+
+    7 answers taken; left out: 2 shapes, 41 pixels
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+K = TypeVar("K")
+
+EXAMPLES = 3
+"""How many examples are kept for each reason."""
+
+
+class Counted(NamedTuple):
+    """How many parts had one reason, and the first few of them, each once."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
+class Tally:
+    """What was taken, left out and changed so far.
+
+    A reason follows its noun: "shape" and "of an unknown class" are told as "3 shapes of an unknown
+    class, such as …".
+
+    Attributes:
+      taken: how many parts were taken.
+      left_out: by (noun, reason), what was left out.
+      changed: by (verb, noun, reason), what was taken in another form, such as
+        ("turned", "image", "as its EXIF data say") or ("renamed", "image", "by its upload").
+    """
+
+    def __init__(self, noun: str) -> None:
+        """Begins a tally; `noun` is one of what is taken, such as "answer" or "image"."""
+        self._noun = noun
+        self.taken = 0
+        self.left_out: dict[tuple[str, str], Counted] = {}
+        self.changed: dict[tuple[str, str, str], Counted] = {}
+
+    def take(self, count: int = 1) -> None:
+        """Counts parts that were taken."""
+        self.taken += count
+
+    def leave_out(self, noun: str, reason: str, example: str, count: int = 1) -> None:
+        """Counts parts that were left out; `example` names one of them."""
+        _add(self.left_out, (noun, reason), example, count)
+
+    def change(self, verb: str, noun: str, reason: str, example: str, count: int = 1) -> None:
+        """Counts parts that were taken in another form; `example` names one of them."""
+        _add(self.changed, (verb, noun, reason), example, count)
+
+    def reasons(self) -> Iterator[str]:
+        """A line for each reason: what was changed, then what was left out."""
+        for (verb, noun, reason), some in self.changed.items():
+            yield _line(verb, noun, reason, some)
+        for (noun, reason), some in self.left_out.items():
+            yield _line("left out", noun, reason, some)
+
+    def total(self) -> str:
+        """One line, the last that is told: how much was taken and how much was left out."""
+        sums: dict[str, int] = {}
+        for (noun, _), some in self.left_out.items():
+            sums[noun] = sums.get(noun, 0) + some.count
+        rest = "left out: " + ", ".join(number(n, noun) for noun, n in sums.items())
+        return f"{number(self.taken, self._noun)} taken; {rest if sums else 'nothing left out'}"
+
+
+def number(count: int, noun: str) -> str:
+    """A count with its noun: "1 image", "2,000 images"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def one_line(text: object, length: int = 120) -> str:
+    """A text from a file as it can stand in a message: in one line, printable, not too long."""
+    clean = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * length])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= length else f"{clean[: length - 1]}…"
+
+
+def _add(found: dict[K, Counted], key: K, example: str, count: int) -> None:
+    before = found.get(key, Counted(0, ()))
+    some, example = before.examples, one_line(example)
+    if len(some) < EXAMPLES and example not in some:
+        some = (*some, example)
+    found[key] = Counted(before.count + count, some)
+
+
+def _line(verb: str, noun: str, reason: str, some: Counted) -> str:
+    return f"{verb}: {number(some.count, noun)} {reason}, such as {'; '.join(some.examples)}"
