@@ -17,7 +17,7 @@ EXAMPLES = 3
 class Counted(NamedTuple):
     """How many parts had one reason, and the first few of them, each once."""
 
-    count: int
+    number: int
     examples: tuple[str, ...]
 
 
@@ -64,14 +64,14 @@ class Tally:
         """One line, the last that is told: how much was taken and how much was left out."""
         sums: dict[str, int] = {}
         for (noun, _), some in self.left_out.items():
-            sums[noun] = sums.get(noun, 0) + some.count
-        rest = "left out: " + ", ".join(number(n, noun) for noun, n in sums.items())
-        return f"{number(self.taken, self._noun)} taken; {rest if sums else 'nothing left out'}"
+            sums[noun] = sums.get(noun, 0) + some.number
+        rest = "left out: " + ", ".join(counted(n, noun) for noun, n in sums.items())
+        return f"{counted(self.taken, self._noun)} taken; {rest if sums else 'nothing left out'}"
 
 
-def number(count: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     """A count with its noun: "1 image", "2,000 images"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(text: object, length: int = 120) -> str:
@@ -86,8 +86,8 @@ def _add(found: dict[K, Counted], key: K, example: str, count: int) -> None:
     some, example = before.examples, one_line(example)
     if len(some) < EXAMPLES and example not in some:
         some = (*some, example)
-    found[key] = Counted(before.count + count, some)
+    found[key] = Counted(before.number + count, some)
 
 
 def _line(verb: str, noun: str, reason: str, some: Counted) -> str:
-    return f"{verb}: {number(some.count, noun)} {reason}, such as {'; '.join(some.examples)}"
+    return f"{verb}: {counted(some.number, noun)} {reason}, such as {'; '.join(some.examples)}"
