@@ -25,6 +25,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.input.size = (180, 240)
     c.model.backbone = "mobilenet_v2"
     c.model.style = "tensorflow"
+    c.model.batch_norm = "folded"
     c.model.output_stride = 16
     c.model.weights = "weights/mobilenet_v2_imagenet.npz"
     c.batch_size = 4

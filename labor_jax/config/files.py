@@ -106,8 +106,13 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
       ValueError, TypeError, KeyError or AttributeError: the values are no config.
     """
     config = default_config()
+    model = values.get("model", {})
     with config.unlocked():
         config.update(_restored(values))
+        if model.get("backbone") == "mobilenet_v2" and "head" not in model:
+            config.model.batch_norm = (
+                "folded"  # that version had no other, and did not read the key
+            )
     return lock(config)
 
 

@@ -41,7 +41,7 @@ def _batch_norms() -> tuple[str, ...]:
     """a kind of `labor_jax.models.batch_norm`"""
     from labor_jax.models import batch_norm
 
-    return batch_norm.KINDS
+    return (*batch_norm.KINDS, batch_norm.FOLDED)
 
 
 def _tables() -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Layout:
       name: unique among all layouts.
       known_by: a regular expression that a key of such a file matches from its start.
       network: which network has these keys, the name of a backbone or of a network like it.
-      width: (key, length of its tensor's first axis at `model.width` 1.0).
+      width: (regular expression of a key, length of its tensor's first axis at `model.width` 1.0).
       sources: (path of a variable in the backbone, its shape) -> the keys of the file, with their
         shapes, from which it is made.
       value: the tensors of `sources`, in their order -> the variable, float32.

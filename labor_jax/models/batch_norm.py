@@ -10,6 +10,7 @@ from jax import Array
 
 __all__ = [
     "EPSILON",
+    "FOLDED",
     "KINDS",
     "MOMENTUM",
     "BatchNorm",
@@ -22,6 +23,9 @@ EPSILON = 1e-5
 MOMENTUM = 0.9  # PyTorch calls this momentum 0.1
 
 KINDS = ("sync", "frozen", "adaptsegnet")
+
+FOLDED = "folded"
+"""As `model.batch_norm`: the backbone has none, since it is folded into kernels and biases."""
 
 
 class BatchNorm(nn.Module):

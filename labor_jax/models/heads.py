@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from labor_jax.models.batch_norm import BatchNorm
+from labor_jax.models.batch_norm import FOLDED, BatchNorm
 from labor_jax.models.deeplab_v2 import DeepLabHead
 from labor_jax.models.deeplab_v3plus import Decoder
 from labor_jax.models.linear import ContextPooling, Linear
@@ -49,9 +49,9 @@ def make(
     linear = partial(Linear, num_classes, dtype)
     if model_cfg.head == "linear":
         return Head(partial(ContextPooling, dtype), linear, None)
-    norm = partial(
-        BatchNorm, kind=model_cfg.batch_norm, axis_name=axis_name, ordered=ordered, dtype=dtype
-    )
+    # Beside a backbone without batch norm the decoder has its own: it is not trained before.
+    kind = "sync" if model_cfg.batch_norm == FOLDED else model_cfg.batch_norm
+    norm = partial(BatchNorm, kind=kind, axis_name=axis_name, ordered=ordered, dtype=dtype)
     return Head(partial(Decoder, dilations, norm, dtype), linear, None)
 
 

@@ -1,14 +1,17 @@
-"""MobileNetV2 without the classifier, its batch norm folded into kernels and biases.
+"""MobileNetV2 without the classifier, with batch norm or with it folded into kernels and biases.
 
 [cited: Sandler et al. 2018, and the ImageNet weights in TensorFlow's layout.] Convolutions are
-numbered in network order, `00_conv` to `50_conv`, depthwise ones `NN_dw`: the names of the
-weights' file. Two styles have different weights [cited: torchvision]:
+numbered in network order, from 00 to 50. Folded ones are `00_conv` to `50_conv`, depthwise ones
+`NN_dw`: the names of the weights' file. With batch norm they are `NN` and it is `NN_bn`. Two styles
+have different weights [cited: torchvision]; those of "tensorflow" are there folded only:
 
                               "tensorflow"               "pytorch"
     padding at stride 2       at the bottom and right    alike on both sides
     images                    -1..1                      ImageNet's mean and deviation removed
 """
 
+import re
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -26,7 +29,7 @@ from labor_jax.models.backbone import (
     pytorch_shape,
     register,
 )
-from labor_jax.models.batch_norm import EPSILON
+from labor_jax.models.batch_norm import EPSILON, FOLDED, KINDS, BatchNorm
 from labor_jax.models.depthwise import depthwise, padding
 
 __all__ = [
@@ -64,20 +67,23 @@ def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
 
 
 class Depthwise(nn.Module):
-    """`depthwise` with a kernel and a bias."""
+    """`depthwise` with a kernel and perhaps a bias."""
 
     stride: int
     dilation: int
     style: str
+    use_bias: bool
     dtype: Any
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         channels = x.shape[-1]
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, 1, channels))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
-        x, kernel, bias = (value.astype(self.dtype) for value in (x, kernel, bias))
-        return depthwise(x, kernel, self.stride, self.dilation, self.style) + bias
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        y = depthwise(x, kernel, self.stride, self.dilation, self.style)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (channels,)).astype(self.dtype)
+        return y
 
 
 def scaled(channels: int, width: float) -> int:
@@ -89,14 +95,17 @@ def scaled(channels: int, width: float) -> int:
 
 
 class MobileNetV2(nn.Module):
-    """MobileNetV2 without batch norm.
+    """`batch_norm` is FOLDED or a kind of batch norm.
 
-    It can also be trained from scratch: He initialisation keeps the activations' scale.
+    Folded, it can also be trained from scratch: He initialisation keeps the activations' scale.
     """
 
     style: str = "tensorflow"
     width: float = 1.0
     output_stride: int = 16
+    batch_norm: str = FOLDED
+    axis_name: str | None = None
+    ordered: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -104,23 +113,47 @@ class MobileNetV2(nn.Module):
         """x: [B, H, W, 3] normalised. Returns the levels of 24, 32, 96 and 320 channels.
 
         They are [B, h, w, F] at strides 4, 8, 16 and 32, or at `output_stride` where that is less.
-        `train` is not read: there is no batch norm.
         """
-        number = count()
+        number, folded = count(), self.batch_norm == FOLDED
+        norm = partial(
+            BatchNorm,
+            kind=self.batch_norm,
+            axis_name=self.axis_name,
+            ordered=self.ordered,
+            dtype=self.dtype,
+        )
+
+        def normed(x: Array, name: str) -> Array:
+            return x if folded else norm(name=f"{name}_bn")(x, train)
 
         def convolution(
             x: Array, features: int, gain: float, size: int = 1, stride: int = 1
         ) -> Array:
-            return nn.Conv(
+            name = f"{next(number):02d}"
+            y = nn.Conv(
                 features,
                 (size, size),
                 strides=stride,
                 padding=padding(x.shape[1:3], 3, stride, 1, self.style) if size == 3 else "VALID",
+                use_bias=folded,
                 kernel_init=nn.initializers.variance_scaling(gain, "fan_in", "truncated_normal"),
                 conv_general_dilated=as_product if size == 1 else None,
                 dtype=self.dtype,
-                name=f"{next(number):02d}_conv",
+                name=f"{name}_conv" if folded else name,
             )(x)
+            return normed(y, name)
+
+        def filtered(x: Array, stride: int, dilation: int) -> Array:
+            name = f"{next(number):02d}"
+            y = Depthwise(
+                stride,
+                dilation,
+                self.style,
+                folded,
+                self.dtype,
+                name=f"{name}_dw" if folded else name,
+            )(x)
+            return normed(y, name)
 
         x = nn.relu6(convolution(x, scaled(32, self.width), 2.0, size=3, stride=2))
         reached, dilation, outputs = 2, 1, []
@@ -134,9 +167,7 @@ class MobileNetV2(nn.Module):
                 y = x
                 if expansion > 1:
                     y = nn.relu6(convolution(y, expansion * x.shape[-1], 2.0))
-                y = Depthwise(
-                    stride, dilation, self.style, self.dtype, name=f"{next(number):02d}_dw"
-                )(y)
+                y = filtered(y, stride, dilation)
                 y = convolution(nn.relu6(y), scaled(channels, self.width), 1.0)
                 x = x + y if block > 0 else y
                 dilation = next_dilation
@@ -148,16 +179,27 @@ class MobileNetV2(nn.Module):
 
 
 def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -> MobileNetV2:
-    """The MobileNetV2 of a config's section; without batch norm it needs no device axis."""
+    """The MobileNetV2 of a config's section."""
     return MobileNetV2(
-        style=model.style, width=model.width, output_stride=model.output_stride, dtype=dtype
+        style=model.style,
+        width=model.width,
+        output_stride=model.output_stride,
+        batch_norm=model.batch_norm,
+        axis_name=axis_name,
+        ordered=ordered,
+        dtype=dtype,
     )
 
 
 def torchvision_sources(path: str, shape: Shape) -> dict[str, Shape]:
-    """The keys of a convolution and its batch norm, of which a kernel or a bias is made."""
+    """The keys of a convolution and its batch norm, of which a variable is made."""
     number, part = path.split("/")
     convolution, norm = _torchvision_prefixes(int(number[:2]))
+    if number.endswith("_bn"):
+        theirs = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+        return {f"{norm}.{theirs[part]}": shape}
+    if re.fullmatch(r"\d\d", number):
+        return {f"{convolution}.weight": pytorch_shape(shape)}
     if part == "kernel":
         kernel, needed = {f"{convolution}.weight": pytorch_shape(shape)}, ("weight", "running_var")
         return kernel | {f"{norm}.{name}": shape[-1:] for name in needed}
@@ -177,11 +219,13 @@ def _torchvision_prefixes(number: int) -> tuple[str, str]:
 
 
 def folded(found: list[np.ndarray]) -> np.ndarray:
-    """A kernel or a bias, float32, from the tensors that `torchvision_sources` names.
+    """A variable, float32, from the tensors that `torchvision_sources` names.
 
     Batch norm at inference is y = (x - mean) weight / sqrt(var + 1e-5) + bias. The factor goes into
     the kernel and the rest into the bias, both computed in float64.
     """
+    if len(found) == 1:
+        return np.asarray(from_pytorch(found[0]), np.float32)
     found = [np.asarray(tensor, np.float64) for tensor in found]
     if len(found) == 3:
         kernel, weight, var = found
@@ -192,34 +236,35 @@ def folded(found: list[np.ndarray]) -> np.ndarray:
 
 OWN = Layout(
     name="own",
-    known_by=r"\d\d_(conv|dw)/",
+    known_by=r"\d\d(_conv|_dw|_bn)?/",
     network=lambda _: "mobilenet_v2",
-    width=("50_conv/bias", 320),
+    width=(r"50_(conv|bn)/bias", 320),
     sources=lambda path, shape: {path: shape},
     value=lambda found: np.asarray(found[0], np.float32),
     styles=((r"5[12]_conv/", "tensorflow"),),
     left_out=((r"5[12]_conv/", "the ImageNet classifier"),),
 )
-"""Batch norm folded in, under the names that the module has."""
+"""Under the names that the module has."""
 
 TORCHVISION = Layout(
     name="torchvision",
     known_by=r"features\.\d+\.conv\.",
     network=lambda _: "mobilenet_v2",
-    width=("features.17.conv.3.weight", 320),
+    width=(r"features\.17\.conv\.3\.weight", 320),
     sources=torchvision_sources,
     value=folded,
     styles=((r"(module\.)?features\.", "pytorch"),),
     left_out=((r"(classifier|features\.18)\.", "the ImageNet classifier"),),
     pytorch=True,
 )
-"""torchvision's, batch norm not yet folded in."""
+"""torchvision's, with batch norm: it is kept, or folded in where the network has none."""
 
 register(
     Backbone(
         name="mobilenet_v2",
         build=build,
         styles=("tensorflow", "pytorch"),
+        batch_norms=(FOLDED, *KINDS),
         layouts=(OWN, TORCHVISION),
         imagenet="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
     )

@@ -182,7 +182,8 @@ def fit(
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise UserError(
             f"{weights.path}: {'; '.join(faults[:SHOWN])}{more}: not the weights of this"
-            f" {weights.network.backbone}; give another file, or change model.width or dilations"
+            f" {weights.network.backbone}; give another file, or change model.width, dilations or"
+            f" batch_norm"
         )
     values = {
         name: state_dict.value(name, [tensors[key] for key in keys], layout)

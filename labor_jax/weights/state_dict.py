@@ -81,7 +81,7 @@ def network(tensors: Tensors) -> Network:
         some = ", ".join(sorted(tensors)[:3])
         raise UserError(f"not the weights of a known network; it holds {some}")
     key, usual = layout.width
-    channels = _shape(tensors, key)[:1]
+    channels = next((x.shape[:1] for name, x in tensors.items() if re.fullmatch(key, name)), ())
     head, branches = _head(tensors)
     of_classes = (key for key in tensors if HEAD.fullmatch(key) or _LINEAR.fullmatch(key))
     biases = Counter(tensors[key].shape for key in of_classes if key.endswith("bias"))

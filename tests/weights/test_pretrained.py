@@ -381,25 +381,28 @@ def restated(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray,
 
 
 @functools.cache
-def mobilenet_shapes() -> dict:
-    config = model_config("mobilenet_v2", width=1.0)
+def mobilenet_shapes(batch_norm: str) -> dict:
+    config = model_config("mobilenet_v2", width=1.0, batch_norm=batch_norm)
     return jax.eval_shape(build_segmenter(config, CLASSES).init, jax.random.key(0), IMAGE)
 
 
-def blank_mobilenet() -> dict:
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), mobilenet_shapes())
+def blank_mobilenet(batch_norm: str = "folded") -> dict:
+    shapes = mobilenet_shapes(batch_norm)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
-def test_torchvisions_mobilenet_gives_torchvisions_network(write):
+@pytest.mark.parametrize("batch_norm", ["folded", "frozen"])
+def test_torchvisions_mobilenet_gives_torchvisions_network(write, batch_norm):
     tensors = torchvision_tensors()
-    config = model_config("mobilenet_v2", width=1.0)
-    path = write(tensors)
-    params = load_weights(path, config, blank_mobilenet())["params"]
-    assert not any(value.any() for value in flat(params["main"]).values())
-    network = MobileNetV2(style="pytorch", output_stride=32)
+    config = model_config("mobilenet_v2", width=1.0, batch_norm=batch_norm)
+    path, blank = write(tensors), blank_mobilenet(batch_norm)
+    loaded = load_weights(path, config, blank)
+    assert not any(value.any() for value in flat(loaded["params"]["main"]).values())
+    values = {kind: variables["backbone"] for kind, variables in loaded.items()}
+    network = MobileNetV2(style="pytorch", output_stride=32, batch_norm=batch_norm)
     for size in ((48, 66), (33, 65)):
         image = np.random.default_rng(1).standard_normal((1, *size, 3)).astype(np.float32)
-        ours = jax.jit(network.apply)({"params": params["backbone"]}, image)
+        ours = jax.jit(network.apply)(values, image)
         for value, expected in zip(
             ours[-2:], restated(tensors, image[0].astype(float)), strict=True
         ):
@@ -408,22 +411,20 @@ def test_torchvisions_mobilenet_gives_torchvisions_network(write):
             np.testing.assert_allclose(value[0] / scale, expected / scale, atol=1e-4)
 
     _, account = pretrained.fit(
-        pretrained.open_weights(path), {k: v.shape for k, v in flat_shapes().items()}
+        pretrained.open_weights(path), {k: v.shape for k, v in flat(blank).items()}
     )
     assert set(account.taken) | set(account.left_out) == set(tensors)
     assert account.left_out["features.18.0.weight"] == "the ImageNet classifier"
-    message = refused(
-        path, model_config("mobilenet_v2", width=1.0, style="tensorflow"), blank_mobilenet()
-    )
+    message = refused(path, model_config("mobilenet_v2", width=1.0, style="tensorflow"), blank)
     assert "style 'pytorch', but model.style is 'tensorflow'" in message
     del tensors["features.3.conv.1.1.running_var"]
     tensors["features.18.0.weight"] = tensors["features.18.0.weight"][:1]  # no one cares
-    message = refused(write(tensors), config, blank_mobilenet())
+    message = refused(write(tensors), config, blank)
     assert ".safetensors: features.3.conv.1.1.running_var is missing: " in message
 
 
 def flat_shapes() -> dict:
-    return flatten_dict(mobilenet_shapes(), sep="/")
+    return flatten_dict(mobilenet_shapes("folded"), sep="/")
 
 
 def tensorflow_tensors() -> dict[str, np.ndarray]:
