@@ -94,6 +94,14 @@ def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
     assert from_dict(older).to_dict() == config.to_dict()
 
 
+def test_a_mobilenet_of_an_older_version_has_its_batch_norm_folded_in():
+    older = default_config().to_dict()
+    older["model"]["backbone"] = "mobilenet_v2"
+    assert from_dict(older).model.batch_norm == "sync"
+    del older["model"]["head"]  # that version had no such key
+    assert from_dict(older).model.batch_norm == "folded"
+
+
 def test_a_key_of_a_later_version_is_read_and_told():
     later = default_config().to_dict()
     later["model"]["depth"] = 3
