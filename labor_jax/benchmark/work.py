@@ -9,7 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.data import dataset, labels, loading, toytown
+from labor_jax.data import dataset, labels, loading, toytown, transforms
 from labor_jax.data.dataset import decoded, png
 from labor_jax.data.domain import Domain
 from labor_jax.train import optimizers, parallel, state
@@ -98,11 +98,8 @@ def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
     random = np.random.default_rng(0)
     config = work.config
     made = {}
-    for name, size in (
-        ("source", config.input.source_size or config.input.size),
-        ("target", config.input.size),
-    ):
-        shape = (config.batch_size, *size)
+    for name in ("source", "target"):
+        shape = (config.batch_size, *transforms.view_size(config.input, name))
         label = random.integers(0, work.classes, shape).astype(np.uint8)
         if name == "target":
             label[random.random(shape) < 0.98] = labels.IGNORE

@@ -106,11 +106,23 @@ class Input:
     source_size: tuple[int, int] | tuple[()] = setting(
         (), "(height, width) of source images; () = as `input.size`", low=32, high=32768
     )
+    crop: tuple[int, int] | tuple[()] = setting(
+        (),
+        "(height, width) of the window of a zoomed image that training sees; () = as the image",
+        low=32,
+        high=32768,
+    )
     scale: tuple[float, float] = setting((1.0, 1.6), "random zoom: (smallest, largest)", above=0)
     flip: bool = setting(True, "whether images are mirrored at random")
     jitter: float = setting(
         0.25, "brightness, contrast and saturation each vary by ± this share", low=0, high=1
     )
+    hue: float = setting(0.0, "hue varies by ± this share of the colour circle", low=0, high=0.5)
+    jittered: float = setting(
+        1.0, "share of views whose brightness, contrast, saturation and hue vary", low=0, high=1
+    )
+    grey: float = setting(0.0, "share of views without colour", low=0, high=1)
+    blur: float = setting(0.0, "share of views that are blurred a little", low=0, high=1)
     threads: int = setting(2, "threads that read and prepare images", low=1, high=1024)
 
 

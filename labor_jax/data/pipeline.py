@@ -32,7 +32,6 @@ def _stream(
     read_label: ReadLabel | None,
     config: ml_collections.ConfigDict,
     name: str,
-    size: tuple[int, int],
     last: int,
 ) -> grain.MapDataset:
     """This process's rows of the first `last` batches.
@@ -40,6 +39,8 @@ def _stream(
     Each batch is {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; a label is 255 where
     there is none.
     """
+
+    size = transforms.full_size(config.input, name)
 
     def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = domain.read_image(index)
@@ -89,12 +90,9 @@ def batches(
     options = grain.ReadOptions(
         num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads
     )
-    source_size = config.input.source_size or config.input.size
-    streams = {
-        "target": _stream(target, read_target_label, config, "target", config.input.size, last)
-    }
+    streams = {"target": _stream(target, read_target_label, config, "target", last)}
     if source.ids:
-        of_source = _stream(source, source.read_label, config, "source", source_size, last)
+        of_source = _stream(source, source.read_label, config, "source", last)
         streams = {"source": of_source} | streams
     with contextlib.ExitStack() as stack:
         iterators = []

@@ -1,4 +1,4 @@
-"""Augmentation on the host: random window, flip and colour."""
+"""Augmentation on the host: a random window of an image and its label, and flip."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,18 @@ import cv2
 import ml_collections
 import numpy as np
 
+from labor_jax.data import colour
 from labor_jax.data.labels import IGNORE
 
 __all__ = [
     "Window",
     "augment",
     "cut",
-    "jitter",
+    "full_size",
     "random_window",
     "resize_image",
     "resize_label",
+    "view_size",
 ]
 
 
@@ -28,20 +30,34 @@ class Window(NamedTuple):
     width: int
 
 
-def random_window(
-    random: np.random.Generator, size: tuple[int, int], scale: tuple[float, float]
-) -> Window:
-    """A random window with the image's proportions.
+def full_size(config: ml_collections.ConfigDict, domain: str) -> tuple[int, int]:
+    """(H, W) of a "source" or "target" image at zoom 1; `config` is the `input` section."""
+    return (domain == "source" and config.source_size) or config.size
 
-    The image is `zoom` times as high and wide as the window; `zoom` is drawn.
+
+def view_size(config: ml_collections.ConfigDict, domain: str) -> tuple[int, int]:
+    """(H, W) of a view of a "source" or "target" image; `config` is the `input` section."""
+    return config.crop or full_size(config, domain)
+
+
+def random_window(
+    random: np.random.Generator,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    share: tuple[float, float] = (1.0, 1.0),
+) -> Window:
+    """A random window of an image, which is then resized to the size of the view.
+
+    At zoom 1 the window has `share` of the image's height and width; at a zoom of 2, half of that.
 
     Args:
       random: the generator.
       size: (H, W) of the image.
-      scale: (smallest, largest) zoom; below 1 the window is larger than the image.
+      scale: (smallest, largest) zoom; with a small one the window reaches outside the image.
+      share: (vertical, horizontal).
     """
     zoom = random.uniform(*scale)
-    height, width = max(1, round(size[0] / zoom)), max(1, round(size[1] / zoom))
+    height, width = (max(1, round(n * s / zoom)) for n, s in zip(size, share, strict=True))
     spare = size[0] - height, size[1] - width
     top, left = (int(random.integers(min(0, s), max(0, s) + 1)) for s in spare)
     return Window(top, left, height, width)
@@ -94,18 +110,6 @@ def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def jitter(random: np.random.Generator, image: np.ndarray, strength: float) -> np.ndarray:
-    """Brightness, contrast and saturation of [H, W, 3] uint8, each changed by ± `strength`."""
-    if not strength:
-        return image
-    brightness, contrast, saturation = 1 + random.uniform(-strength, strength, 3)
-    mean = float(image.mean())
-    levels = (np.arange(256) * brightness - mean) * contrast + mean
-    image = cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8))
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(image, saturation, grey, 1 - saturation, 0)
-
-
 def augment(
     random: np.random.Generator,
     image: np.ndarray,
@@ -115,18 +119,24 @@ def augment(
 ) -> dict[str, np.ndarray]:
     """A random view of an image and its label.
 
+    The image as it is at `size` is zoomed by a factor from `config.scale`, and a window of
+    `config.crop` is cut from it, also where its proportions differ from the image's. Outside the
+    image the view is black and its label 255.
+
     Args:
       image: [h, w, 3] uint8.
       label: [h, w] uint8 train ids.
-      config: the `input` section; its sizes are not read.
-      size: (H, W) of the view.
+      config: the `input` section; `size` and `source_size` in it are not read.
+      size: (H, W) of the image at zoom 1, see `full_size`.
     Returns:
-      {"image": [H, W, 3] uint8, "label": [H, W] uint8}.
+      {"image": [H, W, 3] uint8, "label": [H, W] uint8}, of the size of `view_size`.
     """
-    window = random_window(random, image.shape[:2], config.scale)
-    image = resize_image(cut(image, window, fill=0), size)
-    label = resize_label(cut(label, window, fill=IGNORE), size)
+    crop = config.crop or size
+    share = crop[0] / size[0], crop[1] / size[1]
+    window = random_window(random, image.shape[:2], config.scale, share)
+    image = resize_image(cut(image, window, fill=0), crop)
+    label = resize_label(cut(label, window, fill=IGNORE), crop)
     if config.flip and random.random() < 0.5:
         image, label = image[:, ::-1], label[:, ::-1]
-    image = jitter(random, np.ascontiguousarray(image), config.jitter)
+    image = colour.vary(random, np.ascontiguousarray(image), config)
     return {"image": image, "label": np.ascontiguousarray(label)}

@@ -14,7 +14,7 @@ COUNT, SIZE = 6, (8, 10)
 
 def config(**values) -> ml_collections.ConfigDict:
     size = {"size": SIZE, "source_size": (), "scale": (0.8, 1.6), "flip": True, "jitter": 0.2}
-    size["threads"] = 2
+    size |= {"crop": (), "hue": 0.0, "jittered": 1.0, "grey": 0.0, "blur": 0.0, "threads": 2}
     return ml_collections.ConfigDict({"seed": 0, "batch_size": 4, "input": size} | values)
 
 
@@ -92,6 +92,15 @@ def test_source_images_may_have_a_size_of_their_own():
     assert batch["source"]["image"].shape == (4, 12, 6, 3)
     assert batch["source"]["label"].shape == (4, 12, 6)
     assert equal([{"target": batch["target"]}], [{"target": batches(config(), 0, 1)[0]["target"]}])
+
+
+def test_crops_of_both_domains_have_one_size():
+    c = config()
+    c.input.source_size, c.input.crop = (12, 6), (5, 7)
+    (batch,) = batches(c, 0, 1)
+    for name in ("source", "target"):
+        assert batch[name]["image"].shape == (4, 5, 7, 3)
+        assert batch[name]["label"].shape == (4, 5, 7)
 
 
 def test_another_seed_gives_other_batches():
