@@ -51,6 +51,9 @@ def _tables() -> tuple[str, ...]:
     return ("", *loading.tables())
 
 
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
 # ---------------------------------------------------------------------------- the sections
 
 
@@ -167,7 +170,7 @@ class Model:
 class Optimizer:
     """The segmenter's optimiser."""
 
-    name: str = setting("sgd", "the optimiser", choices=("sgd", "adam"))
+    name: str = setting("sgd", "the optimiser", choices=OPTIMIZERS)
     learning_rate: float = setting(2.5e-4, "learning rate at the start", low=0)
     head_factor: float = setting(10.0, "the heads' learning rate, times that", low=0)
     block_factor: float = setting(1.0, "ResNets: their blocks' learning rate, times that", low=0)
@@ -175,7 +178,12 @@ class Optimizer:
         1.0, "ResNets: the learning rate of the projections beside blocks, times that", low=0
     )
     momentum: float = setting(0.9, "sgd: momentum", low=0, below=1)
-    weight_decay: float = setting(5e-4, "weight decay, added to the gradient", low=0)
+    weight_decay: float = setting(
+        5e-4,
+        "weight decay: sgd and adam add it to the gradient; adamw takes it off the weights, but "
+        "not off biases and scales",
+        low=0,
+    )
     power: float = setting(0.9, "exponent of the learning rate's polynomial decay", low=0)
     decay_steps: int = setting(
         0, "steps after which the learning rate is 0; 0 = all the segmenter's steps", low=0
@@ -245,7 +253,7 @@ class Selector:
     noise: float = setting(
         0.1, "perturbed: the noise, in standard deviations of each weight tensor", low=0
     )
-    optimizer: str = setting("sgd", "its optimiser", choices=("sgd", "adam"))
+    optimizer: str = setting("sgd", "its optimiser", choices=OPTIMIZERS)
     learning_rate: float = setting(2.5e-4, "its learning rate at the start of a stage", low=0)
     head_factor: float = setting(10.0, "the heads' learning rate, times that", low=0)
     discrepancy: str = setting(

@@ -24,7 +24,7 @@ def segmenter_steps(config: ml_collections.ConfigDict) -> int:
 
 
 def make_optimizers(config: ml_collections.ConfigDict) -> Optimizers:
-    """SGD or Adam with polynomial decay; heads learn `head_factor` times faster [cited]."""
+    """SGD, Adam or AdamW with polynomial decay; heads learn `head_factor` times faster [cited]."""
     c, s = config.optimizer, config.selector
     steps = c.decay_steps or segmenter_steps(config)
     return Optimizers(
@@ -47,7 +47,12 @@ def _polynomial(peak: float, steps: int, c: ml_collections.ConfigDict) -> optax.
 def _optimizer(
     config: ml_collections.ConfigDict, name: str, peak: float, head_factor: float, steps: int
 ) -> optax.GradientTransformation:
-    """Coupled weight decay, then SGD or Adam, then each tensor's own factor of the rate."""
+    """SGD, Adam or AdamW, then each tensor's own factor of the rate.
+
+    The weight decay of SGD and Adam is coupled: it is added to the gradient. AdamW's is decoupled:
+    each weight loses `weight_decay` times its own rate. Biases, norm scales and all other tensors
+    of one axis keep theirs [cited: Loshchilov and Hutter, 2019; the exception as usual].
+    """
     c = config.optimizer
 
     @optax.stateless
@@ -55,11 +60,19 @@ def _optimizer(
         return jax.tree.map(jnp.multiply, updates, rate_factors(updates, config, head_factor))
 
     parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
-    parts.append(optax.add_decayed_weights(c.weight_decay))
-    parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
+    if name == "adamw":
+        parts += [optax.scale_by_adam(), optax.add_decayed_weights(c.weight_decay, _has_axes)]
+    else:
+        parts.append(optax.add_decayed_weights(c.weight_decay))
+        parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
     parts.append(own_rates)
     parts.append(optax.scale_by_learning_rate(_polynomial(peak, steps, c)))
     return optax.chain(*parts)
+
+
+def _has_axes(params: Any) -> Any:
+    """For each tensor, whether it is a kernel: biases and scales have one axis."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
 def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:

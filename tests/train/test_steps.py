@@ -406,6 +406,39 @@ def test_weight_decay_is_coupled_and_the_rate_may_grow_at_first():
     np.testing.assert_allclose(updates["backbone"], -2e-3 / 4 * (1 + 0.5 * 2), rtol=1e-6)
 
 
+def test_adamws_decay_is_decoupled_at_each_tensors_own_rate_and_spares_biases_and_scales():
+    values = {"optimizer.name": "adamw", "optimizer.weight_decay": 0.5, "optimizer.power": 0.0}
+    config = tiny.make_config(**values)
+    optimizer = optimizers.make_optimizers(config).segmenter
+    draw = np.random.default_rng(0)
+    params = {
+        "backbone": {"conv1": {"kernel": draw.normal(size=(1, 1, 2, 3)), "bias": np.ones(3)}},
+        "main": {"bn": {"scale": np.ones(4)}, "conv": {"kernel": draw.normal(size=(2, 4))}},
+    }
+    now = {part: jax.tree.map(jnp.float32, tensors) for part, tensors in params.items()}
+    expected, opt_states, opt_state = dict(now), {}, optimizer.init(now)
+    kernels = (
+        {"conv1": {"kernel": True, "bias": False}},
+        {
+            "bn": {"scale": False},
+            "conv": {"kernel": True},
+        },
+    )
+    published = {
+        part: optax.adamw(2e-3 * factor, weight_decay=0.5, mask=mask)
+        for part, factor, mask in zip(params, (1.0, 3.0), kernels, strict=True)
+    }
+    for _ in range(4):
+        gradients = jax.tree.map(lambda x: jnp.float32(draw.normal(size=x.shape)), now)
+        updates, opt_state = optimizer.update(gradients, opt_state, now)
+        now = optax.apply_updates(now, updates)
+        for part, adamw in published.items():
+            known = opt_states.get(part) or adamw.init(expected[part])
+            updates, opt_states[part] = adamw.update(gradients[part], known, expected[part])
+            expected[part] = optax.apply_updates(expected[part], updates)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), now, expected)
+
+
 def test_a_long_gradient_is_clipped():
     config = tiny.make_config(**{"optimizer.weight_decay": 0.0, "optimizer.clip": 1.0})
     optimizer = optimizers.make_optimizers(config).segmenter
