@@ -1,15 +1,18 @@
 """Queries are written as files of other annotation tools, and answers are read from such files.
 
 A file has a shape for each piece of the queries, labelled `OPEN`. In the tool a person replaces
-that label by a class's name or by `UNSURE`. Reading checks every pixel: only what was asked and is
-not answered yet is taken.
+that label by a class's name or by `UNSURE`, or draws other shapes. Of shapes that overlap the one
+on top counts. Reading checks every pixel: only what was asked and is not answered yet is taken.
+What cannot be taken is counted with its reason, and the rest is taken.
 """
 
+import difflib
 import functools
 import os
 import pathlib
+import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +22,8 @@ from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import (
     OPEN,
     UNSURE,
+    Drawn,
+    DrawnImage,
     ImageShapes,
     Label,
     Shape,
@@ -27,6 +32,7 @@ from labor_jax.annotation.formats import (
     labelme,
     labelstudio,
     png,
+    sources,
 )
 from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
@@ -34,11 +40,11 @@ from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORE, ClassTable
 from labor_jax.selection.segments import pixel_runs
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
+from labor_jax.util.names import Names
+from labor_jax.util.tally import Tally, counted
 
 FORMATS = {"cvat": cvat, "labelstudio": labelstudio, "coco": coco, "labelme": labelme, "png": png}
 """The modules that write and read a format's files, by its name."""
-EXAMPLES = 3
-"""How many examples are kept of what was refused for one reason."""
 
 
 class Imported(NamedTuple):
@@ -47,12 +53,12 @@ class Imported(NamedTuple):
     Attributes:
       taken: the answers that were added to the journal.
       known: how many pixels the journal had already given the same class.
-      refused: by reason, how many pixels, shapes or images, and some examples.
+      tally: what was left out and what was taken under another name.
     """
 
     taken: list[Answer]
     known: int
-    refused: dict[str, tuple[int, list[str]]]
+    tally: Tally
 
 
 def _functions(name: str, table: ClassTable, ids: str) -> tuple[Callable, Callable]:
@@ -150,143 +156,242 @@ def take_in(
     table: ClassTable,
     annotator: str,
     ids: str = "train",
+    folders: Collection[str] = (),
 ) -> Imported:
-    """Adds the answers of a tool's files to the journal; what was not asked is refused.
+    """Adds the answers of a tool's files to the journal; what was not asked is left out.
 
     Args:
       workdir: the run's DIR.
-      path: a file, or a folder of files.
+      path: a file, a folder of files, or a zip archive.
       name: one of `FORMATS`.
       table: the classes.
       annotator: who answered.
       ids: as of `export`.
+      folders: the names of the folders in which the images lie; the tool's paths may have them.
     Raises:
-      UserError: there are no such files, or they cannot be read; no answer was added.
+      UserError: there are no such files, or none can be read; no answer was added.
     """
     if not path.exists():
         raise UserError(f"--file: {path} does not exist; give the file that the tool has exported")
     _, read = _functions(name, table, ids)
-    try:
-        items = list(read(path))
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(
-            f"--file: {path} cannot be read as {name} ({reason}); export it from the tool again, "
-            f"or give its --format"
-        ) from None
-    if not items:
-        raise UserError(f"--file: {path} has no images in the format {name}; give its --format")
-    intake = _Intake(workdir, table, annotator)
-    for item in items:
-        intake.take(item)
+    tally, suffix = Tally("answer"), FORMATS[name].SUFFIX
+    with sources.opened(path, suffix, tally) as members:
+        items: list[DrawnImage] = []
+        usable = False
+        for member in png.maps(members) if name == "png" else members:
+            with tally.spare("file", member.name):
+                items += read(member, tally)
+                usable = True
+        if not usable or not (items or tally.left_out):
+            raise UserError(f"--file: {path} {_unusable(name, suffix, tally)}")
+        intake = _Intake(workdir, table, annotator, tally)
+        for image, item in _matched(items, _names(workdir, folders), tally):
+            with tally.spare("image", item.files[0]):
+                intake.take(image, item)
     journal.append(workdir, intake.taken, table)
-    return Imported(intake.taken, intake.known, intake.refused)
+    tally.take(len(intake.taken))
+    return Imported(intake.taken, intake.known, tally)
+
+
+def _unusable(name: str, suffix: str, tally: Tally) -> str:
+    """Why no image could be read, and what to do."""
+    for (noun, reason), some in tally.left_out.items():
+        return (
+            f"cannot be read as {name} ({noun} {reason}: {some.examples[0]}); "
+            f"export it from the tool again, or give its --format"
+        )
+    return f"has no images in the format {name}, in {suffix} files; give its --format"
+
+
+def _names(workdir: str | os.PathLike, folders: Collection[str]) -> Names:
+    """The ids of all images: those that nothing is asked about may have similar names."""
+    every = (query for stage in q.stages(workdir) for query in q.each_query(workdir, stage))
+    return Names(dict.fromkeys(query["image"] for query in every), folders)
+
+
+def _matched(
+    items: list[DrawnImage], names: Names, tally: Tally
+) -> Iterator[tuple[str, DrawnImage]]:
+    """The images that the file has answers for, each with its id; other images are counted."""
+    found: list[tuple[DrawnImage, str, str]] = []
+    for item in items:
+        tried = [names.find(file) for file in item.files]
+        fit = next((fit for fit in tried if fit.id is not None), None)
+        if fit and fit.id is not None:
+            found.append((item, fit.id, fit.how))
+        elif _answered(item):
+            several = next((fit.several for fit in tried if fit.several), ())
+            reason = "whose name fits several images" if several else "whose name no image has"
+            named = functools.partial(_told, item.files[0], several, names)
+            tally.leave_out("image", reason, named)
+    # Two of the tool's images cannot both be one of ours, unless the tool names them the same.
+    exact = {image for _, image, how in found if how == "same"}
+    claims: dict[str, set[str]] = {}
+    for item, image, how in found:
+        if how != "same":
+            claims.setdefault(image, set()).add(item.files[0])
+    for item, image, how in found:
+        if how == "same" or (image not in exact and len(claims[image]) == 1):
+            if how == "renamed":
+                tally.change("renamed", "image", "by the tool", f"{item.files[0]} is {image}")
+            yield image, item
+        elif _answered(item):
+            told = f"{item.files[0]} ({image}?)"
+            tally.leave_out("image", "whose name fits an image that another's fits, too", told)
+
+
+def _told(file: str, several: Collection[str], names: Names) -> str:
+    near = several or names.near(file)
+    return f"{file} ({'' if several else 'nearest: '}{', '.join(near)})" if near else file
+
+
+def _answered(item: DrawnImage) -> bool:
+    """Whether an image has a shape that is not open."""
+    return any(shape.label != OPEN for shape in item.shapes)
+
+
+class _Ground:
+    """What is asked and answered at each pixel of an image.
+
+    Attributes:
+      queries: those about the image, that have a piece.
+      size: (H, W).
+      given: [H W] int64, the class that a pixel was given; -1 where it was given none.
+    """
+
+    def __init__(self, queries: list[q.Query], answers: dict[str, list[Answer]]) -> None:
+        self.queries = queries
+        height, width = self.size = tuple(queries[0]["size"])
+        self.given = np.full(height * width, -1)
+        self._owners = {kind: np.full((2, height * width), -1) for kind in ("points", "segments")}
+        for number, query in enumerate(queries):
+            for piece in range(len(q.pieces(query))):
+                owner = self._owners[query["kind"]]
+                owner[:, q.piece_pixels(query, piece)] = [[number], [piece]]
+            for entry in answers.get(query["id"], []):
+                self.given[journal.pixels(entry, self.size)] = entry["class"]
+
+    def owner(self, kind: str) -> np.ndarray:
+        """The numbers of the query and the piece that ask about each pixel, -1 where none does.
+
+        Args:
+          kind: points answer points; areas answer segments, and points that they cover.
+        Returns:
+          [2, H W] int64.
+        """
+        points, segments = self._owners["points"], self._owners["segments"]
+        return points if kind == "points" else np.where(segments >= 0, segments, points)
 
 
 class _Intake:
-    """Turns images' shapes into answers, and counts what is refused.
+    """Turns images' shapes into answers.
 
     Attributes:
-      taken, known, refused: as of `Imported`, so far.
+      taken, known: as of `Imported`, so far.
     """
 
-    def __init__(self, workdir: str | os.PathLike, table: ClassTable, annotator: str) -> None:
-        self._table, self._annotator = table, annotator
+    def __init__(
+        self, workdir: str | os.PathLike, table: ClassTable, annotator: str, tally: Tally
+    ) -> None:
+        self._annotator, self._tally = annotator, tally
         self._queries = _queries(workdir)
         self._answers = journal.by_query(journal.read(workdir, table))
         self._classes = {name: k for k, name in enumerate(table.names)} | {UNSURE: IGNORE}
         self.taken: list[Answer] = []
         self.known = 0
-        self.refused: dict[str, tuple[int, list[str]]] = {}
 
-    def _refuse(self, reason: str, example: str, count: int = 1) -> None:
-        before, some = self.refused.get(reason, (0, []))
-        if len(some) < EXAMPLES and example not in some:
-            some = [*some, example]
-        self.refused[reason] = before + count, some
-
-    def take(self, item: ImageShapes) -> None:
-        """Takes an image's shapes in."""
-        image = self._find(item.file)
+    def take(self, image: str, item: DrawnImage) -> None:
+        """Takes the shapes of an image in."""
+        queries = self._queries.get(image)
+        if queries is None:
+            if _answered(item):
+                self._tally.leave_out("image", "that nothing is asked about", item.files[0])
+            return
+        height, width = queries[0]["size"]
+        if item.size is not None and item.size != (height, width):
+            told = f"{item.files[0]} is {item.size[1]}x{item.size[0]}, not {width}x{height}"
+            self._tally.leave_out("image", "of another size", told)
+            return
+        ground = _Ground(queries, self._answers)
         shapes = [shape for shape in item.shapes if shape.label != OPEN]
-        if image is None:
-            if shapes:
-                self._refuse("images that nothing is asked about", item.file)
-            return
-        queries = self._queries[image]
-        size = tuple(queries[0]["size"])
-        if item.size is not None and tuple(item.size) != size:
-            wrong = f"{item.file} is {item.size[1]}x{item.size[0]}, not {size[1]}x{size[0]}"
-            self._refuse("images of another size", wrong)
-            return
-        # For each pixel, the query and the piece that ask about it, and the class it was given;
-        # -1 where there is none.
-        owner, given = np.full((2, size[0] * size[1]), -1), np.full(size[0] * size[1], -1)
-        for number, query in enumerate(queries):
-            for piece in range(len(q.pieces(query))):
-                owner[:, q.piece_pixels(query, piece)] = [[number], [piece]]
-            for entry in self._answers.get(query["id"], []):
-                given[journal.pixels(entry, size)] = entry["class"]
-        for shape in shapes:
-            self._shape(shape, image, queries, owner, given)
+        for kind in ("areas", "points"):
+            own = [shape for shape in shapes if shape.kind == kind]
+            for label, pixels in self._visible(own, image, ground.size):
+                self._answer(label, pixels, kind, image, ground)
 
-    def _shape(
-        self,
-        shape: Shape,
-        image: str,
-        queries: list[q.Query],
-        owner: np.ndarray,
-        given: np.ndarray,
+    def _visible(
+        self, shapes: list[Drawn], image: str, size: tuple[int, int]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Each class and the pixels, [N] int64, on which a shape of that class lies on top.
+
+        A shape of an unknown class hides what lies under it: no class is known there.
+        """
+        top = np.full(size[0] * size[1], -1)
+        for shape in sorted(shapes, key=lambda shape: shape.layer):
+            with self._tally.spare("shape", f"{shape.name} in {image}"):
+                pixels = shape.pixels(size)
+                top[pixels] = self._class(shape, image)
+                if not pixels.size and shape.kind == "points":
+                    self._tally.leave_out("point", "outside of what is asked", image)
+                elif not pixels.size:
+                    self._tally.leave_out("shape", "in which no pixel's centre lies", shape.name)
+        for label in np.unique(top).tolist():
+            if label >= 0:
+                yield label, np.flatnonzero(top == label)
+
+    def _class(self, shape: Drawn, image: str) -> int:
+        """A shape's class, a train id; -1 where it is unknown."""
+        if shape.label in self._classes:
+            return self._classes[shape.label]
+        same = [name for name in self._classes if _spelled(name) == _spelled(shape.label)]
+        if len(same) == 1:
+            told = f"{shape.label!r} is {same[0]!r}"
+            self._tally.change("renamed", "shape", "as the run spells its class", told)
+            return self._classes[same[0]]
+        near = difflib.get_close_matches(shape.label, self._classes, 1)
+        told = f"{shape.label!r} in {image}" + (f" (nearest: {near[0]!r})" if near else "")
+        self._tally.leave_out("shape", "of an unknown class", told)
+        return -1
+
+    def _answer(
+        self, label: int, pixels: np.ndarray, kind: str, image: str, ground: _Ground
     ) -> None:
-        """Takes a shape in; `owner` [2, H W] and `given` [H W] int64 are as in `take`."""
-        label = self._classes.get(shape.label)
-        if label is None:
-            self._refuse("shapes of an unknown class", f"{shape.label!r} in {image}")
-            return
-        kinds = np.array([query["kind"] for query in queries])
-        pixels = shape.pixels
+        """Takes pixels, [N] int64, of one class in."""
+        owner, given, width = ground.owner(kind), ground.given, ground.size[1]
         asked = owner[0, pixels] >= 0
-        if shape.kind:
-            asked &= kinds[owner[0, pixels]] == shape.kind
-        points = shape.kind == "points"
-        if not asked.all() or not pixels.size:
-            count = 1 if points else int((~asked).sum())
-            width = queries[0]["size"][1]
-            first = [f"({p % width}, {p // width})" for p in pixels[~asked][:1]]
-            what = "points" if points else "pixels"
-            self._refuse(f"{what} outside of what is asked", " ".join([image, *first]), count)
+        if not asked.all():
+            y, x = divmod(int(pixels[~asked][0]), width)
+            noun, count = "point" if kind == "points" else "pixel", int((~asked).sum())
+            self._tally.leave_out(noun, "outside of what is asked", f"{image} ({x}, {y})", count)
             pixels = pixels[asked]
         other = (given[pixels] >= 0) & (given[pixels] != label)
         if other.any():
-            self._refuse("pixels that are answered otherwise", image, int(other.sum()))
+            count = int(other.sum())
+            self._tally.leave_out("pixel", "answered otherwise before", image, count)
         self.known += int((given[pixels] == label).sum())
         pixels = pixels[given[pixels] < 0]
         given[pixels] = label
         for number, piece in np.unique(owner[:, pixels], axis=1).T:
-            query = queries[number]
+            query = ground.queries[number]
             inside = pixels[(owner[0, pixels] == number) & (owner[1, pixels] == piece)]
             if query["kind"] == "points":
                 where: dict[str, Any] = {"point": query["points"][piece]}
             else:
-                where = {"runs": pixel_runs(inside, query["size"][1])}
+                where = {"runs": pixel_runs(inside, width)}
             more = where | {"id": f"import-{secrets.token_hex(12)}"}
-            self.taken.append(journal.answer(query, int(piece), label, self._annotator, **more))
+            answer = journal.answer(query, int(piece), label, self._annotator, **more)
+            self.taken.append(answer)
+            self._answers.setdefault(query["id"], []).append(answer)
 
-    def _find(self, file: str) -> str | None:
-        """The id that a file's name stands for; None where it fits no id, or several.
 
-        Tools shorten or lengthen paths: an id also fits if one of both is the end of the other.
-        """
-        name = pathlib.PurePosixPath(file).with_suffix("").as_posix()
-        for start in ("images/", "labels/"):
-            if name.removeprefix(start) in self._queries:
-                return name.removeprefix(start)
-        ends = [x for x in self._queries if f"/{name}".endswith(f"/{x}") or x.endswith(f"/{name}")]
-        return ends[0] if len(ends) == 1 else None
+def _spelled(label: str) -> str:
+    """A label without what spellings differ in: case, spaces, hyphens."""
+    return re.sub(r"[\W_]+", " ", label).strip().casefold()
 
 
 def describe(imported: Imported) -> Iterable[str]:
-    """Lines of text: how much was taken, and what was refused for which reason."""
-    yield f"{len(imported.taken):,} answers taken, {imported.known:,} pixels were known already"
-    for reason, (count, some) in imported.refused.items():
-        yield f"refused: {count:,} {reason}, such as {'; '.join(some)}"
+    """Lines of text: what was renamed and left out for which reason, and how much was taken."""
+    yield from imported.tally.reasons()
+    if imported.known:
+        yield f"known already: {counted(imported.known, 'pixel')}"
+    yield imported.tally.total()

@@ -9,7 +9,8 @@ answer shown as saved is in the run's journal, and the same command goes on.
     labor-jax annotate import --workdir=runs/toytown --format=cvat --file=annotations.xml
 
 writes what is asked as tasks of another tool (cvat, labelstudio, coco, labelme or png), and takes
-its answers in; what lies outside of what is asked is refused and counted.
+its answers in, from a file, a folder or a zip archive. What is left out is told with its reason and
+a count; an import that takes nothing ends with status 2.
 """
 
 import pathlib
@@ -120,17 +121,31 @@ def _export(values: flags.FlagValues) -> None:
 def _define_import(values: flags.FlagValues) -> None:
     _define_exchange(values)
     flags.DEFINE_string(
-        "file", None, "the tool's file, or a folder of them", required=True, flag_values=values
+        "file",
+        None,
+        "the tool's file, a folder of them, or a zip archive",
+        required=True,
+        flag_values=values,
     )
     flags.DEFINE_string("annotator", "import", "whose answers they are", flag_values=values)
 
 
 def _import(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving
+    from labor_jax.infer import restore
 
     workdir, path = pathlib.Path(values.workdir), pathlib.Path(values.file)
     table, _ = serving.open_run(workdir)
+    folders = pathlib.PurePath(restore.read_config(workdir).target.images).parts
     with serving.only_one(workdir):
-        done = exchange.take_in(workdir, path, values.format, table, values.annotator, values.ids)
+        done = exchange.take_in(
+            workdir, path, values.format, table, values.annotator, values.ids, folders
+        )
     for line in exchange.describe(done):
         print(line)
+    if not done.taken and not done.known:
+        raise errors.UserError(
+            f"--file: nothing in {path} was taken; the lines above say what was left out and why"
+            if done.tally.left_out
+            else f"--file: nothing is answered in {path}; answer in the tool and export it again"
+        )

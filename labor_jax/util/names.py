@@ -13,8 +13,23 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 FOLDERS = frozenset(
-    "annotations data default image images img imgs jpegimages label labels mask masks "
-    "segmentationclass upload uploads".split()
+    {
+        "annotations",
+        "data",
+        "default",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "jpegimages",
+        "label",
+        "labels",
+        "mask",
+        "masks",
+        "segmentationclass",
+        "upload",
+        "uploads",
+    }
 )
 """Folders that tools put in front of a path, in lower case."""
 

@@ -5,13 +5,28 @@ A reader does not stop at a bad part: it counts the part in a `Tally` with the r
     7 answers taken; left out: 2 shapes, 41 pixels
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
+
+from labor_jax.util.errors import UserError
 
 K = TypeVar("K")
 
 EXAMPLES = 3
 """How many examples are kept for each reason."""
+
+
+UNREADABLE = "that cannot be read"
+"""The reason where a part is damaged in a way that nothing foresaw."""
+
+
+class LeftOut(Exception):
+    """Ends the reading of one part: `reason` says why it is left out, `detail` what is wrong."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
 
 
 class Counted(NamedTuple):
@@ -45,13 +60,32 @@ class Tally:
         """Counts parts that were taken."""
         self.taken += count
 
-    def leave_out(self, noun: str, reason: str, example: str, count: int = 1) -> None:
-        """Counts parts that were left out; `example` names one of them."""
+    def leave_out(
+        self, noun: str, reason: str, example: str | Callable[[], str], count: int = 1
+    ) -> None:
+        """Counts parts that were left out; `example` names one, or is called if it is kept."""
         _add(self.left_out, (noun, reason), example, count)
 
     def change(self, verb: str, noun: str, reason: str, example: str, count: int = 1) -> None:
         """Counts parts that were taken in another form; `example` names one of them."""
         _add(self.changed, (verb, noun, reason), example, count)
+
+    @contextlib.contextmanager
+    def spare(self, noun: str, example: str) -> Iterator[None]:
+        """Leaves a part out if it cannot be read, whatever is wrong with it; others are not harmed.
+
+        To be used around the reading of one part, and only of that: any `Exception` ends here.
+        """
+        try:
+            yield
+        except LeftOut as error:
+            self.leave_out(
+                noun, error.reason, f"{example}: {error.detail}" if error.detail else example
+            )
+        except UserError as error:
+            self.leave_out(noun, UNREADABLE, str(error))
+        except Exception as error:
+            self.leave_out(noun, UNREADABLE, f"{example}: {_plainly(error)}")
 
     def reasons(self) -> Iterator[str]:
         """A line for each reason: what was changed, then what was left out."""
@@ -81,11 +115,21 @@ def one_line(text: object, length: int = 120) -> str:
     return clean if len(clean) <= length else f"{clean[: length - 1]}…"
 
 
-def _add(found: dict[K, Counted], key: K, example: str, count: int) -> None:
+def _plainly(error: Exception) -> str:
+    """What is wrong, as a person can read it."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return f"{type(error).__name__}: {error}"
+
+
+def _add(found: dict[K, Counted], key: K, example: str | Callable[[], str], count: int) -> None:
     before = found.get(key, Counted(0, ()))
-    some, example = before.examples, one_line(example)
-    if len(some) < EXAMPLES and example not in some:
-        some = (*some, example)
+    some = before.examples
+    if len(some) < EXAMPLES:
+        text = one_line(example if isinstance(example, str) else example())
+        some = some if text in some else (*some, text)
     found[key] = Counted(before.number + count, some)
 
 

@@ -5,23 +5,19 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from PIL import Image
 from support.annotating import make_run
 from support.commands import call
+from support.filed import packed
 
-from labor_jax.annotation import exchange, formats, journal
+from labor_jax.annotation import exchange, journal
 from labor_jax.annotation import queries as q
-from labor_jax.annotation.formats import coco, labelstudio
 from labor_jax.data.labels import CAMVID, CITYSCAPES, CITYSCAPES_IDS
 from labor_jax.selection.segments import run_pixels
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
 SIZE = (7, 9)
-MASKS = hnp.arrays(bool, SIZE)
 
 
 def picture(_):
@@ -88,7 +84,7 @@ def test_answers_that_go_out_and_come_back_are_the_same(tmp_path, name, kind):
     image = np.array(Image.open(tmp_path / "out" / "images" / "deep" / "a.png"))
     np.testing.assert_array_equal(image, picture(""))
     done = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
-    assert done.refused == {} and done.known == 0
+    assert done.tally.left_out == {} and done.known == 0
     for image in ("deep/a", "b"):
         expected = pixels(workdir, image)
         if name == "png":  # which has no way to say "unsure"
@@ -97,7 +93,7 @@ def test_answers_that_go_out_and_come_back_are_the_same(tmp_path, name, kind):
         assert {-1, 3 if image == "deep/a" else 10} <= set(expected.tolist())
     assert {a["annotator"] for a in journal.read(other, CAMVID)} == {"ben"}
     again = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
-    assert again.taken == [] and again.known > 0 and again.refused == {}
+    assert again.taken == [] and again.known > 0 and again.tally.left_out == {}
 
 
 @pytest.mark.parametrize("kind", ["points", "segments"])
@@ -115,17 +111,17 @@ def test_answers_to_another_query_are_refused_with_a_count_and_an_example(tmp_pa
     q.write_queries(other, 1, [asked])
     exchange.export(workdir, tmp_path / "out", name, CAMVID, picture)
     done = exchange.take_in(other, tmp_path / "out", name, CAMVID, "ben")
-    what = "points" if kind == "points" and name != "png" else "pixels"
-    count, examples = done.refused.pop(f"{what} outside of what is asked")
+    what = "point" if kind == "points" and name != "png" else "pixel"
+    count, examples = done.tally.left_out.pop((what, "outside of what is asked"))
     outside = (pixels(workdir, "deep/a") >= 0) & ~np.isin(np.arange(63), q.asked_pixels(asked))
     if name == "png":
         outside &= pixels(workdir, "deep/a") != 255
     assert count == outside.sum() and examples[0].startswith("deep/a (")
-    assert done.refused.keys() == {"images that nothing is asked about"}
+    assert done.tally.left_out.keys() == {("image", "whose name no image has")}
     assert all(e["class"] == 3 for e in done.taken) and done.taken
     assert set(np.flatnonzero(pixels(other, "deep/a") >= 0)) <= set(q.asked_pixels(asked))
-    lines = list(exchange.describe(done))
-    assert lines[0] == f"{len(done.taken)} answers taken, 0 pixels were known already"
+    last = list(exchange.describe(done))[-1]
+    assert last.startswith(f"{len(done.taken)} answer") and " taken; left out: " in last
 
 
 @pytest.mark.parametrize("name", exchange.FORMATS)
@@ -136,16 +132,15 @@ def test_wrong_sizes_classes_and_answers_are_refused_with_counts(tmp_path, name)
     q.write_queries(small, 1, [q.point_query("deep/a", 1, (5, 5), [(0, 0)])])
     done = exchange.take_in(small, tmp_path / "out", name, CAMVID, "ben")
     assert done.taken == []
-    assert done.refused["images of another size"] == (
-        1,
-        [done.refused["images of another size"][1][0]],
-    )
-    assert "is 9x7, not 5x5" in done.refused["images of another size"][1][0]
+    ((example,),) = [
+        some.examples for why, some in done.tally.left_out.items() if why[1] == "of another size"
+    ]
+    assert example.endswith("is 9x7, not 5x5")
 
     otherwise = make(tmp_path / "otherwise", "segments")
     journal.append(otherwise, [whole(queries("segments")[0], 0, 5)], CAMVID)
     done = exchange.take_in(otherwise, tmp_path / "out", name, CAMVID, "ben")
-    assert done.refused == {"pixels that are answered otherwise": (8, ["deep/a"])}
+    assert done.tally.left_out == {("pixel", "answered otherwise before"): (8, ("deep/a",))}
     assert (
         pixels(otherwise, "deep/a")[run_pixels(queries("segments")[0]["segments"][0])] == 5
     ).all()
@@ -157,7 +152,8 @@ def test_wrong_sizes_classes_and_answers_are_refused_with_counts(tmp_path, name)
         done = exchange.take_in(
             make(tmp_path / "new", "segments"), tmp_path / "out", name, CAMVID, "b"
         )
-        assert done.refused == {"shapes of an unknown class": (1, ["'rode' in deep/a"])}
+        told = "'rode' in deep/a (nearest: 'road')"
+        assert done.tally.left_out == {("shape", "of an unknown class"): (1, (told,))}
 
 
 def test_values_of_no_class_in_a_label_map_are_refused(tmp_path):
@@ -167,7 +163,8 @@ def test_values_of_no_class_in_a_label_map_are_refused(tmp_path):
     (tmp_path / "maps" / "deep").mkdir(parents=True)
     Image.fromarray(label).save(tmp_path / "maps" / "deep" / "a.png")
     done = exchange.take_in(workdir, tmp_path / "maps", "png", CAMVID, "ben")
-    assert done.refused == {"shapes of an unknown class": (1, ["'value 77' in deep/a"])}
+    told = "'value 77' in deep/a"
+    assert done.tally.left_out == {("shape", "of an unknown class"): (1, (told,))}
     assert [(e["class"], e["runs"]) for e in done.taken] == [(2, [10, 1])]
 
 
@@ -229,7 +226,7 @@ def test_cvats_documented_elements_are_read(tmp_path):
     expected[0, 1:3] = expected[1, 0:4] = 8
     expected[3:7, 5:9] = 3
     np.testing.assert_array_equal(found, expected)
-    assert done.refused["points outside of what is asked"][0] == 2, "segments are asked here"
+    assert done.tally.left_out["point", "outside of what is asked"].number == 2
 
 
 def test_cvats_several_points_in_one_element_are_read(tmp_path):
@@ -238,7 +235,7 @@ def test_cvats_several_points_in_one_element_are_read(tmp_path):
     </image></annotations>"""
     done, found = take(tmp_path, "cvat", text, "points")
     assert (found[0, 0], found[2, 3], found[6, 8]) == (0, 0, -1)
-    assert done.refused["points outside of what is asked"][0] == 1
+    assert done.tally.left_out["point", "outside of what is asked"].number == 1
 
 
 def test_cocos_column_major_runs_packed_runs_and_polygons_are_read(tmp_path):
@@ -270,26 +267,7 @@ def test_cocos_column_major_runs_packed_runs_and_polygons_are_read(tmp_path):
     files.write_json(tmp_path / "value.json", value)
     text = (tmp_path / "value.json").read_text()
     done, found = take(tmp_path, "coco", text)
-    assert (found[mask] == 8).all() and (found[3:7, 5:9] == 3).all() and done.refused == {}
-
-
-def packed(counts):
-    """COCO's packed string of run lengths, after `rleToString` of cocoapi's maskApi.c."""
-    text = ""
-    for i, count in enumerate(counts):
-        x = count - counts[i - 2] if i > 2 else count
-        more = True
-        while more:
-            c = x & 0x1F
-            x >>= 5
-            more = x != -1 if c & 0x10 else x != 0
-            text += chr((c | 0x20 if more else c) + 48)
-    return text
-
-
-@given(st.lists(st.integers(0, 100_000), max_size=12))
-def test_cocos_packed_run_lengths_are_unpacked(counts):
-    assert coco.unpack(packed(counts)) == counts
+    assert (found[mask] == 8).all() and (found[3:7, 5:9] == 3).all() and done.tally.left_out == {}
 
 
 def test_labelmes_masks_points_and_polygons_are_read(tmp_path):
@@ -326,51 +304,6 @@ def test_labelmes_masks_points_and_polygons_are_read(tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-def read_bits(data):
-    """Label Studio's packed runs as its converter reads them, bit by bit."""
-    bits = "".join(str(int(byte) >> k & 1) for byte in data for k in range(7, -1, -1))
-    at = 0
-
-    def read(size):
-        nonlocal at
-        at += size
-        return int(bits[at - size : at], 2)
-
-    number, word = read(32), read(5) + 1
-    sizes = [read(4) + 1 for _ in range(4)]
-    out = []
-    while len(out) < number:
-        repeats = read(1)
-        length = read(sizes[read(2)]) + 1
-        out += [read(word)] * length if repeats else [read(word) for _ in range(length)]
-    return out
-
-
-@given(hnp.arrays(np.uint8, st.integers(1, 300), elements=st.sampled_from([0, 0, 255])))
-def test_label_studios_packed_runs_are_what_its_converter_reads(values):
-    packed_runs = labelstudio.pack(values)
-    assert read_bits(packed_runs) == values.tolist()
-    np.testing.assert_array_equal(labelstudio.unpack(packed_runs), values)
-
-
-def test_label_studios_long_runs_and_single_values_are_read():
-    values = np.repeat(np.array([0, 255, 0], np.uint8), [70_000, 9, 200_000])
-    np.testing.assert_array_equal(labelstudio.unpack(labelstudio.pack(values)), values)
-    # Four values one by one: 32-bit count, 5-bit word size, four 4-bit sizes, 0, size 0, 3, ...
-    bits = f"{4:032b}{7:05b}" + "".join(f"{s - 1:04b}" for s in (3, 4, 8, 16))
-    bits += "0" + "00" + f"{3:03b}" + "".join(f"{v:08b}" for v in (1, 2, 3, 255))
-    data = [int(bits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(bits), 8)]
-    assert labelstudio.unpack(data).tolist() == [1, 2, 3, 255]
-
-
-@given(MASKS)
-def test_run_lengths_start_with_zeros_and_come_back(mask):
-    counts = formats.counts_of(mask.ravel())
-    assert sum(counts) == mask.size and (counts[0] == 0) == bool(mask.flat[0])
-    assert all(count > 0 for count in counts[1:])
-    np.testing.assert_array_equal(formats.from_counts(counts, mask.size), mask.ravel())
-
-
 # ----------------------------------------------------------------------------------- the program
 
 
@@ -388,7 +321,7 @@ def test_the_commands_export_and_import(tmp_path):
     assert 'label="?"' in file.read_text()
     file.write_text(file.read_text().replace('label="?"', 'label="car"'))
     told = annotate("import", "--format=cvat", f"--file={file}", "--annotator=ana")
-    assert told.stdout == "1 answers taken, 0 pixels were known already\n", told.stderr
+    assert told.stdout == "1 answer taken; nothing left out\n", told.stderr
     assert [(a["class"], a["annotator"]) for a in journal.read(workdir, CAMVID)] == [(8, "ana")]
     told = annotate("export", "--format=cvat")
     assert told == (2, "", "error: --out is missing; give --out=…\n")

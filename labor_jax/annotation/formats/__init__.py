@@ -1,24 +1,32 @@
 """Files of other annotation tools: each module can `write` images' shapes and `read` them.
 
-What their files share stands here: shapes, and masks as coordinates, boxes and run lengths.
+What their files share stands here: shapes, their labels, and boxes and centres of pixels. What a
+drawn shape covers is in `regions`, run lengths are in `runs`, opening files in `sources`.
 """
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+
+from labor_jax.util.tally import LeftOut
 
 OPEN, UNSURE = "?", "unsure"
 """The labels of shapes that are still to be answered, and of those that are unsure."""
 
 
+def no_area(kind: object) -> LeftOut:
+    """The error for lines, tags and all else that covers no pixels."""
+    return LeftOut(f"without an area ({str(kind)[:40]})")
+
+
 class Shape(NamedTuple):
-    """Pixels with one label: a point, a mask or a polygon of the tool.
+    """Pixels with one label, to be written: a point or a mask of the tool.
 
     Attributes:
       label: a class's name, `OPEN` or `UNSURE`.
       pixels: [N] int64, flat pixel numbers (row-major), ascending.
-      kind: "points" or "segments", as of a query; "" where the format does not tell them apart.
+      kind: "points" or "segments", as of a query.
     """
 
     label: str
@@ -27,28 +35,50 @@ class Shape(NamedTuple):
 
 
 class ImageShapes(NamedTuple):
-    """An image's shapes.
+    """An image's shapes, to be written.
 
     Attributes:
-      file: the image's path, as the tool's file names it.
-      size: (H, W); None where the file has no size.
-      shapes: in the file's order.
+      file: the image's path in the tool's files.
+      size: (H, W).
+      shapes: in the order in which they are written.
     """
 
     file: str
-    size: tuple[int, int] | None
+    size: tuple[int, int]
     shapes: list[Shape]
 
 
-def size_of(item: ImageShapes) -> tuple[int, int]:
-    """The size (H, W) of an image that is to be written.
+class Drawn(NamedTuple):
+    """A shape that was read.
 
-    Raises:
-      ValueError: it has none.
+    Attributes:
+      name: how a person finds it among its image's shapes: "annotation 9".
+      label: as the file has it.
+      kind: "points", or "areas" of which the last that is drawn lies on top.
+      pixels: (H, W) -> [N] int64, the flat numbers of its pixels; it raises `LeftOut` where the
+        shape does not fit an image of that size.
+      layer: shapes with larger numbers lie on top of others, whatever their order.
     """
-    if item.size is None:
-        raise ValueError(f"{item.file}: no size")
-    return item.size
+
+    name: str
+    label: str
+    kind: str
+    pixels: Callable[[tuple[int, int]], np.ndarray]
+    layer: int = 0
+
+
+class DrawnImage(NamedTuple):
+    """An image's shapes that were read.
+
+    Attributes:
+      files: what the file calls the image; the first name that fits counts.
+      size: (H, W); None where the file has no size.
+      shapes: in the file's order; may be drawn once only.
+    """
+
+    files: tuple[str, ...]
+    size: tuple[int, int] | None
+    shapes: Iterable[Drawn]
 
 
 class Label(NamedTuple):
@@ -58,14 +88,28 @@ class Label(NamedTuple):
     color: tuple[int, int, int]
 
 
-def pixel_of(x: float, y: float, size: tuple[int, int]) -> np.ndarray:
-    """The flat number of the pixel that a point lies in: [1] int64, or [0] outside the image.
+def text_of(value: object, reason: str) -> str:
+    """A text that a file must have. Raises LeftOut with the reason where it is none."""
+    if not isinstance(value, str) or not value.strip():
+        raise LeftOut(reason)
+    return value
 
-    The first pixel's centre has the coordinates (0.5, 0.5).
+
+def size_of(height: object, width: object) -> tuple[int, int] | None:
+    """The size (H, W) that a file gives; None where it gives none.
+
+    Raises:
+      LeftOut: it is no size.
     """
-    column, row = int(np.floor(x)), int(np.floor(y))
-    inside = 0 <= column < size[1] and 0 <= row < size[0]
-    return np.array([row * size[1] + column] if inside else [], np.int64)
+    if height is None or width is None:
+        return None
+    try:
+        size = int(height), int(width)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        size = (0, 0)
+    if not all(0 < length < 2**20 for length in size):
+        raise LeftOut("without a size", f"{width!r:.20}x{height!r:.20}")
+    return size
 
 
 def centre(pixel: int, size: tuple[int, int]) -> tuple[float, float]:
@@ -86,35 +130,3 @@ def to_mask(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(size[0] * size[1], bool)
     mask[pixels] = True
     return mask.reshape(size)
-
-
-def counts_of(flat: np.ndarray) -> list[int]:
-    """The run lengths of a flat mask, [N] bool: of zeros and ones in turn, zeros first."""
-    change = np.flatnonzero(np.diff(np.concatenate([[False], flat])))
-    return np.diff(np.concatenate([[0], change, [flat.size]])).astype(int).tolist()
-
-
-def from_counts(counts: list[int], length: int) -> np.ndarray:
-    """The flat mask, [length] bool, of run lengths as `counts_of` gives them.
-
-    Raises:
-      ValueError: they are negative or longer than the mask.
-    """
-    if min(counts, default=0) < 0 or sum(counts) > length:
-        raise ValueError(f"runs of {sum(counts)} pixels in a mask of {length}")
-    values = np.arange(len(counts)) % 2 == 1
-    flat = np.repeat(values, counts)
-    return np.concatenate([flat, np.zeros(length - flat.size, bool)])
-
-
-def inside_of(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The flat numbers, [N] int64, of the pixels whose centres lie in a polygon.
-
-    Args:
-      corners: [n, 2] float (x, y).
-      size: (H, W).
-    """
-    mask = np.zeros(size, np.uint8)
-    fixed = np.rint((corners - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], 1, shift=4)
-    return np.flatnonzero(mask)

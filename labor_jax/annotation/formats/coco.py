@@ -1,16 +1,24 @@
-"""COCO: one `annotations.json`; a mask as column-major run lengths, a point as one key point."""
+"""COCO: one `annotations.json`; a mask as column-major run lengths, a point as one key point.
 
+An annotation's area is its segmentation: run lengths, or polygons that together cover it. One
+without a segmentation and key points is its box. Later annotations lie on top.
+"""
+
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import ImageShapes, Label, Shape
+from labor_jax.annotation.formats import Drawn, DrawnImage, ImageShapes, Label, regions, runs
+from labor_jax.annotation.formats.sources import Member, json_of
 from labor_jax.util import files
+from labor_jax.util.tally import LeftOut, Tally
 
 NAME = "annotations.json"
+SUFFIX = ".json"
 
 
 def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
@@ -23,92 +31,130 @@ def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[L
     pictures: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, item in enumerate(items, start=1):
-        height, width = formats.size_of(item)
+        height, width = item.size
         pictures.append({"id": number, "file_name": item.file, "height": height, "width": width})
         for shape in item.shapes:
             entry = {
                 "id": len(annotations) + 1,
                 "image_id": number,
                 "category_id": ids[shape.label],
-                "bbox": list(formats.box_of(shape.pixels, formats.size_of(item))),
+                "bbox": list(formats.box_of(shape.pixels, item.size)),
                 "area": len(shape.pixels),
             }
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], formats.size_of(item))
+                x, y = formats.centre(shape.pixels[0], item.size)
                 entry |= {"iscrowd": 0, "keypoints": [x, y, 2], "num_keypoints": 1}
             else:
-                mask = formats.to_mask(shape.pixels, formats.size_of(item))
-                counts = formats.counts_of(mask.ravel(order="F"))
+                mask = formats.to_mask(shape.pixels, item.size)
+                counts = runs.counts_of(mask.ravel(order="F"))
                 entry |= {"iscrowd": 1, "segmentation": {"size": [height, width], "counts": counts}}
             annotations.append(entry)
     value = {"images": pictures, "categories": categories, "annotations": annotations}
     files.write_json(folder / NAME, value)
 
 
-def read(path: pathlib.Path) -> Iterator[ImageShapes]:
-    """Reads run lengths, compressed run lengths, polygons and key points.
-
-    Args:
-      path: an `annotations.json`, or the folder that holds it.
+def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
+    """Reads run lengths, compressed run lengths, polygons, boxes and key points.
 
     Raises:
-      ValueError, KeyError, TypeError: the file is damaged.
+      LeftOut: the file is damaged, or is none of this format.
     """
-    value = files.read_json(path / NAME if path.is_dir() else path)
-    names = {category["id"]: category["name"] for category in value["categories"]}
-    by_image: dict[int, list[dict[str, Any]]] = {}
-    for entry in value["annotations"]:
-        by_image.setdefault(entry["image_id"], []).append(entry)
+    value = json_of(member.read())
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(key), list) for key in ("images", "categories", "annotations")
+    ):
+        raise LeftOut("of another format", "it has no images, categories and annotations")
+    categories = _by_id(value["categories"], "name")
+    pictures = _by_id(value["images"], "file_name")
+    shapes: dict[str, list[Drawn]] = {}
+    for position, entry in enumerate(value["annotations"], start=1):
+        name = f"annotation {_key(entry) or f'number {position}'}"
+        with tally.spare("annotation", name):
+            image, category = _key(entry, "image_id"), _key(entry, "category_id")
+            _one(pictures, image, "an image")
+            label = _one(categories, category, "a category")
+            shapes.setdefault(image, []).extend(_shapes(name, label, entry))
     for picture in value["images"]:
-        size = picture["height"], picture["width"]
-        shapes = [
-            shape
-            for entry in by_image.get(picture["id"], [])
-            for shape in _shapes(entry, names[entry["category_id"]], size)
-        ]
-        yield ImageShapes(picture["file_name"], size, shapes)
+        with tally.spare("image", f"{member.name}: image {_key(picture)}"):
+            file = _one(pictures, _key(picture), "an entry")
+            size = formats.size_of(picture.get("height"), picture.get("width"))
+            yield DrawnImage((file,), size, shapes.pop(_key(picture), []))
 
 
-def _shapes(entry: dict[str, Any], label: str, size: tuple[int, int]) -> Iterator[Shape]:
-    segmentation = entry.get("segmentation")
+def _key(entry: dict[str, Any], key: str = "id") -> str:
+    """An id as text: some programs write a number as text or as a fraction."""
+    value = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
+
+
+def _by_id(entries: list[Any], key: str) -> dict[str, set[str]]:
+    """What the entries of each id have under a key."""
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        if isinstance(entry, dict) and _key(entry):
+            found.setdefault(_key(entry), set()).add(_key(entry, key))
+    return found
+
+
+def _one(found: dict[str, set[str]], key: str, what: str) -> str:
+    """What an id stands for. Raises LeftOut if that is nothing, or not one thing."""
+    if key not in found:
+        raise LeftOut(f"of {what} that the file does not have", f"id {key or 'missing'}")
+    if len(found[key]) > 1:
+        raise LeftOut(f"of {what} whose id stands twice", f"id {key}")
+    (name,) = found[key]
+    return formats.text_of(name, f"of {what} without a name")
+
+
+def _shapes(name: str, label: str, entry: dict[str, Any]) -> Iterator[Drawn]:
+    segmentation, points, box = (entry.get(k) for k in ("segmentation", "keypoints", "bbox"))
     if isinstance(segmentation, dict):
-        counts = segmentation["counts"]
-        counts = unpack(counts) if isinstance(counts, str) else counts
-        height, width = segmentation["size"]
-        flat = formats.from_counts(counts, height * width)
-        if (height, width) != tuple(size):
-            raise ValueError(f"a mask of {width}x{height} in an image of {size[1]}x{size[0]}")
-        mask = flat.reshape(width, height).T
-        yield Shape(label, np.flatnonzero(mask), "segments")
+        yield Drawn(name, label, "areas", _mask(segmentation["counts"], segmentation["size"]))
+    elif parts := [part for part in _parts(segmentation) if part]:
+        yield Drawn(name, label, "areas", functools.partial(regions.polygons, parts))
     elif segmentation:
-        parts = [formats.inside_of(np.array(part).reshape(-1, 2), size) for part in segmentation]
-        yield Shape(label, np.unique(np.concatenate(parts)), "segments")
-    else:
-        points = entry.get("keypoints") or []
+        raise LeftOut(regions.MISFIT, "polygons without corners")
+    elif points:
         for x, y, visible in zip(points[::3], points[1::3], points[2::3], strict=True):
             if visible:
-                yield Shape(label, formats.pixel_of(x, y, size), "points")
+                yield Drawn(name, label, "points", functools.partial(regions.pixel, (x, y)))
+    elif box:
+        x, y, width, height = map(regions.number, box)
+        corners = (x, y), (x + width, y + height)
+        yield Drawn(name, label, "areas", lambda size: regions.box(*corners, 0, None, size))
+    else:
+        raise formats.no_area("no segmentation, key points or box")
 
 
-def unpack(text: str) -> list[int]:
-    """The run lengths of COCO's compressed string [cited: cocoapi, maskApi.c].
+def _parts(segmentation: Any) -> Iterator[Sequence[Any]]:
+    """The corners of each polygon: [x, y, x, y, …], or [[x, y], …], or one of these alone."""
+    if not isinstance(segmentation, list):
+        if segmentation is not None:
+            raise LeftOut(regions.MISFIT, "a segmentation that is no list")
+        return
+    if segmentation and not isinstance(segmentation[0], list):
+        segmentation = [segmentation]
+    for part in segmentation:
+        if not isinstance(part, list):
+            raise LeftOut(regions.MISFIT, "a polygon that is no list")
+        if part and isinstance(part[0], list):
+            yield part
+        elif len(part) % 2:
+            raise LeftOut(regions.MISFIT, f"a polygon of {len(part)} numbers")
+        else:
+            yield list(zip(part[::2], part[1::2], strict=True))
 
-    A character holds five bits, and a sixth that tells whether the number goes on. From the fourth
-    run on the string holds the difference to the length two runs before.
-    """
-    counts: list[int] = []
-    at = 0
-    while at < len(text):
-        value, shift, more = 0, 0, True
-        while more:
-            code = ord(text[at]) - 48
-            value |= (code & 0x1F) << shift
-            more = bool(code & 0x20)
-            shift += 5
-            at += 1
-            if not more and code & 0x10:
-                value |= -1 << shift
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-    return counts
+
+def _mask(counts: Any, stated: Any) -> Callable:
+    def pixels(size: tuple[int, int]) -> np.ndarray:
+        if tuple(map(regions.whole, stated)) != size:
+            raise LeftOut(
+                regions.MISFIT, f"a mask of size {stated!r:.40} in an image of size {list(size)}"
+            )
+        numbers = runs.unpack_text(counts) if isinstance(counts, str) else counts
+        flat = runs.from_counts(numbers, size[0] * size[1])
+        return np.flatnonzero(flat.reshape(size[::-1]).T)
+
+    return pixels

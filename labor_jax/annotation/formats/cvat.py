@@ -1,19 +1,24 @@
-"""CVAT for images 1.1: one `annotations.xml` with <points> and <mask> elements.
+"""CVAT for images 1.1: one `annotations.xml` with an element for each shape of an image.
 
-A mask has a bounding box and, row-major inside it, run lengths that start with zeros.
+A mask has a bounding box and, row-major inside it, run lengths that start with zeros. Boxes and
+ellipses are turned clockwise about their middle. The z_order says which shape lies on top.
 """
 
+import functools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from xml.etree import ElementTree
 
 import numpy as np
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import ImageShapes, Label, Shape
+from labor_jax.annotation.formats import Drawn, DrawnImage, ImageShapes, Label, regions, runs
+from labor_jax.annotation.formats.sources import Member, xml_of
 from labor_jax.util import files
+from labor_jax.util.tally import LeftOut, Tally
 
 NAME = "annotations.xml"
+SUFFIX = ".xml"
 
 
 def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
@@ -29,21 +34,21 @@ def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[L
         ElementTree.SubElement(entry, "color").text = "#{:02x}{:02x}{:02x}".format(*label.color)
         ElementTree.SubElement(entry, "attributes")
     for number, item in enumerate(items):
-        height, width = formats.size_of(item)
+        height, width = item.size
         image = ElementTree.SubElement(
             root, "image", id=str(number), name=item.file, width=str(width), height=str(height)
         )
         for shape in item.shapes:
             common = {"label": shape.label, "source": "manual", "occluded": "0", "z_order": "0"}
             if shape.kind == "points":
-                x, y = formats.centre(shape.pixels[0], formats.size_of(item))
+                x, y = formats.centre(shape.pixels[0], item.size)
                 ElementTree.SubElement(image, "points", common | {"points": f"{x:.2f},{y:.2f}"})
             else:
-                left, top, across, down = formats.box_of(shape.pixels, formats.size_of(item))
-                mask = formats.to_mask(shape.pixels, formats.size_of(item))
+                left, top, across, down = formats.box_of(shape.pixels, item.size)
+                mask = formats.to_mask(shape.pixels, item.size)
                 inside = mask[top : top + down, left : left + across]
                 box = {"left": left, "top": top, "width": across, "height": down}
-                rle = ", ".join(map(str, formats.counts_of(inside.ravel())))
+                rle = ", ".join(map(str, runs.counts_of(inside.ravel())))
                 more = {"rle": rle} | {key: str(value) for key, value in box.items()}
                 ElementTree.SubElement(image, "mask", common | more)
     ElementTree.indent(root)
@@ -51,42 +56,82 @@ def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[L
     files.write_atomic(folder / NAME, data + b"\n")
 
 
-def read(path: pathlib.Path) -> Iterator[ImageShapes]:
-    """Reads points, masks and polygons.
-
-    Args:
-      path: an `annotations.xml`, or the folder that holds it.
+def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
+    """Reads points, masks, polygons, boxes and ellipses; counts what has no area.
 
     Raises:
-      ValueError, KeyError, SyntaxError: the file is damaged.
+      LeftOut: the file is damaged, or has no images.
     """
-    root = ElementTree.parse(path / NAME if path.is_dir() else path).getroot()
+    root = xml_of(member.read())
+    if root.tag != "annotations":
+        raise LeftOut("of another format", f"its first element is <{root.tag}>")
+    for _ in root.iter("track"):
+        tally.leave_out("track", "of a video; export as CVAT for images", member.name)
     for image in root.iter("image"):
-        size = int(image.attrib["height"]), int(image.attrib["width"])
-        yield ImageShapes(image.attrib["name"], size, list(_shapes(image, size)))
+        name = image.get("name") or f"image {image.get('id')}"
+        with tally.spare("image", f"{member.name}: {name}"):
+            file = formats.text_of(image.get("name"), "without a name")
+            size = formats.size_of(image.get("height"), image.get("width"))
+            yield DrawnImage((file,), size, list(_shapes(image, tally)))
 
 
-def _shapes(image: ElementTree.Element, size: tuple[int, int]) -> Iterator[Shape]:
+def _shapes(image: ElementTree.Element, tally: Tally) -> Iterator[Drawn]:
+    numbers: dict[str, int] = {}
     for element in image:
-        if element.tag == "points":
-            for x, y in _pairs(element.attrib["points"]):
-                yield Shape(element.attrib["label"], formats.pixel_of(x, y, size), "points")
-        elif element.tag == "mask":
-            left, top, across, down = (
-                int(element.attrib[key]) for key in ("left", "top", "width", "height")
-            )
-            counts = [int(value) for value in element.attrib["rle"].split(",")]
-            inside = formats.from_counts(counts, across * down).reshape(down, across)
-            rows, columns = np.nonzero(inside)
-            if min(left, top) < 0 or left + across > size[1] or top + down > size[0]:
-                raise ValueError(f"a mask of {image.attrib['name']} leaves the image")
-            pixels = (rows + top) * size[1] + columns + left
-            yield Shape(element.attrib["label"], pixels, "segments")
-        elif element.tag == "polygon":
-            corners = np.array(_pairs(element.attrib["points"]))
-            yield Shape(element.attrib["label"], formats.inside_of(corners, size), "segments")
+        kind = element.tag
+        numbers[kind] = number = numbers.get(kind, 0) + 1
+        name = f"{kind} {number}"
+        with tally.spare("shape", f"{name} in {image.get('name')}"):
+            if kind == "points":
+                label = formats.text_of(element.get("label"), "without a label")
+                for point in _pairs(element):
+                    yield Drawn(name, label, "points", functools.partial(regions.pixel, point))
+            elif kind in AREAS:
+                label = formats.text_of(element.get("label"), "without a label")
+                layer = regions.whole(element.get("z_order", "0"))
+                yield Drawn(name, label, "areas", AREAS[kind](element), layer)
+            else:
+                raise formats.no_area(kind)
 
 
-def _pairs(text: str) -> list[tuple[float, float]]:
-    pairs = (pair.split(",") for pair in text.split(";"))
-    return [(float(x), float(y)) for x, y in pairs]
+def _pairs(element: ElementTree.Element) -> list[tuple[str, ...]]:
+    text = element.get("points", "")
+    return [tuple(pair.split(",")) for pair in text.split(";") if pair.strip()]
+
+
+def _values(element: ElementTree.Element, *keys: str) -> tuple[str, ...]:
+    return tuple(element.attrib[key] for key in keys)
+
+
+def _polygon(element: ElementTree.Element) -> Callable:
+    return functools.partial(regions.polygon, _pairs(element))
+
+
+def _box(element: ElementTree.Element) -> Callable:
+    corners = _values(element, "xtl", "ytl"), _values(element, "xbr", "ybr")
+    degrees = element.get("rotation", "0")
+    return lambda size: regions.box(*corners, degrees, None, size)
+
+
+def _ellipse(element: ElementTree.Element) -> Callable:
+    middle, radii = _values(element, "cx", "cy"), _values(element, "rx", "ry")
+    degrees = element.get("rotation", "0")
+    return lambda size: regions.ellipse(middle, radii, degrees, size)
+
+
+def _mask(element: ElementTree.Element) -> Callable:
+    values = _values(element, "left", "top", "width", "height")
+    counts = element.attrib["rle"].split(",")
+
+    def pixels(size: tuple[int, int]) -> np.ndarray:
+        left, top, width, height = map(regions.whole, values)
+        if not 0 < width <= size[1] or not 0 < height <= size[0]:
+            raise LeftOut(regions.MISFIT, f"a mask of {width}x{height}")
+        inside = runs.from_counts(counts, width * height).reshape(height, width)
+        return regions.mask(inside, left, top, size)
+
+    return pixels
+
+
+AREAS = {"polygon": _polygon, "box": _box, "ellipse": _ellipse, "mask": _mask}
+"""The shapes that have an area: an element -> its `Drawn.pixels`."""

@@ -1,18 +1,29 @@
-"""LabelMe: a JSON file for each image, with shapes of type point, mask or polygon."""
+"""LabelMe: a JSON file for each image; later shapes lie on top.
+
+Files of version 3 and older have no size beside the image's data, and their shapes, all polygons,
+no type.
+"""
 
 import base64
+import functools
 import io
+import math
 import pathlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from labor_jax.annotation import formats
-from labor_jax.annotation.formats import ImageShapes, Label, Shape
+from labor_jax.annotation.formats import Drawn, DrawnImage, ImageShapes, Label, Shape, regions
+from labor_jax.annotation.formats.sources import Member, json_of
 from labor_jax.data import images
 from labor_jax.util import files
+from labor_jax.util.tally import LeftOut, Tally
+
+SUFFIX = ".json"
 
 
 def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[Label]) -> None:
@@ -22,11 +33,11 @@ def write(folder: pathlib.Path, items: Iterable[ImageShapes], labels: Iterable[L
         value: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
-            "shapes": [_shape(shape, formats.size_of(item)) for shape in item.shapes],
+            "shapes": [_shape(shape, item.size) for shape in item.shapes],
             "imagePath": pathlib.PurePath(item.file).name,
             "imageData": None,
-            "imageHeight": formats.size_of(item)[0],
-            "imageWidth": formats.size_of(item)[1],
+            "imageHeight": item.size[0],
+            "imageWidth": item.size[1],
         }
         files.write_json(path, value)
     names = "".join(f"{label.name}\n" for label in labels)
@@ -51,34 +62,90 @@ def _shape(shape: Shape, size: tuple[int, int]) -> dict[str, Any]:
     return common | {"points": corners, "shape_type": "mask", "mask": mask}
 
 
-def read(path: pathlib.Path) -> Iterator[ImageShapes]:
-    """Reads one JSON file, or all in a folder and its subfolders.
+def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
+    """Reads points, masks, polygons, rectangles and circles; counts what has no area.
 
     Raises:
-      ValueError, KeyError, TypeError, OSError: a file is damaged.
+      LeftOut: the file is damaged, or is none of this format.
     """
-    found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    root = path if path.is_dir() else path.parent
-    for file in found:
-        value = files.read_json(file)
-        size = value["imageHeight"], value["imageWidth"]
-        shapes = [_read(shape, size) for shape in value["shapes"]]
-        name = file.relative_to(root).as_posix()
-        yield ImageShapes(name, size, [shape for shape in shapes if shape])
+    value = json_of(member.read())
+    if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
+        raise LeftOut("of another format", "it has no shapes")
+    size = formats.size_of(value.get("imageHeight"), value.get("imageWidth")) or _size(value)
+    shapes: list[Drawn] = []
+    for number, shape in enumerate(value["shapes"], start=1):
+        with tally.spare("shape", f"shape {number} in {member.name}"):
+            shapes += _read(f"shape {number}", shape)
+    yield DrawnImage((member.name, *_image(member, value)), size, shapes)
 
 
-def _read(shape: dict[str, Any], size: tuple[int, int]) -> Shape | None:
-    kind, points, label = shape["shape_type"], shape["points"], shape["label"]
-    if kind == "point":
-        (x, y), *_ = points
-        return Shape(label, formats.pixel_of(x, y, size), "points")
-    if kind == "polygon":
-        return Shape(label, formats.inside_of(np.array(points), size), "segments")
-    if kind != "mask":
+def _image(member: Member, value: dict[str, Any]) -> Iterator[str]:
+    """The path of the image that a file names, if it does; a bare name is beside the file."""
+    shown = value.get("imagePath")
+    if isinstance(shown, str):
+        beside = pathlib.PurePosixPath(member.name).parent / shown
+        yield shown if re.search(r"[/\\]", shown) else beside.as_posix()
+
+
+def _size(value: dict[str, Any]) -> tuple[int, int] | None:
+    """The size (H, W) of the image in a file; None where there is no image."""
+    if not isinstance(value.get("imageData"), str):
         return None
-    with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as picture:
-        rows, columns = np.nonzero(np.array(picture.convert("L")))
-    rows, columns = rows + int(points[0][1]), columns + int(points[0][0])
-    if rows.size and (rows.max() >= size[0] or columns.max() >= size[1]):
-        raise ValueError(f"a mask of {label} leaves the image")
-    return Shape(label, rows * size[1] + columns, "segments")
+    with Image.open(io.BytesIO(base64.b64decode(value["imageData"]))) as picture:
+        return picture.size[::-1]
+
+
+def _read(name: str, shape: dict[str, Any]) -> Iterator[Drawn]:
+    label = formats.text_of(shape.get("label"), "without a label")
+    kind, points = shape.get("shape_type") or "polygon", shape["points"]
+    if kind in ("point", "points"):
+        for point in points:
+            yield Drawn(name, label, "points", functools.partial(regions.pixel, point))
+    elif kind in AREAS:
+        yield Drawn(name, label, "areas", AREAS[kind](points, shape))
+    else:
+        raise formats.no_area(kind)
+
+
+def _polygon(points: list[Any], _: dict[str, Any]) -> Callable:
+    return functools.partial(regions.polygon, points)
+
+
+def _rectangle(points: list[Any], shape: dict[str, Any]) -> Callable:
+    if len(points) == 4:
+        return _polygon(points, shape)
+    one, other = points
+    return lambda size: regions.box(one, other, 0, None, size)
+
+
+def _circle(points: list[Any], _: dict[str, Any]) -> Callable:
+    middle, rim = ([regions.number(value) for value in point] for point in points)
+    radius = math.dist(middle, rim)
+    return lambda size: regions.ellipse(middle, (radius, radius), 0, size)
+
+
+def _mask(points: list[Any], shape: dict[str, Any]) -> Callable:
+    data = base64.b64decode(shape["mask"])
+    (left, top), (right, bottom) = (map(regions.whole, point) for point in points)
+
+    def pixels(size: tuple[int, int]) -> np.ndarray:
+        with Image.open(io.BytesIO(data)) as picture:
+            if picture.size != (right - left + 1, bottom - top + 1):
+                told = f"a mask of {picture.size[0]}x{picture.size[1]} between corners {points}"
+                raise LeftOut(regions.MISFIT, told)
+            if picture.size[0] > size[1] or picture.size[1] > size[0]:
+                raise LeftOut(regions.MISFIT, "a mask that is larger than the image")
+            return regions.mask(np.array(picture.convert("L")) > 0, left, top, size)
+
+    return pixels
+
+
+AREAS = {
+    "polygon": _polygon,
+    "rectangle": _rectangle,
+    "rotation": _polygon,  # of X-AnyLabeling
+    "oriented_rectangle": _polygon,
+    "circle": _circle,
+    "mask": _mask,
+}
+"""The shapes that have an area: (points, shape) -> its `Drawn.pixels`."""

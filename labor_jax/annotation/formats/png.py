@@ -4,16 +4,24 @@
 unsure answers: they are 255, too.
 """
 
+import functools
+import io
 import pathlib
 from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from labor_jax.annotation.formats import ImageShapes, Label, Shape, size_of
+from labor_jax.annotation.formats import Drawn, DrawnImage, ImageShapes, Label
+from labor_jax.annotation.formats.sources import Member
+from labor_jax.data import image_files
 from labor_jax.data.labels import IGNORE
 from labor_jax.util import files
+from labor_jax.util.tally import Tally
+
+SUFFIX = ".png"
+FOLDERS = ("labels", "SegmentationClass")
+"""Folders of label maps; where an export has one, its other pictures are none."""
 
 
 def write(
@@ -29,7 +37,7 @@ def write(
     """
     codes = {label.name: value for label, value in zip(labels, values, strict=False)}
     for item in items:
-        label, asked = np.full(size_of(item), IGNORE, np.uint8), np.zeros(size_of(item), np.uint16)
+        label, asked = np.full(item.size, IGNORE, np.uint8), np.zeros(item.size, np.uint16)
         for number, shape in enumerate(item.shapes, start=1):
             label.flat[shape.pixels] = codes.get(shape.label, IGNORE)
             asked.flat[shape.pixels] = number
@@ -38,28 +46,43 @@ def write(
             files.write_atomic(folder / kind / name, cv2.imencode(".png", picture)[1].tobytes())
 
 
+def maps(members: list[Member]) -> list[Member]:
+    """The label maps among an export's pictures, without the folder that holds them all."""
+    for folder in FOLDERS:
+        inside = [m for m in members if m.name.startswith(f"{folder}/")]
+        if inside:
+            return [m._replace(name=m.name.removeprefix(f"{folder}/")) for m in inside]
+    return members
+
+
 def read(
-    path: pathlib.Path, labels: Iterable[Label], values: tuple[int, ...]
-) -> Iterator[ImageShapes]:
-    """Reads all label maps in a folder and its subfolders, or in its `labels` if it has one.
+    member: Member, tally: Tally, labels: Iterable[Label], values: tuple[int, ...]
+) -> Iterator[DrawnImage]:
+    """Reads a label map; its pixels are decoded when its shapes are drawn.
 
     A value of no class becomes a shape with the label "value N", which the import then refuses.
 
     Args:
       values: of the classes, in the files.
     Raises:
-      OSError, ValueError: a file is damaged.
+      UserError: the file is damaged.
     """
-    root = path / "labels" if (path / "labels").is_dir() else path
     names = {value: label.name for label, value in zip(labels, values, strict=False)}
-    for file in sorted(root.rglob("*.png")):
-        with Image.open(file) as picture:
-            label = np.array(picture)
-        if label.ndim != 2:
-            raise ValueError(f"{file} has several channels")
-        shapes = [
-            Shape(names.get(int(value), f"value {value}"), np.flatnonzero(label == value), "")
-            for value in np.unique(label)
-            if value != IGNORE
-        ]
-        yield ImageShapes(file.relative_to(root).as_posix(), label.shape, shapes)
+    with image_files.opened(io.BytesIO(member.read()), member.name, "label") as picture:
+        size = picture.size[::-1]
+    yield DrawnImage((member.name,), size, _shapes(member, tally, names))
+
+
+def _shapes(member: Member, tally: Tally, names: dict[int, str]) -> Iterator[Drawn]:
+    with tally.spare("file", member.name):
+        label = image_files.read_raw_label(io.BytesIO(member.read()), member.name)
+        for value in np.unique(label).tolist():
+            if value != IGNORE:
+                pixels = np.flatnonzero(label == value)
+                name = f"value {value} of {member.name}"
+                label_name = names.get(value, f"value {value}")
+                yield Drawn(name, label_name, "areas", functools.partial(_all, pixels))
+
+
+def _all(pixels: np.ndarray, _: tuple[int, int]) -> np.ndarray:
+    return pixels

@@ -1,0 +1,142 @@
+"""The files of an export as they come: one file, a folder, or a zip archive as downloaded.
+
+What tools and systems leave beside them (`._a.json`, `__MACOSX`, hidden folders) is passed over.
+"""
+
+import codecs
+import contextlib
+import functools
+import json
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from labor_jax.util.errors import UserError
+from labor_jax.util.tally import LeftOut, Tally
+
+MOST = 2**28
+"""How many bytes a file in an archive may have."""
+SMALL, RATIO = 2**24, 100
+"""A file in an archive that has more bytes than this may be so many times as large as packed."""
+UNREAD = "that cannot be unpacked"
+PACKED = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
+"""How other archives begin, and what they are called."""
+
+
+class Member(NamedTuple):
+    """A file of an export: its path in it, and a function that reads it."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Member]]:
+    """The files with a suffix in a folder or an archive, sorted by path; or the one file itself.
+
+    Args:
+      path: a file, a folder, or a zip archive. Archives in a folder are opened, too.
+      suffix: such as ".xml".
+      tally: counts archives and files in them that cannot be opened.
+    Raises:
+      UserError: an archive that was given alone cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        if not path.is_dir():
+            is_zip = zipfile.is_zipfile(path)
+            yield _unpacked(path, suffix, stack, tally) if is_zip else [_file(path, path.parent)]
+            return
+        found = []
+        for file in sorted(path.rglob("*")):
+            name = file.relative_to(path).as_posix()
+            if _passed_over(name) or not file.is_file():
+                continue
+            if file.suffix.lower() == suffix:
+                found.append(_file(file, path))
+            elif file.suffix.lower() == ".zip":
+                with tally.spare("archive", name):
+                    found += _unpacked(file, suffix, stack, tally)
+        yield found
+
+
+def _file(path: pathlib.Path, root: pathlib.Path) -> Member:
+    return Member(path.relative_to(root).as_posix(), path.read_bytes)
+
+
+def _passed_over(name: str) -> bool:
+    parts = name.split("/")
+    return any(part.startswith((".", "@")) for part in parts) or parts[0] == "__MACOSX"
+
+
+def _unpacked(
+    path: pathlib.Path, suffix: str, stack: contextlib.ExitStack, tally: Tally
+) -> list[Member]:
+    """The files with a suffix in a zip archive, which is open until the stack is closed."""
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise UserError(f"{path}: a damaged archive ({error}); download it again") from None
+    found = []
+    for info in sorted(archive.infolist(), key=lambda info: info.filename):
+        name = info.filename.replace("\\", "/")
+        if _passed_over(name) or pathlib.PurePosixPath(name).suffix.lower() != suffix:
+            continue
+        # The folder that systems make when they pack one says nothing.
+        name = name.removeprefix(f"{path.stem}/")
+        found.append(Member(name, functools.partial(_unpack, archive, info)))
+    return found
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.flag_bits & 1:
+        raise LeftOut(UNREAD, "it has a password; unpack the archive yourself and give the folder")
+    most = min(MOST, max(SMALL, RATIO * info.compress_size))
+    with archive.open(info) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise LeftOut(UNREAD, f"it has more than {most:,} bytes; unpack it if you trust it")
+    return data
+
+
+def json_of(data: bytes) -> Any:
+    """The value of a JSON file, in UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+
+    Bytes that are no UTF-8 are kept as surrogates: a file in an old encoding has letters of that
+    kind in few places.
+
+    Raises:
+      LeftOut: it is no JSON.
+    """
+    _check_text(data)
+    try:
+        return json.loads(data.decode(json.detect_encoding(data), "surrogateescape"))
+    except ValueError as error:
+        raise LeftOut("that is no JSON", str(error)) from None
+    except RecursionError:
+        raise LeftOut("that is no JSON", "it is nested too deep") from None
+
+
+def xml_of(data: bytes) -> ElementTree.Element:
+    """The root of an XML file.
+
+    Raises:
+      LeftOut: it is no XML.
+    """
+    _check_text(data)
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        # Of text the parser does not believe the encoding that a copied first line declares.
+        return ElementTree.fromstring(data.decode("utf-16") if utf16 else data)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise LeftOut("that is no XML", str(error)) from None
+
+
+def _check_text(data: bytes) -> None:
+    """Raises LeftOut if a file is empty or an archive of a kind that is not opened."""
+    if not data.strip():
+        raise LeftOut("that is empty")
+    for start, kind in PACKED.items():
+        if data.startswith(start):
+            raise LeftOut(f"that is a {kind} archive", "unpack it and give the folder")
