@@ -179,12 +179,12 @@ def evaluate(work: w.Work, device: Device, repeat: int) -> Values:
         flip=config.evaluation.flip,
     )
     batch = w.to_ask(work, images)["image"]
-    found = program(infer, (work.start.segmenter, batch), images, device, repeat)
+    found = program(infer, (work.start.shipped, batch), images, device, repeat)
     table = loading.table_from_config(config.classes)
     config = config.copy_and_resolve_references()
     config.parallel = "jit"
     mapped = make_inference(infer_steps.predict, config, work.classes, views(config))
-    whole_batch = functools.partial(mapped, work.start.segmenter)
+    whole_batch = functools.partial(mapped, work.start.shipped)
     domain = w.drawn("target", size, work.classes, 2 * images)
     whole = seconds(lambda: evaluation.evaluate(whole_batch, domain, table, config)["mIoU"], repeat)
     return {
@@ -205,7 +205,7 @@ def predict(
     config.parallel = "jit"
     table = loading.table_from_config(config.classes)
     size = w.native_size(config.target, config.input.size)
-    run = make_restored(config, table, 0, work.start.segmenter)
+    run = make_restored(config, table, 0, work.start.shipped)
     images = w.to_ask(work, config.eval_batch_size)["image"]
     domain = w.drawn("target", size, work.classes, count)
     found = []

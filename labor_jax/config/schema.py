@@ -190,6 +190,13 @@ class Optimizer:
     )
     warmup: int = setting(0, "steps in which the learning rate grows linearly", low=0)
     clip: float = setting(0.0, "largest norm of a gradient; 0 = any", low=0)
+    average: float = setting(
+        0.0,
+        "largest decay of the weights' moving average, which asks, is scored and is kept in their "
+        "place; 0.99 suits a thousand steps, 0.999 tens of thousands, 0 = no average",
+        low=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

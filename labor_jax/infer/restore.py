@@ -159,14 +159,15 @@ def _load_exported(
 def _newest(
     workdir: str | os.PathLike, config: ml_collections.ConfigDict, table: labels.ClassTable
 ) -> tuple[int, Trained]:
-    """The newest checkpoint's step and segmenter."""
+    """The newest checkpoint's step and shipped segmenter."""
     checkpoints = Checkpoints(workdir, table)
     try:
         if checkpoints.latest is None:
             raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
-        wanted = {"segmenter": state_shapes(config, len(table)).segmenter.variables}
+        shapes = state_shapes(config, len(table))
+        wanted = {shapes.shipped_part: shapes.shipped.variables}
         found = checkpoints.load(checkpoints.latest, parallel.placed(wanted, config.parallel))
-        return checkpoints.latest, Trained(**found["segmenter"], opt_state=())
+        return checkpoints.latest, Trained(**found[shapes.shipped_part], opt_state=())
     finally:
         checkpoints.close()
 

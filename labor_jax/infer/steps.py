@@ -100,7 +100,7 @@ def query(
     """The networks' predictions for target images, and what the method's strategy would ask.
 
     Args:
-      state: its segmenter is read, and its selector if the strategy needs it.
+      state: its shipped segmenter is read, and its selector if the strategy needs it.
       batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, the pixels asked before,
         "key": [B, 2] uint32, the data of a JAX random key for each image}.
       size: (H, W) of the labels.
@@ -109,7 +109,7 @@ def query(
       The result of `select`.
     """
     images = batch["image"]
-    segmenter = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+    segmenter = networks.segmenter.apply(state.shipped.variables, images, train=False)
     maps = {name: segmenter[name] for name in ("main", "features")}
     if strategies.needs_selector(config.method):
         assert state.selector is not None, "a selector is asked between its fit and adaptation"

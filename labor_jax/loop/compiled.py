@@ -62,7 +62,7 @@ def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compil
         size: tuple[int, int],
     ) -> dict[str, np.ndarray]:
         if config.method == "full":
-            return {"predicted": predict(now.segmenter, images, size)}
+            return {"predicted": predict(now.shipped, images, size)}
         return mapped_query(tuple(size))(now, {"image": images, "taken": taken, "key": key})
 
     return Compiled(

@@ -151,7 +151,7 @@ def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> N
     if done := this.summary.stage(phase.stage):
         _record_miou(this, phase, done["mIoU"])
         return
-    predict = functools.partial(compiled.predict, now.segmenter)
+    predict = functools.partial(compiled.predict, now.shipped)
     mine = len(hosts.share(len(this.val.ids))) if this.val.read_label else 0
     with this.monitor.phase("evaluate", phase.stage, 0, mine, "image") as progress:
         scores = score_domain(predict, this.val, this.table, this.config, progress.advance)
@@ -182,7 +182,7 @@ def _score_on_held_answers(this: Run, now: state.State, compiled: Compiled) -> f
     answered = dataclasses.replace(
         this.target, read_label=lambda i: images.read_label_png(labels_of(this.target.ids[i]))
     )
-    predict = functools.partial(compiled.predict, now.segmenter)
+    predict = functools.partial(compiled.predict, now.shipped)
     return score_domain(predict, answered.take(held), this.table, this.config)["mIoU"]
 
 

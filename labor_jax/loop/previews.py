@@ -23,7 +23,7 @@ def write_all(this: Run, folder: str, now: state.State, compiled: Compiled) -> N
     for rows, size, batch in inference_batches(
         some, views(this.config)[-1], this.config.eval_batch_size
     ):
-        predicted = compiled.predict(now.segmenter, batch, size)
+        predicted = compiled.predict(now.shipped, batch, size)
         for i, prediction in zip(rows, predicted, strict=True):
             write(this, folder, some.ids[i], prediction)
 

@@ -56,13 +56,15 @@ class State(flax.struct.PyTreeNode):
     Attributes:
       step: int32 [], the training steps done, of all phases.
       stage: int32 [], the selector's stage; 0 before its first fit.
-      segmenter: the network that predicts.
+      segmenter: the network that is trained to predict.
       discriminators: params {"main": ..., "aux": ...}, only of `adversarial_heads`; None where
         there are none.
       selector: two heads on a backbone of their own. Each stage makes it anew from the segmenter
         and needs it until its queries are made. It is None before the first fit, and from the start
         of adaptation to the start of the next fit.
       thresholds: [C] float32, each class's threshold for pseudo labels.
+      average: the moving average of the segmenter's parameters and batch statistics, with
+        `opt_state` (); None without `config.optimizer.average`.
     """
 
     step: jax.Array
@@ -71,6 +73,20 @@ class State(flax.struct.PyTreeNode):
     discriminators: Trained | None
     selector: Trained | None
     thresholds: jax.Array
+    average: Trained | None = None
+
+    @property
+    def shipped_part(self) -> str:
+        """Which part of the state is the segmenter for all but training.
+
+        It asks, gives pseudo labels, starts the selector, is scored, predicts and is exported.
+        """
+        return "segmenter" if self.average is None else "average"
+
+    @property
+    def shipped(self) -> Trained:
+        """The segmenter for all but training, see `shipped_part`."""
+        return getattr(self, self.shipped_part)
 
 
 def make_networks(
@@ -98,6 +114,23 @@ def adversarial_heads(config: ml_collections.ConfigDict) -> list[str]:
 def first_selector_step(config: ml_collections.ConfigDict, stage: int | jax.Array) -> Any:
     """The global step at which a stage's selector starts."""
     return config.warmup_steps + (stage - 1) * (config.selector.steps + config.adapt_steps)
+
+
+def averaged(state: State, config: ml_collections.ConfigDict) -> Trained | None:
+    """The moving average after a step of the segmenter; None without `config.optimizer.average`.
+
+    Its decay is `min(1 - 1 / (t + 1), d)` with t the steps that the segmenter took before: at first
+    a plain mean of all weights so far [cited: Tarvainen and Valpola, 2017, as in DACS].
+
+    Args:
+      state: with the segmenter after the step, and the average and `step` before it.
+    """
+    if state.average is None:
+        return None
+    before = (state.step - state.stage * config.selector.steps).astype(jnp.float32)
+    decay = jnp.minimum(1 - 1 / (before + 1), config.optimizer.average)
+    now = state.segmenter.replace(opt_state=())
+    return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, now)
 
 
 def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:
@@ -170,22 +203,28 @@ def _before_the_first_step(
     discriminators: dict[str, Any],
 ) -> State:
     optimizers = make_optimizers(config)
+    trained = _trained(segmenter, optimizers.segmenter)
+    average = None
+    if config.optimizer.average:
+        # Copied, since the segmenter's own buffers are donated to the next step.
+        average = jax.tree.map(jnp.copy, trained.replace(opt_state=()))
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),
-        segmenter=_trained(segmenter, optimizers.segmenter),
+        segmenter=trained,
         discriminators=_trained({"params": discriminators}, optimizers.discriminator)
         if discriminators
         else None,
         selector=None,
         thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
+        average=average,
     )
 
 
 def start_selector(
     state: State, config: ml_collections.ConfigDict, num_classes: int, stage: int
 ) -> State:
-    """Makes the selector anew from the segmenter and resets the thresholds [ours].
+    """Makes the selector anew from the shipped segmenter and resets the thresholds [ours].
 
     The backbone is always a copy of the segmenter's. `selector.init` decides about the heads.
     "perturbed": both heads are copies, and noise of `selector.noise` times their standard deviation
@@ -201,7 +240,7 @@ def start_selector(
         return {"c1": params["c1"], "c2": params["c2"]}  # so the backbone is never made
 
     heads = fresh_heads(rng.key(config.seed, "selector", stage))
-    variables = selector_from_segmenter(state.segmenter.variables, {"params": heads})
+    variables = selector_from_segmenter(state.shipped.variables, {"params": heads})
     params = variables["params"]
     if config.selector.init == "perturbed":
         key = rng.key(config.seed, "perturbation", stage)
@@ -209,7 +248,7 @@ def start_selector(
     elif config.selector.init == "fresh":
         params = params | heads
     variables = variables | {"params": params}
-    # They are copied, since the segmenter's own buffers are donated to the next step.
+    # They are copied, since the shipped segmenter's own buffers are donated to the next step.
     variables = jax.tree.map(jnp.copy, variables)
     return state.replace(
         stage=jnp.int32(stage),

@@ -27,6 +27,7 @@ from labor_jax.train.state import (
     State,
     Trained,
     adversarial_heads,
+    averaged,
     first_selector_step,
 )
 
@@ -51,7 +52,7 @@ def adapt_step(
     config: ml_collections.ConfigDict,
     axis_name: str | None = None,
 ) -> tuple[State, Metrics]:
-    """One step of warm-up or adaptation: updates the segmenter and the discriminators.
+    """One step of warm-up or adaptation: updates segmenter, discriminators and moving average.
 
     Warm-up is adaptation without a labelled target pixel, so both use this one compiled step.
     `source_only` leaves out loss 3. It never sees target images, which would change the batch
@@ -87,7 +88,8 @@ def adapt_step(
     )
     for_segmenter, for_discriminators, metrics = sum_over_devices(summed, config, axis_name)
     segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
-    state = state.replace(step=state.step + 1, segmenter=segmenter.replace(batch_stats=batch_stats))
+    state = state.replace(segmenter=segmenter.replace(batch_stats=batch_stats))
+    state = state.replace(step=state.step + 1, average=averaged(state, config))
     if discriminators is None:
         return state, metrics
     taught = _apply_gradients(discriminators, for_discriminators, optimizers.discriminator)
@@ -237,7 +239,7 @@ def selector_step(
 ) -> tuple[State, Metrics]:
     """One update of the selector with losses 5 and 6 on target images [paper].
 
-    The segmenter, in evaluation mode, gives the pseudo labels that both heads learn. The
+    The shipped segmenter, in evaluation mode, gives the pseudo labels that both heads learn. The
     discrepancy has no gradient to the features, so it changes the heads only [cited: MCDAL]. IAST's
     regularisers make the heads more confident where there is no pseudo label, and less where there
     is one.
@@ -250,7 +252,7 @@ def selector_step(
     assert selector is not None, "`start_selector` makes it"
 
     def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        out = networks.segmenter.apply(state.segmenter.variables, images, train=False)
+        out = networks.segmenter.apply(state.shipped.variables, images, train=False)
         probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
         return probs.max(-1), likeliest(probs)
 

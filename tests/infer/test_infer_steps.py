@@ -18,8 +18,10 @@ def start():
     return tiny.make_state(tiny.make_config())
 
 
-def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenter(start):
-    config = tiny.make_config(**{"ppl.points_per_class": 2, "ppl.radius": 1})
+def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenters_average():
+    values = {"ppl.points_per_class": 2, "ppl.radius": 1, "optimizer.average": 0.9}
+    config = tiny.make_config(**values)
+    start = tiny.make_state(config)
     networks, size = tiny.make_networks(config, None), (24, 30)
     images = tiny.make_batch()["target"]["image"][:2]
     taken = np.zeros((2, *size), bool)
@@ -38,7 +40,7 @@ def test_a_query_is_made_of_the_selectors_two_heads_and_the_segmenter(start):
         classes = selected[rows, columns].tolist()
         first = list(dict.fromkeys(classes))
         assert classes[: len(first)] == sorted(first), "every class's best before any's second"
-    alone = steps.predict(start.segmenter, images, networks=networks, size=size)
+    alone = steps.predict(start.average, images, networks=networks, size=size)
     assert np.mean(np.asarray(alone) == out["predicted"]) > 0.99
 
 

@@ -13,6 +13,8 @@ from support.tiny import like
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
 from labor_jax.data.labels import CAMVID
+from labor_jax.infer import restore
+from labor_jax.loop import schedule
 from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
 from labor_jax.train.checkpoint import Checkpoints
@@ -43,13 +45,26 @@ SECOND_STAGE = [
 ]
 
 
+AVERAGE = {"optimizer.average": 0.9}
+"""So that the average has to survive, too."""
+
+
 def run(where: str, workdir: pathlib.Path, data_dir: str) -> subprocess.CompletedProcess:
     config = f"--config={SUPPORT.parents[1] / 'configs' / 'toytown.py'}:quick"
     flags = [config, f"--workdir={workdir}", f"--config.data_dir={data_dir}"]
+    flags += [f"--config.{key}={value}" for key, value in AVERAGE.items()]
     program = [sys.executable, str(SUPPORT / "dying.py"), where, *flags]
     return subprocess.run(
         program, cwd=SUPPORT.parents[1], capture_output=True, text=True, timeout=300
     )
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory, make_config):
+    """The DIR of the same run without a death."""
+    workdir = tmp_path_factory.mktemp("unharmed")
+    schedule.run(make_config("labor_spl", **AVERAGE), workdir)
+    return workdir
 
 
 @pytest.fixture(
@@ -87,35 +102,39 @@ def test_ctrl_c_says_at_which_step_all_was_saved(survivor):
             assert end.stderr.splitlines()[-1] == line
 
 
-def test_the_queries_are_the_same(survivor, finished):
+def test_the_queries_are_the_same(survivor, unharmed):
     for stage in (1, 2):
-        assert q.read_queries(survivor[0], stage) == q.read_queries(finished, stage)
+        assert q.read_queries(survivor[0], stage) == q.read_queries(unharmed, stage)
 
 
-def test_the_journal_and_the_labels_are_the_same(survivor, finished):
-    assert journal.path(survivor[0]).read_bytes() == journal.path(finished).read_bytes()
+def test_the_journal_and_the_labels_are_the_same(survivor, unharmed):
+    assert journal.path(survivor[0]).read_bytes() == journal.path(unharmed).read_bytes()
     labels = [
         {p.relative_to(d): p.read_bytes() for p in (d / "annotations" / "labels").rglob("*.png")}
-        for d in (survivor[0], finished)
+        for d in (survivor[0], unharmed)
     ]
     assert labels[0] and labels[0] == labels[1]
 
 
-def test_the_final_state_is_bit_identical(survivor, finished, make_config):
-    start = state.init_state(make_config("labor_spl"), len(CAMVID))
+def test_the_final_state_is_bit_identical(survivor, unharmed, make_config):
+    start = state.init_state(make_config("labor_spl", **AVERAGE), len(CAMVID))
     ends = []
-    for workdir in (survivor[0], finished):
+    for workdir in (survivor[0], unharmed):
         checkpoints = Checkpoints(workdir, CAMVID)
         assert checkpoints.latest == 22
         ends.append(jax.device_get(checkpoints.load(22, like(parallel.replicate(start, "jit")))))
         checkpoints.close()
     jax.tree.map(np.testing.assert_array_equal, *ends)
+    shipped = jax.device_get(restore.restore(survivor[0]).segmenter)
+    jax.tree.map(np.testing.assert_array_equal, shipped, ends[0].average)
+    raw = ends[0].segmenter.replace(opt_state=())
+    assert any(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), shipped, raw)))
 
 
-def test_the_metrics_are_the_same_and_none_is_recorded_twice(survivor, finished):
+def test_the_metrics_are_the_same_and_none_is_recorded_twice(survivor, unharmed):
     records = [
         sorted(read_metrics(d), key=lambda r: (r["step"], r["phase"]))
-        for d in (survivor[0], finished)
+        for d in (survivor[0], unharmed)
     ]
     assert records[0] == records[1]
 

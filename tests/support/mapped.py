@@ -22,7 +22,8 @@ from labor_jax.train import optimizers, parallel, steps  # noqa: E402
 
 assert jax.device_count() == int(devices)
 resnet.LAYERS["resnet18"] = (1, 1, 1, 1)
-config = tiny.make_config(**{"model.batch_norm": norm, "method": "labor_ppl"})
+values = {"model.batch_norm": norm, "method": "labor_ppl", "optimizer.average": 0.9}
+config = tiny.make_config(**values)
 shared = {
     "networks": tiny.make_networks(config, None if mode == "jit" else parallel.AXIS),
     "optimizers": optimizers.make_optimizers(config),
@@ -50,6 +51,6 @@ for step in (steps.adapt_step, steps.selector_step):
             taken = np.zeros((len(images), 30, 37), bool)
             keys = np.zeros((len(images), 2), np.uint32)
             asked.append(query(now, {"image": images, "taken": taken, "key": keys}))
-found = {"networks": (now.segmenter, now.selector, now.discriminators), "query": asked}
+found = {"networks": (now.segmenter, now.average, now.selector, now.discriminators), "query": asked}
 leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(found))
 np.savez(out, **{jax.tree_util.keystr(path): leaf for path, leaf in leaves})

@@ -57,6 +57,7 @@ def make_state(config: ml_collections.ConfigDict) -> state.State:
             opt_state=jax.eval_shape(optimizer.init, variables["params"]),
         )
 
+    average = trained(filled(networks.segmenter, image, seed=6), optimizers.segmenter)
     made = state.State(
         step=jnp.int32(10),
         stage=jnp.int32(1),
@@ -64,6 +65,7 @@ def make_state(config: ml_collections.ConfigDict) -> state.State:
         discriminators=trained({"params": {"main": main, "aux": aux}}, optimizers.discriminator),
         selector=trained(filled(networks.selector, image, seed=4), optimizers.selector),
         thresholds=jnp.linspace(0.2, 0.4, CLASSES),  # low enough for some pixels of each image
+        average=average.replace(opt_state=()) if config.optimizer.average else None,
     )
     # Every optimiser starts at zeros.
     return jax.tree.map(

@@ -18,7 +18,7 @@ SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 MODES = ("jit", "pmap", "shard_map")
 STEPS = ("adapt_step", "selector_step")
 VARIANTS = {
-    "sync": {},
+    "sync": {"optimizer.average": 0.9},
     "frozen": {"model.batch_norm": "frozen"},
     "weights": {"selector.discrepancy": "weights"},
     "parts": {"model.batch_norm": "frozen", "accumulate": 2},
@@ -110,7 +110,7 @@ def test_any_mapping_to_one_or_four_devices_trains_and_asks_the_same(norm, tmp_p
 
 @pytest.mark.parametrize("name", STEPS)
 def test_the_step_moves_what_is_compared(stepped, name):
-    config = tiny.make_config()
+    config = tiny.make_config(**VARIANTS["sync"])
     before = tiny.make_state(config)
     after, metrics = stepped("jit", name, "sync")
     which = "segmenter" if name == "adapt_step" else "selector"
@@ -119,6 +119,8 @@ def test_the_step_moves_what_is_compared(stepped, name):
         moved = [abs(a - b).max() > 1e-4 for a, b in zip(old, new, strict=True)]
         assert np.mean(moved) > 0.7, part
     assert all(value > 1e-3 for value in metrics.values())
+    moved = jax.tree.map(lambda a, b: abs(a - b).max() > 1e-4, before.average, after.average)
+    assert np.any(jax.tree.leaves(moved)) == (name == "adapt_step")
 
 
 def test_the_batch_is_ignored_unevenly():

@@ -106,6 +106,61 @@ def test_self_training_waits_for_answers_and_leaves_the_answered_pixels_alone(st
     assert metrics["loss/self_training"] == 0
 
 
+def close(one, other):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, other)
+
+
+def test_the_average_is_the_mean_of_all_weights_until_its_decay_is_reached(start):
+    on = {"optimizer.average": 0.6}
+    step, at_0 = compiled("adapt_step", **on), {"step": np.int32(0), "stage": np.int32(0)}
+    states = [tiny.make_state(tiny.make_config(**on)).replace(**at_0)]
+    for number in range(4):
+        states.append(step(states[-1], tiny.make_batch(number))[0])
+    raw = [now.segmenter.replace(opt_state=()) for now in states]
+    for number in (1, 2):
+        mean = jax.tree.map(lambda *x: np.mean(x, 0), *raw[1 : number + 1])
+        close(states[number].average, mean)
+    for number in (3, 4):
+        mixed = jax.tree.map(
+            lambda a, b: 0.6 * a + 0.4 * b, states[number - 1].average, raw[number]
+        )
+        close(states[number].average, mixed)
+    without, _ = compiled("adapt_step")(start.replace(**at_0), tiny.make_batch(0))
+    close(without.segmenter.replace(opt_state=()), raw[1])  # training goes on from the raw weights
+
+
+def test_the_selectors_steps_are_none_of_the_averages():
+    config = tiny.make_config(**{"optimizer.average": 0.99})
+    start = tiny.make_state(config)
+    late = start.replace(step=np.int32(10 + 2 * 10 + 10), stage=np.int32(2))  # at stage 2's adapt
+    after = jax.device_get(state.averaged(jax.device_put(late), config))
+    one, new, old = (
+        x.params["main"]["branch_0"]["bias"] for x in (after, late.segmenter, late.average)
+    )
+    np.testing.assert_allclose(one, (1 - 1 / 21) * old + new / 21, rtol=1e-5)
+
+
+def test_what_is_shipped_is_the_average_where_there_is_one(start):
+    assert start.shipped is start.segmenter and start.shipped_part == "segmenter"
+    config = tiny.make_config(**{"optimizer.average": 0.5})
+    averaging = tiny.make_state(config)
+    assert averaging.shipped is averaging.average and averaging.shipped_part == "average"
+    begun = state.start_selector(jax.device_put(averaging), config, tiny.CLASSES, stage=1)
+    assert same(begun.selector.params["backbone"], averaging.average.params["backbone"])
+    assert same(begun.selector.params["c1"], averaging.average.params["main"])
+    shapes = state.state_shapes(config, tiny.CLASSES)
+    assert jax.tree.map(jnp.shape, shapes.average) == jax.tree.map(jnp.shape, averaging.average)
+
+
+def test_the_selectors_pseudo_labels_are_the_averages(start):
+    step = compiled("selector_step")
+    other = tiny.make_state(tiny.make_config(**{"optimizer.average": 0.5}))
+    one, _ = step(start.replace(segmenter=other.average.replace(opt_state=())), tiny.make_batch())
+    two, _ = step(other, tiny.make_batch())
+    assert same(one.selector, two.selector) and same(one.thresholds, two.thresholds)
+    assert same(two.average, other.average)
+
+
 def test_a_loss_of_ones_own_teaches_the_segmenter(start, monkeypatch):
     monkeypatch.setattr(losses, "_OPTIONAL", {})
 
