@@ -1,13 +1,15 @@
 """A linear classifier, and a neck without parameters that makes its features from all levels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-from labor_jax.models.resize import upsample
+from labor_jax.models.resize import interpolation_matrix
 
 __all__ = [
     "WINDOWS",
@@ -58,33 +60,37 @@ class ContextPooling(nn.Module):
 
         `h` and `w` are the second level's. `train` is not read.
         """
-        size = levels[1].shape[1], levels[1].shape[2]
-        here = [_at(level.astype(jnp.float32), size) for level in levels]
-        context = [
-            _average(level, window) for level, window in zip(here[-2:], WINDOWS, strict=True)
-        ]
-        return jnp.concatenate([*here, *context], -1).astype(self.dtype)
+        size = levels[1].shape[1:3]
+        features = [_mapped(level, size, _resizing) for level in levels]
+        for level, window in zip(levels[-2:], WINDOWS, strict=True):
+            features.append(_mapped(level, size, partial(_averaging, window=window)))
+        return jnp.concatenate(features, -1).astype(self.dtype)
 
 
-def _at(level: Array, size: tuple[int, int]) -> Array:
-    """A level at another resolution: bilinear where it is coarser, means of blocks where finer."""
-    if level.shape[1:3] == size:
-        return level
-    if level.shape[1] > size[0]:
-        return _pooled(level, (2, 2), (2, 2))
-    return upsample(level, size)
+def _mapped(level: Array, size: tuple[int, ...], matrix: Callable[[int, int], np.ndarray]) -> Array:
+    """A level [B, h, w, F] at another size, by one matrix for its rows and one for its columns."""
+    rows, columns = (
+        jnp.asarray(matrix(new, old), jnp.float32)
+        for new, old in zip(size, level.shape[1:3], strict=True)
+    )
+    product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    wide = product("Ww,bhwf->bhWf", columns, level.astype(jnp.float32))
+    return product("Hh,bhWf->bHWf", rows, wide)
 
 
-def _average(level: Array, window: int) -> Array:
-    """The mean of the window x window cells around each cell that are inside the image."""
-    return _pooled(level, (window, window), (1, 1))
+def _resizing(size: int, length: int) -> np.ndarray:
+    """[size, length]: linear interpolation where that is finer, else means of two neighbours."""
+    if length <= size:
+        return interpolation_matrix(size, length)
+    pairs = np.arange(length) // 2 == np.arange(size)[:, None]
+    return pairs / pairs.sum(1, keepdims=True)
 
 
-def _pooled(x: Array, window: tuple[int, int], strides: tuple[int, int]) -> Array:
-    """Means over windows, of what is inside the image alone."""
+def _averaging(size: int, length: int, window: int) -> np.ndarray:
+    """[size, length]: `_resizing`, then the mean of the `window` cells around each, where inside.
 
-    def sums(x: Array) -> Array:
-        zero = jnp.zeros((), x.dtype)
-        return lax.reduce_window(x, zero, lax.add, (1, *window, 1), (1, *strides, 1), "SAME")
-
-    return sums(x) / sums(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
+    The mean over a window of rows and columns is that over the columns of that over the rows, also
+    at the border, where the window has fewer of both.
+    """
+    near = np.abs(np.arange(size) - np.arange(size)[:, None]) <= window // 2
+    return near / near.sum(1, keepdims=True) @ _resizing(size, length)
