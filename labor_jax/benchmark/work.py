@@ -1,5 +1,6 @@
 """What is measured: drawn images of a config's real sizes, and networks with random weights."""
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.data import dataset, labels, loading, toytown, transforms
+from labor_jax.data import dataset, labels, loading, rare_classes, toytown, transforms
 from labor_jax.data.dataset import decoded, png
 from labor_jax.data.domain import Domain
 from labor_jax.train import optimizers, parallel, state
@@ -38,13 +39,16 @@ def make(config: ml_collections.ConfigDict) -> Work:
     config.eval_batch_size = max(1, config.eval_batch_size // devices)
     classes = len(loading.table_from_config(config.classes))
     start = state.init_state(config, classes)
-    of_source = native_size(config.source, config.input.size) if config.source.domain else None
+    source = Domain.none()
+    if config.source.domain:
+        source = drawn("source", native_size(config.source, config.input.size), classes)
+        source = dataclasses.replace(source, pixels=rare_classes.count(source, classes))
     return Work(
         config,
         classes,
         networks=state.make_networks(config, classes, axis_name=None),
         start=state.start_selector(start, config, classes, stage=1),
-        source=drawn("source", of_source, classes) if of_source else Domain.none(),
+        source=source,
         target=drawn("target", native_size(config.target, config.input.size), classes),
     )
 

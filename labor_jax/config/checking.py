@@ -265,6 +265,14 @@ def _method_has_a_source(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _rare_classes_have_a_source(config: ml_collections.ConfigDict) -> None:
+    if config.input.rare_classes and not config.source.domain:
+        raise UserError(
+            f"config.input.rare_classes: {config.input.rare_classes}, but config.source.domain is "
+            f"empty, so there is no label to draw by; give 0"
+        )
+
+
 def _target_is_given(config: ml_collections.ConfigDict) -> None:
     _check_given(config, "target")
 
@@ -283,6 +291,7 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.output_stride": _output_stride_is_the_backbones,
     "model.batch_norm": _batch_norm_is_the_backbones,
     "input.scale": _scale_is_in_order,
+    "input.rare_classes": _rare_classes_have_a_source,
     "warmup_steps": _warmup_has_a_source,
     "source.domain": _method_has_a_source,
     "target.domain": _target_is_given,

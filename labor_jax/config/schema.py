@@ -126,6 +126,12 @@ class Input:
     )
     grey: float = setting(0.0, "share of views without colour", low=0, high=1)
     blur: float = setting(0.0, "share of views that are blurred a little", low=0, high=1)
+    rare_classes: float = setting(
+        0.0,
+        "source images are drawn by class, the rarer the oftener: the softmax's temperature; "
+        "DAFormer uses 0.01, 0 = each image once an epoch",
+        low=0,
+    )
     threads: int = setting(2, "threads that read and prepare images", low=1, high=1024)
 
 

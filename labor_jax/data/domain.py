@@ -17,12 +17,14 @@ class Domain:
       ids: unique, sorted, safe as relative paths without suffix.
       read_image: index -> [H, W, 3] uint8 RGB, a fresh array; may be called from threads.
       read_label: index -> [H, W] uint8 train ids, 255 = void; None: unlabelled.
+      pixels: [N, C] int64, how many pixels of each class each label has; None: not counted.
     """
 
     name: str
     ids: tuple[str, ...]
     read_image: Callable[[int], np.ndarray]
     read_label: Callable[[int], np.ndarray] | None
+    pixels: np.ndarray | None = None
 
     @classmethod
     def none(cls) -> "Domain":
@@ -37,6 +39,7 @@ class Domain:
             ids=tuple(self.ids[i] for i in indices),
             read_image=lambda i: self.read_image(indices[i]),
             read_label=None if read_label is None else lambda i: read_label(indices[i]),
+            pixels=None if self.pixels is None else self.pixels[np.asarray(indices, int)],
         )
 
 

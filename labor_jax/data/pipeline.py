@@ -12,7 +12,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.data import transforms
+from labor_jax.data import rare_classes, transforms
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
 from labor_jax.util import rng
@@ -25,6 +25,9 @@ __all__ = [
 
 ReadLabel = Callable[[int], np.ndarray | None]
 """The label map [H, W] uint8 of an image by index; None where it has no label."""
+
+LARGEST_ROW = 2**62
+"""More rows than any run has."""
 
 
 def _stream(
@@ -49,16 +52,7 @@ def _stream(
             label = np.full(image.shape[:2], IGNORE, np.uint8)
         return transforms.augment(random, image, label, config.input, size)
 
-    views = (
-        grain.MapDataset.range(len(domain.ids))
-        .seed(rng.integer(config.seed, name))
-        .shuffle()
-        .repeat()
-        # Keeps all. Grain derives the seed of each stage from the stage before it, so leaving
-        # this one out would change every augmentation.
-        .slice(slice(0, None))
-        .random_map(view)
-    )
+    views = _order(domain, config, name).random_map(view)
     share = config.batch_size // jax.process_count()
 
     def mine(index: int) -> dict[str, np.ndarray]:
@@ -67,6 +61,24 @@ def _stream(
         return views[batch * config.batch_size + jax.process_index() * share + row]
 
     return grain.MapDataset.range(last * share).map(mine).batch(share)
+
+
+def _order(domain: Domain, config: ml_collections.ConfigDict, name: str) -> grain.MapDataset:
+    """The images of all rows, by index: shuffled anew each epoch, or drawn for rare classes."""
+    seed = rng.integer(config.seed, name)
+    if name == "source" and config.input.rare_classes:
+        assert domain.pixels is not None, "`rare_classes.counted` has counted them"
+        drawn = rare_classes.image_of_row(domain.pixels, config.input.rare_classes, config.seed)
+        return grain.MapDataset.range(LARGEST_ROW).map(drawn).seed(seed)
+    return (
+        grain.MapDataset.range(len(domain.ids))
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        # Keeps all. Grain derives the seed of each stage from the stage before it, so leaving
+        # this one out would change every augmentation.
+        .slice(slice(0, None))
+    )
 
 
 @contextlib.contextmanager
@@ -81,7 +93,8 @@ def batches(
     """The batches of steps `first` to `last`, prefetched by threads.
 
     Args:
-      source: the labelled domain; without images, batches have no "source".
+      source: the labelled domain; without images, batches have no "source". It has `pixels` where
+        `config.input.rare_classes` is not 0.
       target: the unlabelled domain; if it has labels, they are not read.
       read_target_label: the labels that annotators gave for the target; None before there are any.
     Yields:

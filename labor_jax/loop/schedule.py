@@ -23,7 +23,7 @@ from clu import parameter_overview
 
 from labor_jax.annotation import annotators
 from labor_jax.config import checking
-from labor_jax.data import loading
+from labor_jax.data import loading, rare_classes
 from labor_jax.loop import asking, phases, plan, previews, resume, stopping_rules
 from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
@@ -72,6 +72,9 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         if hosts.first():
             files.remove_partial(workdir)
             files.write_json(workdir / "config.json", config.to_dict())
+        if config.input.rare_classes:
+            kept = workdir / "source_pixels.npy"
+            domains["source"] = rare_classes.counted(domains["source"], len(table), kept)
         with Monitor(workdir, int(now.step)) as monitor:
             this = Run(
                 config,

@@ -193,6 +193,10 @@ def test_a_number_that_python_does_not_write_out_is_told():
         ({"warmup_steps": 0}, "warmup_steps"),
         ({"source.domain": ""}, "warmup_steps"),
         ({"source.domain": "", "warmup_steps": 0, "method": "uda"}, "source.domain"),
+        (
+            {"source.domain": "", "warmup_steps": 0, "input.rare_classes": 0.01},
+            "input.rare_classes",
+        ),
         ({"target.domain": ""}, "target.domain"),
         ({"val.domain": ""}, "val.domain"),
     ],

@@ -1,5 +1,8 @@
 """Batches are functions of (seed, step), and no label is read that nobody gave."""
 
+import dataclasses
+import itertools
+
 import jax
 import ml_collections
 import numpy as np
@@ -14,7 +17,15 @@ COUNT, SIZE = 6, (8, 10)
 
 def config(**values) -> ml_collections.ConfigDict:
     size = {"size": SIZE, "source_size": (), "scale": (0.8, 1.6), "flip": True, "jitter": 0.2}
-    size |= {"crop": (), "hue": 0.0, "jittered": 1.0, "grey": 0.0, "blur": 0.0, "threads": 2}
+    size |= {
+        "rare_classes": 0.0,
+        "crop": (),
+        "hue": 0.0,
+        "jittered": 1.0,
+        "grey": 0.0,
+        "blur": 0.0,
+        "threads": 2,
+    }
     return ml_collections.ConfigDict({"seed": 0, "batch_size": 4, "input": size} | values)
 
 
@@ -112,6 +123,32 @@ def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
     epochs = [seen[start : start + COUNT] for start in range(0, len(seen), COUNT)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(COUNT))] * 4
     assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_images_of_a_rare_class_come_often_and_starting_at_a_step_changes_nothing():
+    pixels = np.full((COUNT, 2), [50, 0])
+    pixels[[1, 4], 1] = 1
+    source = dataclasses.replace(make_domain(label), pixels=pixels)
+    c = plain()
+    c.input.rare_classes = 0.01
+    through = batches(c, 0, 9, source=source)
+    seen = [n for batch in through for n in numbers(batch["source"])]
+    assert set(seen) == {1, 4} and len(seen) == 36
+    assert equal(batches(c, 5, 9, source=source), through[5:])
+    assert equal(batches(c, 0, 3, source=source), through[:3])
+    even = batches(plain(), 0, 9, source=source)
+    assert equal([b["target"] for b in even], [b["target"] for b in through])
+
+
+def test_an_image_drawn_twice_looks_otherwise_each_time():
+    pixels = np.zeros((COUNT, 1), int)
+    pixels[2] = 1
+    source = dataclasses.replace(make_domain(label), pixels=pixels)
+    c = config()
+    c.input.rare_classes = 0.01
+    (batch,) = batches(c, 0, 1, source=source)
+    views = batch["source"]["image"]
+    assert all((one != other).any() for one, other in itertools.combinations(views, 2))
 
 
 def test_source_and_target_are_shuffled_apart():
