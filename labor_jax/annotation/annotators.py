@@ -93,7 +93,7 @@ def _replay(directory: str, table: ClassTable) -> Annotate:
     known = journal.on_disk(directory, table)
 
     def annotate(query: Query) -> list[Answer]:
-        answers = journal.answers_to(query, known)
+        answers = journal.labelling(known.get(query["id"], []))
         if not all(is_inside(entry, query) for entry in answers):
             raise UserError(
                 f"config.replay: {directory!r} was asked something else about {query['image']} at "

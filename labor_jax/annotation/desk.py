@@ -385,6 +385,7 @@ class Desk:
         for line in journal.lines(self._workdir, self._table):
             asked = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
             if asked:
+                journal.fitting(asked.query, [line])
                 asked.add(line)
                 self._last[line["annotator"]] = asked.id
             if "id" in line:

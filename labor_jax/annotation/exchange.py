@@ -123,7 +123,7 @@ def _items(workdir: str | os.PathLike, table: ClassTable) -> Iterator[ImageShape
     for image, queries in _queries(workdir).items():
         shapes, size = [], tuple(queries[0]["size"])
         for query in queries:
-            own = answers.get(query["id"], [])
+            own = journal.fitting(query, answers.get(query["id"], []))
             open_ = set(journal.open_pieces(query, own))
             done: dict[int, list[Answer]] = {}
             for entry in own:
@@ -196,10 +196,8 @@ def take_in(
 def _unusable(name: str, suffix: str, tally: Tally) -> str:
     """Why no image could be read, and what to do."""
     for (noun, reason), some in tally.left_out.items():
-        return (
-            f"cannot be read as {name} ({noun} {reason}: {some.examples[0]}); "
-            f"export it from the tool again, or give its --format"
-        )
+        told = f"cannot be read as {name} ({noun} {reason}: {some.examples[0]})"
+        return f"{told}; export it from the tool again, or give its --format"
     return f"has no images in the format {name}, in {suffix} files; give its --format"
 
 
@@ -268,7 +266,7 @@ class _Ground:
             for piece in range(len(q.pieces(query))):
                 owner = self._owners[query["kind"]]
                 owner[:, q.piece_pixels(query, piece)] = [[number], [piece]]
-            for entry in answers.get(query["id"], []):
+            for entry in journal.fitting(query, answers.get(query["id"], [])):
                 self.given[journal.pixels(entry, self.size)] = entry["class"]
 
     def owner(self, kind: str) -> np.ndarray:
@@ -316,7 +314,7 @@ class _Intake:
         shapes = [shape for shape in item.shapes if shape.label != OPEN]
         for kind in ("areas", "points"):
             own = [shape for shape in shapes if shape.kind == kind]
-            for label, pixels in self._visible(own, image, ground.size):
+            for label, pixels in self._visible(own, image, ground.size) if own else ():
                 self._answer(label, pixels, kind, image, ground)
 
     def _visible(
@@ -326,7 +324,7 @@ class _Intake:
 
         A shape of an unknown class hides what lies under it: no class is known there.
         """
-        top = np.full(size[0] * size[1], -1)
+        top = np.full(size[0] * size[1], -1, np.int16)
         for shape in sorted(shapes, key=lambda shape: shape.layer):
             with self._tally.spare("shape", f"{shape.name} in {image}"):
                 pixels = shape.pixels(size)
@@ -335,9 +333,8 @@ class _Intake:
                     self._tally.leave_out("point", "outside of what is asked", image)
                 elif not pixels.size:
                     self._tally.leave_out("shape", "in which no pixel's centre lies", shape.name)
-        for label in np.unique(top).tolist():
-            if label >= 0:
-                yield label, np.flatnonzero(top == label)
+        for label in np.flatnonzero(np.bincount(top + 1)[1:]).tolist():
+            yield label, np.flatnonzero(top == label)
 
     def _class(self, shape: Drawn, image: str) -> int:
         """A shape's class, a train id; -1 where it is unknown."""

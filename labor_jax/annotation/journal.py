@@ -24,6 +24,7 @@ segment the first pixel of its runs.
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +46,9 @@ __all__ = [
     "answers_to",
     "append",
     "by_query",
+    "fitting",
     "label_map",
+    "labelling",
     "labels_path",
     "lines",
     "on_disk",
@@ -134,20 +137,81 @@ def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int
         for number, line in enumerate(opened, start=1):
             if place == end:  # the rest was added since
                 return
-            try:
-                entry = json.loads(line)
-                other = entry["classes"] != digest
-            except (ValueError, KeyError, TypeError):
-                raise UserError(
-                    f"{file}: line {number} is damaged; restore it from a copy"
-                ) from None
-            if other:
+            entry = _entry(line)
+            own = entry is not None and entry["classes"] == digest
+            if entry is None or (own and len(table) <= (entry["class"] or 0) < IGNORE):
+                raise UserError(f"{file}: line {number} is damaged; restore it from a copy")
+            if not own:
                 raise UserError(
                     f"{file}: line {number} was answered with another class table; "
                     f"give config.classes as it was, or another --workdir"
                 )
             yield place, entry
             place += len(line)
+
+
+def _entry(line: bytes) -> Answer | None:
+    """A line's object; None where it is none that this program has written."""
+    try:
+        entry = json.loads(line)
+        given = entry["class"] is not None and not entry.get("undo")
+        whole = (
+            all(isinstance(entry[key], str) for key in ("query", "image", "annotator", "classes"))
+            and all(_is_count(entry[key]) for key in ("stage", "piece"))
+            and (entry["class"] is None or _is_count(entry["class"], IGNORE))
+            and (entry["seconds"] is None or _is_time(entry["seconds"]))
+            and isinstance(entry.get("id", ""), str)
+            and KINDS[entry["kind"]](entry, given)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return entry if whole else None
+
+
+def _is_count(value: Any, most: int = 2**40) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _has_point(entry: Answer, given: bool) -> bool:
+    point = entry["point"] if given else entry.get("point", [0, 0])
+    return len(point) == 2 and all(map(_is_count, point)) and "runs" not in entry
+
+
+def _has_runs(entry: Answer, given: bool) -> bool:
+    runs = entry["runs"] if given else entry.get("runs", [0, 1])
+    whole = len(runs) > 0 and len(runs) % 2 == 0 and all(map(_is_count, runs))
+    return whole and 0 < sum(runs[1::2]) <= MOST_PIXELS and "point" not in entry
+
+
+KINDS = {"points": _has_point, "segments": _has_runs}
+"""By kind: (line, whether it gives a class) -> whether its place is one of that kind."""
+MOST_PIXELS = 2**26
+"""More pixels than an answer to a segment has."""
+
+
+def fitting(query: Query, answers: Iterable[Answer]) -> list[Answer]:
+    """The answers to a query, after a check that they are about its pieces and lie in its image.
+
+    Raises:
+      UserError: one does not; the journal or the queries were changed.
+    """
+    found, (height, width), number = list(answers), query["size"], len(pieces(query))
+    for entry in found:
+        x, y = entry.get("point", (0, 0))
+        starts, lengths = entry.get("runs", ())[::2], entry.get("runs", ())[1::2]
+        last = max((a + n for a, n in zip(starts, lengths, strict=True)), default=0)
+        same = all(entry[key] == query[key] for key in ("image", "kind"))
+        same &= entry["piece"] < number
+        if not same or x >= width or y >= height or last > height * width:
+            raise UserError(
+                f"annotations/journal.jsonl: an answer to {query['id']!r} is about something else "
+                f"than queries/stage_{query['stage']}.jsonl asks; restore both files from a copy"
+            )
+    return found
 
 
 def _whole_lines(file: pathlib.Path, block: int = 2**16) -> int:
@@ -170,7 +234,16 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
     Raises:
       UserError: as `lines`.
     """
-    return standing(entry for entry in lines(workdir, table) if not entry.get("second"))
+    return labelling(lines(workdir, table))
+
+
+def labelling(entries: Iterable[Answer]) -> list[Answer]:
+    """The answers that stand and give labels, in order: second opinions give none.
+
+    Args:
+      entries: lines of the journal, in its order.
+    """
+    return standing(entry for entry in entries if not entry.get("second"))
 
 
 def on_disk(workdir: str | os.PathLike, table: ClassTable) -> files.Index:
@@ -190,8 +263,10 @@ def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer
 
     Args:
       written: the journal's lines by query, as `on_disk` gives them.
+    Raises:
+      UserError: as `fitting`.
     """
-    return standing(entry for entry in written.get(query["id"], []) if not entry.get("second"))
+    return fitting(query, labelling(written.get(query["id"], [])))
 
 
 @contextlib.contextmanager

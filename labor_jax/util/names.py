@@ -86,7 +86,7 @@ class Names:
         for key in self._ids:
             *above, name = _plain(key).split("/")
             self._by_name.setdefault(name, []).append((above, key))
-            for core in {*_undone(name), _uploaded(name)}:
+            for core in {text.casefold() for text in (*_undone(name), _uploaded(name))}:
                 self._by_core.setdefault(core, []).append((above, key))
 
     def find(self, name: str) -> Found:
@@ -97,7 +97,7 @@ class Names:
             for how, tries, index in (
                 ("same", [last, stem], self._by_name),
                 ("renamed", list(_undone(last)), self._by_name),
-                ("renamed", list(_undone(last)), self._by_core),
+                ("renamed", [text.casefold() for text in _undone(last)], self._by_core),
             ):
                 if how == "renamed" and any(pattern.search(stem) for pattern in UPLOADED):
                     above = []
@@ -131,7 +131,7 @@ class Names:
         stem = SUFFIX.sub("", path)
         last = stem.rpartition("/")[2]
         found = difflib.get_close_matches(stem, self._ids, most, 0.6)
-        same = [key for key in self._ids if _plain(key).rpartition("/")[2] == last]
+        same = [key for _, key in self._by_core.get(last.casefold(), [])]
         return list(dict.fromkeys([*same, *found]))[:most]
 
 

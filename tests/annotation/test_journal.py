@@ -159,3 +159,52 @@ def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     assert journal.path(tmp_path).read_bytes() == before
     journal.append(tmp_path, answers()[1:], CAMVID)
     assert len(journal.read(tmp_path, CAMVID)) == 3
+
+
+# ------------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class": 77},
+        {"class": "3"},
+        {"class": 3.5},
+        {"piece": -1},
+        {"piece": None},
+        {"stage": "1"},
+        {"query": 5},
+        {"annotator": None},
+        {"seconds": -1},
+        {"seconds": float("nan")},
+        {"kind": "lines"},
+        {"kind": "segments"},
+        {"point": None},
+        {"point": [1]},
+        {"point": [1, -2]},
+        {"runs": [0, 1]},
+        {"id": 7},
+    ],
+)
+def test_a_line_that_this_program_has_not_written_is_told_by_its_number(tmp_path, change):
+    first, second, _ = answers()
+    journal.append(tmp_path, [first, second | change], CAMVID)
+    with pytest.raises(UserError, match=r"journal.jsonl: line 2 is damaged; restore it"):
+        journal.read(tmp_path, CAMVID)
+
+
+@pytest.mark.parametrize("runs", [[], [0], [0, 0], [0, -1], [-1, 1], [0, 2**40], ["0", 1], 3])
+def test_runs_that_are_none_are_damage(tmp_path, runs):
+    journal.append(tmp_path, [answers()[2] | {"runs": runs}], CAMVID)
+    with pytest.raises(UserError, match="line 1 is damaged"):
+        journal.read(tmp_path, CAMVID)
+
+
+@pytest.mark.parametrize(
+    "change", [{"piece": 9}, {"image": "c"}, {"point": [0, 99]}, {"point": [99, 0]}]
+)
+def test_an_answer_to_something_else_than_was_asked_is_told(tmp_path, change):
+    journal.append(tmp_path, [answers()[0] | change], CAMVID)
+    written = journal.on_disk(tmp_path, CAMVID)
+    with pytest.raises(UserError, match=r"journal.jsonl: an answer to .* restore both files"):
+        journal.answers_to(POINTS, written)

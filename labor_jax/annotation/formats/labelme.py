@@ -114,8 +114,9 @@ def _polygon(points: list[Any], _: dict[str, Any]) -> Callable:
 def _rectangle(points: list[Any], shape: dict[str, Any]) -> Callable:
     if len(points) == 4:
         return _polygon(points, shape)
-    one, other = points
-    return lambda size: regions.box(one, other, 0, None, size)
+    columns, rows = (sorted(map(regions.number, pair)) for pair in zip(*points, strict=True))
+    corners = (columns[0], rows[0]), (columns[1], rows[1])
+    return lambda size: regions.box(*corners, 0, None, size)
 
 
 def _circle(points: list[Any], _: dict[str, Any]) -> Callable:

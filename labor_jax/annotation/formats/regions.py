@@ -58,13 +58,16 @@ def polygons(parts: Iterable[Sequence[Point]], size: Size) -> np.ndarray:
 
 
 def box(one: Point, other: Point, degrees: Number, pivot: Point | None, size: Size) -> np.ndarray:
-    """The pixels in a rectangle between two opposite corners, as of `polygon`.
+    """The pixels in a rectangle, as of `polygon`.
 
     Args:
+      one, other: its upper left and its lower right corner, before it is turned.
       degrees: by how much it is turned, clockwise.
       pivot: what it is turned about; None: its middle.
     """
     (left, top), (right, bottom) = _finite([one, other])
+    if left >= right or top >= bottom:
+        raise LeftOut(MISFIT, f"a box from ({left:g}, {top:g}) to ({right:g}, {bottom:g})")
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     if not number(degrees) % 360:
         return polygon(corners, size)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import pathlib
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,9 +21,18 @@ MOST = 2**28
 """How many bytes a file in an archive may have."""
 SMALL, RATIO = 2**24, 100
 """A file in an archive that has more bytes than this may be so many times as large as packed."""
-UNREAD = "that cannot be unpacked"
-PACKED = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2"}
-"""How other archives begin, and what they are called."""
+LOCKED = "with a password"
+UNPACK, AGAIN = "unpack it and give the folder", "download the file itself"
+STRANGE = {
+    b"\x1f\x8b": ("that is a gzip archive", UNPACK),
+    b"7z\xbc\xaf": ("that is a 7z archive", UNPACK),
+    b"Rar!": ("that is a rar archive", UNPACK),
+    b"PK\x03\x04": ("that is a damaged zip archive", AGAIN),
+    b"<!doctype html": ("that is a web page", AGAIN),
+    b"<html": ("that is a web page", AGAIN),
+    b"version https://git-lfs": ("that is a pointer of Git LFS", "get the file by git lfs pull"),
+}
+"""How files begin, in lower case, that were taken for others; what they are and what to do."""
 
 
 class Member(NamedTuple):
@@ -91,12 +101,14 @@ def _unpacked(
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.flag_bits & 1:
-        raise LeftOut(UNREAD, "it has a password; unpack the archive yourself and give the folder")
+        raise LeftOut(LOCKED, "unpack the archive by its password and give the folder")
     most = min(MOST, max(SMALL, RATIO * info.compress_size))
     with archive.open(info) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise LeftOut(UNREAD, f"it has more than {most:,} bytes; unpack it if you trust it")
+        raise LeftOut(
+            "that is suspiciously large", f"over {most:,} bytes; unpack it if you trust it"
+        )
     return data
 
 
@@ -126,17 +138,20 @@ def xml_of(data: bytes) -> ElementTree.Element:
     """
     _check_text(data)
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    declared = re.match(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)", data)
     try:
-        # Of text the parser does not believe the encoding that a copied first line declares.
-        return ElementTree.fromstring(data.decode("utf-16") if utf16 else data)
-    except (ElementTree.ParseError, ValueError) as error:
+        # The parser knows few encodings, and of text it does not believe what the first line says.
+        encoding = "utf-16" if utf16 else declared[1].decode() if declared else "utf-8-sig"
+        text = data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise LeftOut("that is no XML", str(error)) from None
 
 
 def _check_text(data: bytes) -> None:
-    """Raises LeftOut if a file is empty or an archive of a kind that is not opened."""
+    """Raises LeftOut if a file is empty, or something else that people take for it."""
     if not data.strip():
         raise LeftOut("that is empty")
-    for start, kind in PACKED.items():
-        if data.startswith(start):
-            raise LeftOut(f"that is a {kind} archive", "unpack it and give the folder")
+    for start, (reason, mend) in STRANGE.items():
+        if data[: len(start)].lower() == start.lower():
+            raise LeftOut(reason, mend)
