@@ -2,15 +2,19 @@
 
 import array
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None:
     """Writes a file atomically: beside its path, to disk, and then renamed into place.
+
+    The rename is on disk, too, when this returns: a power cut cannot undo it.
 
     Args:
       path: its folders are made if they do not exist.
@@ -19,6 +23,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
       OSError: it cannot be written, for example because the disk is full; `path` is unchanged.
     """
     path = pathlib.Path(path)
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -27,6 +32,8 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        for folder in (path.parent, *(folder.parent for folder in made)):
+            sync_folder(folder)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
@@ -35,12 +42,36 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
         raise
 
 
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM)
+"""How file systems, such as some of networks, say that a folder cannot be synced."""
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Brings a folder's names to disk: files that were renamed into it or made in it.
+
+    Raises:
+      OSError: it cannot be written, for example because the disk is full.
+    """
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
 def remove_partial(folder: str | os.PathLike) -> None:
-    """Removes the partial files of `write_atomic` that killed processes left in a folder."""
-    for path in pathlib.Path(folder).rglob(".*.partial"):
+    """Removes the partial files and folders that killed processes left in a folder."""
+    for path in list(pathlib.Path(folder).rglob(".*.partial")):
         process = path.name.split(".")[-2]
         if process.isdigit() and not _is_running(int(process)):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
