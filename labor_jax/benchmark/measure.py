@@ -19,6 +19,7 @@ from labor_jax.benchmark import work as w
 from labor_jax.benchmark.device import Device, find, seconds
 from labor_jax.benchmark.profile import compiled_with_lines, costliest
 from labor_jax.config.checking import check
+from labor_jax.config.places import localized
 from labor_jax.data import folder, loading, pipeline
 from labor_jax.data.images import encode_jpeg
 from labor_jax.infer import evaluate as evaluation
@@ -210,12 +211,13 @@ def predict(
     domain = w.drawn("target", size, work.classes, count)
     found = []
     with tempfile.TemporaryDirectory() as name:
-        photos, out = pathlib.Path(name, "photos"), pathlib.Path(name, "out")
+        photos = pathlib.Path(name, "photos")
         for index, image in enumerate(domain.ids):
             files.write_atomic(photos / f"{image}.jpg", encode_jpeg(domain.read_image(index)))
         streamed = folder.load(str(photos), "", table)
-        for _ in range(repeat):
+        for number in range(repeat):
             [alone] = seconds(lambda: [run.predict(images, size) for _ in range(batches)], 1)
+            out = pathlib.Path(name, f"out_{number}")
             start = time.perf_counter()
             predict_folder(run, streamed, out)
             whole = count / (time.perf_counter() - start)
@@ -341,6 +343,7 @@ def run(name: str, config: ml_collections.ConfigDict, repeat: int) -> Values:
     if repeat < 1:
         raise UserError(f"--repeat: {repeat} is too few; give 1 or more")
     plugins.load(config.plugins)
+    config = localized(config)
     check(config)
     found = find()
     work = w.make(config)

@@ -11,12 +11,13 @@ images).
 FLOP and bytes are XLA's own count; their shares are of the device's best.
 """
 
+import json
 from collections.abc import Sequence
 
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.util import files
+from labor_jax.util import outputs
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
         program.define_config(values, argv, "toytown")
         repeat = "how often each is timed; the median counts"
         flags.DEFINE_integer("repeat", 5, repeat, flag_values=values)
-        flags.DEFINE_string("out", None, "a JSON file for the figures", flag_values=values)
+        program.define_path(values, "out", None, "a JSON file for the figures")
 
     return program.run(argv, __doc__, define, _benchmark, positional=("NAME",))
 
@@ -35,7 +36,10 @@ def _benchmark(values: flags.FlagValues, name: str) -> None:
     from labor_jax.benchmark import measure
     from labor_jax.benchmark.table import table
 
+    if values.out:
+        outputs.check_file(values.out, "--out", ())
     found = measure.run(name, values.config, values.repeat)
     print(table(found))
     if values.out:
-        files.write_json(values.out, found)
+        text = json.dumps(found | {"writer": outputs.MARK}, indent=2) + "\n"
+        outputs.write_file(values.out, text.encode(), "--out", ())

@@ -28,9 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_string(
-        "workdir", None, "the folder of all runs", required=True, flag_values=values
-    )
+    program.define_path(values, "workdir", None, "the folder of all runs", required=True)
     flags.DEFINE_list(
         "methods",
         None,

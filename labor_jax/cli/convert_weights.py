@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from labor_jax.cli import program
+from labor_jax.util import addresses
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,5 +29,6 @@ def main(argv: Sequence[str]) -> int:
 def _convert(values: flags.FlagValues, source: str, destination: str) -> None:
     from labor_jax.infer.convert import convert
 
+    source, destination = addresses.local(source, "SRC"), addresses.local(destination, "DST")
     for line in convert(source, destination, values.backbone_only):
         print(line)

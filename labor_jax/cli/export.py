@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from labor_jax.cli import program, segmenter
-from labor_jax.util import errors, files
+from labor_jax.util import errors, outputs
 
 SUFFIXES = {"stablehlo": ".stablehlo.zip", "safetensors": ".safetensors"}
 
@@ -37,9 +37,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "format", "stablehlo", list(SUFFIXES), "a whole program, or weights", flag_values=values
     )
-    flags.DEFINE_string(
-        "out", None, "the file to write; segmenter.… here, if not given", flag_values=values
-    )
+    program.define_path(values, "out", None, "the file to write; segmenter.… here, if not given")
     flags.DEFINE_string("size", None, "stablehlo: HEIGHTxWIDTH of the images", flag_values=values)
 
 
@@ -48,8 +46,7 @@ def _export(values: flags.FlagValues) -> None:
 
     suffix = SUFFIXES[values.format]
     path = pathlib.Path(values.out or f"segmenter{suffix}")
-    if path.is_dir():
-        raise errors.UserError(f"--out: {path} is a folder; give a file")
+    outputs.check_file(path, "--out", [values.workdir])
     if path.suffix != (ends := pathlib.Path(f"segmenter{suffix}").suffix):
         raise errors.UserError(f"--out: give a name that ends in {ends}")
     size = program.size("size", values.size)
@@ -60,5 +57,5 @@ def _export(values: flags.FlagValues) -> None:
         data = export.safetensors(run)
     else:
         data = export.stablehlo(run, path.name, size)
-    files.write_atomic(path, data)
+    outputs.write_file(path, data, "--out", [values.workdir])
     print(f"{path}: {len(data) / 1e6:.1f} MB after {run.step} steps of training")

@@ -5,8 +5,9 @@
 
 --images is a folder, an image or a video. Writes NAME.png, a palette PNG of train ids as large as
 the image, and NAME_overlay.jpg; of a video 000000.png and so on, and overlay.mp4. --nooverlay
-writes label maps alone. Files that cannot be read are named and counted at the end; it is an error
-if all are such. With --tile the network sees images as large as they are, part after part.
+writes label maps alone. --out is a new folder, or one of an earlier predict: what others put or
+changed there is never replaced. Files that cannot be read are named and counted at the end; it is
+an error if all are such. With --tile the network sees images as large as they are, part after part.
 
 With --label_ids it writes grey PNGs of the numbers in label files alone: of your own classes those
 of `config.classes.label_values`; of Cityscapes' its label ids, as its server takes them:
@@ -32,10 +33,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _define(values: flags.FlagValues) -> None:
     segmenter.define(values)
-    flags.DEFINE_string(
-        "images", None, "a folder of images, an image or a video", required=True, flag_values=values
+    program.define_path(
+        values, "images", None, "a folder of images, an image or a video", required=True
     )
-    flags.DEFINE_string("out", None, "the folder to write to", required=True, flag_values=values)
+    program.define_path(values, "out", None, "the folder to write to", required=True)
     flags.DEFINE_bool(
         "label_ids", False, "write the numbers of label files, and no pictures", flag_values=values
     )
@@ -51,24 +52,24 @@ def _define(values: flags.FlagValues) -> None:
 def _predict(values: flags.FlagValues) -> None:
     from labor_jax.data import folder, image_files
     from labor_jax.infer import stream
-    from labor_jax.util import cache
+    from labor_jax.util import cache, outputs
 
-    given, out = pathlib.Path(values.images), pathlib.Path(values.out)
+    given = pathlib.Path(values.images)
+    out, reads = pathlib.Path(values.out), (given, values.workdir)
+    outputs.Folder(out, "--out", reads)  # told before anything is loaded
     options = stream.Options(values.label_ids, values.overlay, program.size("tile", values.tile))
     if values.overlap is not None:
         if not options.tile:
             raise errors.UserError("--overlap: is of tiles; give --tile, too")
         options = options._replace(overlap=values.overlap)
-    if out.resolve() == given.resolve():
-        raise errors.UserError("--out: is --images itself; give another folder")
     cache.enable()
     run = segmenter.restore(values)
     if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
-        done, broken = stream.predict_video(run, given, out, options)
+        done, broken = stream.predict_video(run, given, out, options, reads)
         what = "frame"
     else:
         domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
-        broken = stream.predict_folder(run, domain, out, options)
+        broken = stream.predict_folder(run, domain, out, options, reads)
         done, what = len(domain.ids) - len(broken), "image"
     print(f"{done} {what}{'s' * (done != 1)} segmented after {run.step} steps of training: {out}")
     for line in broken:

@@ -41,14 +41,10 @@ def _define(values: flags.FlagValues) -> None:
         "a data set by name, such as toytown/160x120, or folder; an unknown name lists all",
         flag_values=values,
     )
-    flags.DEFINE_string("data_dir", "data", "where prepared data sets are kept", flag_values=values)
-    flags.DEFINE_string(
-        "manual_dir", "", "the folder with what the data set's site ships", flag_values=values
-    )
-    flags.DEFINE_string("images", "", "folder: the images", flag_values=values)
-    flags.DEFINE_string(
-        "labels", "", "folder: the label maps, if there are any", flag_values=values
-    )
+    program.define_path(values, "data_dir", "data", "where prepared data sets are kept")
+    program.define_path(values, "manual_dir", "", "the folder with what the data set's site ships")
+    program.define_path(values, "images", "", "folder: the images")
+    program.define_path(values, "labels", "", "folder: the label maps, if there are any")
     flags.DEFINE_string(
         "classes", "camvid", "folder: the class table of the label maps", flag_values=values
     )
@@ -85,10 +81,12 @@ def _domains_of(config: ml_collections.ConfigDict) -> "tuple[dict[str, Split], C
       UserError: a key of the config is wrong, or a file is missing, broken or does not fit.
     """
     from labor_jax.config.checking import check
+    from labor_jax.config.places import localized
     from labor_jax.data import checking, loading
     from labor_jax.util import plugins
 
     plugins.load(config.plugins)
+    config = localized(config)
     check(config)
     table = loading.table_from_config(config.classes)
     domains = {

@@ -17,7 +17,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from labor_jax.config import files
-from labor_jax.util import errors, stopping
+from labor_jax.util import addresses, errors, stopping
 
 
 def process(main: Callable[[Sequence[str]], int]) -> int:
@@ -74,6 +74,27 @@ def describe(doc: str, values: flags.FlagValues) -> str:
         first = f"  {shown:<21} " if len(shown) <= 21 else f"  {shown}\n{indent}"
         lines.append(first + textwrap.fill(told, 76, subsequent_indent=indent))
     return "\n".join(lines)
+
+
+class _Path(flags.ArgumentParser):
+    """Parses a flag that is a path of this machine; an optional one may be empty."""
+
+    def __init__(self, name: str, required: bool) -> None:
+        self._name, self._required = name, required
+
+    def parse(self, argument: str) -> str:
+        if not argument and not self._required:
+            return argument
+        return addresses.local(argument, f"--{self._name}")
+
+
+def define_path(
+    values: flags.FlagValues, name: str, default: str | None, about: str, required: bool = False
+) -> None:
+    """Defines a flag whose value is a path: `~` is home, and addresses are refused."""
+    parser = _Path(name, required)
+    serializer: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
+    flags.DEFINE(parser, name, default, about, values, serializer=serializer, required=required)
 
 
 def define_config(

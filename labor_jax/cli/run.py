@@ -21,12 +21,8 @@ def main(argv: Sequence[str]) -> int:
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     """Defines the flags of a run."""
     program.define_config(values, argv)
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "the run's folder; running again goes on",
-        required=True,
-        flag_values=values,
+    program.define_path(
+        values, "workdir", None, "the run's folder; running again goes on", required=True
     )
     flags.DEFINE_bool(
         "distributed", None, "join the other processes of this run", flag_values=values

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from labor_jax.cli import program
 from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
@@ -12,12 +13,8 @@ if TYPE_CHECKING:
 
 def define(values: flags.FlagValues) -> None:
     """Defines --workdir, --scales and --flip."""
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "the run's folder, or a file of `labor-jax export`",
-        required=True,
-        flag_values=values,
+    program.define_path(
+        values, "workdir", None, "the run's folder, or a file of `labor-jax export`", required=True
     )
     flags.DEFINE_list(
         "scales",

@@ -26,7 +26,10 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.report import charts, pictures
 from labor_jax.report.template import render
-from labor_jax.util import files
+from labor_jax.util import files, outputs
+
+FILES = ("compare.html", "compare.md")
+"""The page and its tables as Markdown."""
 
 
 def write(
@@ -55,6 +58,7 @@ def write(
     page = render(
         "compare/compare.html.j2",
         about=about,
+        mark=outputs.MARK,
         near=oracle.NEAR,
         done=len(done),
         images=len(done[0].confusions) if done else 0,
@@ -72,7 +76,8 @@ def write(
         runs=_runs(done),
         **{f"{name}_tables": tables for name, tables in sections.items()},
     )
-    files.write_atomic(workdir / "compare.md", markdown(about, done, sections).encode())
+    text = f"{markdown(about, done, sections)}\n<!-- {outputs.MARK} -->\n"
+    files.write_atomic(workdir / "compare.md", text.encode())
     files.write_atomic(workdir / "compare.html", page.encode())
     return workdir / "compare.html"
 

@@ -1,6 +1,7 @@
 """The keys in which two configs differ, and which of them make another run."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -8,7 +9,7 @@ import ml_collections
 from labor_jax.config.fields import PHASES
 from labor_jax.config.schema import find_setting
 
-__all__ = ["Change", "differences", "flat"]
+__all__ = ["Change", "differences", "flat", "moves"]
 
 
 class Change(NamedTuple):
@@ -49,13 +50,31 @@ def differences(
 ) -> list[Change]:
     """The keys, sorted, by which `new` is another run than `old`.
 
-    Keys that only say how the run is done are left out.
+    Keys that only say how the run is done are left out, and paths to what has moved.
     """
+    return [change for change in _changes(old, new) if not _is_moved(change)]
+
+
+def moves(
+    old: dict | ml_collections.ConfigDict, new: dict | ml_collections.ConfigDict
+) -> list[Change]:
+    """The keys, sorted, whose paths differ although both configs are of one run."""
+    return [change for change in _changes(old, new) if _is_moved(change)]
+
+
+def _changes(
+    old: dict | ml_collections.ConfigDict, new: dict | ml_collections.ConfigDict
+) -> Iterator[Change]:
+    """The keys, sorted, that differ and do not only say how a run is done."""
     a, b = flat(old), flat(new)
-    changes = (Change(key, a.get(key), b.get(key)) for key in sorted(a | b))
-    return [change for change in changes if change.old != change.new and _is_the_run(change.key)]
+    for change in (Change(key, a.get(key), b.get(key)) for key in sorted(a | b)):
+        setting = find_setting(change.key)
+        if change.old != change.new and (setting is None or setting.the_run):
+            yield change
 
 
-def _is_the_run(key: str) -> bool:
-    setting = find_setting(key)
-    return setting is None or setting.the_run
+def _is_moved(change: Change) -> bool:
+    setting = find_setting(change.key)
+    if setting is None:
+        return False
+    return setting.what_it_is(change.old) == setting.what_it_is(change.new)

@@ -9,6 +9,7 @@ may change when a run is resumed, which ones warm-up does not read, and docs/set
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
@@ -44,6 +45,8 @@ class Setting:
       since: the phase from which on the key matters.
       the_run: whether another value makes another run. Otherwise the key only says how the run is
         done, and may change when the run is resumed.
+      path: "folder" or "file" where the key is a path, "" otherwise. What a path leads to makes the
+        run, and not where it is: folders may move, and files too if they keep their name.
     """
 
     key: str
@@ -57,6 +60,13 @@ class Setting:
     below: float | None
     since: str
     the_run: bool
+    path: str
+
+    def what_it_is(self, value: Any) -> Any:
+        """The part of a value that makes the run."""
+        if not self.path or not isinstance(value, str):
+            return value
+        return pathlib.PurePath(value).name if self.path == "file" else bool(value)
 
 
 def setting(
@@ -70,6 +80,7 @@ def setting(
     below: float | None = None,
     since: str = "",
     the_run: bool = True,
+    path: str = "",
 ) -> Any:
     """A field of a section; the arguments are `Setting`'s. `since` "" is that of the section."""
     known = {
@@ -81,6 +92,7 @@ def setting(
         "below": below,
         "since": since,
         "the_run": the_run,
+        "path": path,
     }
     return dataclasses.field(default_factory=lambda: default, metadata={_SETTING: known})
 

@@ -10,6 +10,7 @@ from typing import Any
 import ml_collections
 
 from labor_jax.config.schema import default_config, lock
+from labor_jax.util import addresses
 from labor_jax.util.errors import UserError
 
 __all__ = ["OWN", "RENAMED", "check_variant", "find", "from_dict", "load"]
@@ -79,8 +80,9 @@ def find(path: str) -> str:
     For a file in `OWN`, `NAME` and `configs/NAME.py` are enough.
 
     Raises:
-      UserError: there is no such file.
+      UserError: there is no such file, or it is none of this machine.
     """
+    path = addresses.local(path, "--config")
     file, colon, variant = path.partition(":")
     if pathlib.Path(file).is_file():
         return path

@@ -95,10 +95,12 @@ class Domain:
     )
     split: str = setting("", "which of its splits")
     manual_dir: str = setting(
-        "", "the folder of what the data set's site ships; not for toytown and folder"
+        "",
+        "the folder of what the data set's site ships; not for toytown and folder",
+        path="folder",
     )
-    images: str = setting("", "folder: where the images are")
-    labels: str = setting("", "folder: where the label maps are; empty = unlabelled")
+    images: str = setting("", "folder: where the images are", path="folder")
+    labels: str = setting("", "folder: where the label maps are; empty = unlabelled", path="folder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +171,7 @@ class Model:
         "",
         "a file to start from: .pth, .safetensors or .npz; `imagenet` = the one that pip installs "
         "for the backbone; empty = none",
+        path="file",
     )
 
 
@@ -410,11 +413,13 @@ class Config:
         "",
         "method=random: the folder of a finished run; as many clicks are asked as it did",
         since="query",
+        path="folder",
     )
     warmup_from: str = setting(
         "",
         "the folder of a run with the same warm-up, from whose end this one starts",
         the_run=False,
+        path="folder",
     )
     parallel: str = setting(
         "pmap",
@@ -425,7 +430,9 @@ class Config:
     ordered_sums: bool = setting(
         False, "whether sums go in the devices' order: the same bits on other hosts, but slower"
     )
-    data_dir: str = setting("data", "where prepared data sets are kept", the_run=False)
+    data_dir: str = setting(
+        "data", "where prepared data sets are kept", the_run=False, path="folder"
+    )
     annotator: str = setting(
         "oracle",
         "who answers: the target's labels, those with mistakes, another run's journal, or people",
@@ -433,7 +440,10 @@ class Config:
         since="annotate",
     )
     replay: str = setting(
-        "", "annotator=replay: the folder of the run whose journal answers", since="annotate"
+        "",
+        "annotator=replay: the folder of the run whose journal answers",
+        since="annotate",
+        path="folder",
     )
     noisy: Noisy = section(Noisy, since="annotate")
     classes: Classes = section(Classes)

@@ -15,6 +15,7 @@ from labor_jax.util.errors import UserError
 
 __all__ = [
     "encode_jpeg",
+    "encode_label_png",
     "encode_palette_png",
     "encode_png",
     "label_palette",
@@ -57,9 +58,14 @@ def label_palette(table: ClassTable) -> np.ndarray:
     return colorize(np.arange(256, dtype=np.uint8), table)
 
 
+def encode_label_png(label: np.ndarray, table: ClassTable) -> bytes:
+    """The bytes of a label map [H, W] uint8 train ids as a palette PNG."""
+    return encode_palette_png(label, label_palette(table))
+
+
 def write_label_png(path: str | os.PathLike, label: np.ndarray, table: ClassTable) -> None:
     """Writes a label map [H, W] uint8 train ids as a palette PNG, at once or not at all."""
-    files.write_atomic(path, encode_palette_png(label, label_palette(table)))
+    files.write_atomic(path, encode_label_png(label, table))
 
 
 def read_label_png(path: str | os.PathLike) -> np.ndarray:

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from labor_jax.config import default_config
 from labor_jax.infer import restore
 from labor_jax.models import backbone, build
-from labor_jax.util import errors, files
+from labor_jax.util import errors, outputs
 from labor_jax.weights import pretrained, state_dict, tensor_files
 
 
@@ -42,7 +42,8 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
     Returns:
       Lines that say what became of each tensor.
     Raises:
-      UserError: the errors of `from_run` and `from_file`, or a destination of an unknown suffix.
+      UserError: the errors of `from_run` and `from_file`, or a destination of an unknown suffix
+        or that may not be written (see `outputs`).
     """
     suffix = pathlib.Path(destination).suffix
     if suffix not in tensor_files.WRITTEN:
@@ -50,6 +51,7 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
             f"{destination}: give a DST that ends in {' or '.join(tensor_files.WRITTEN)}; PyTorch"
             " reads the first by safetensors.torch.load_file"
         )
+    outputs.check_file(destination, "DST", [source])
     read = from_run(source) if os.path.isdir(source) else from_file(source)
     values, account = read.values, read.account
     if backbone_only:
@@ -57,7 +59,7 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
         account.append(_line("left out", heads, "--backbone_only"))
         values = {name: value for name, value in values.items() if "/backbone/" in name}
     tensors, reasons = pretrained.export(values, read.backbone, read.dilations)
-    files.write_atomic(destination, tensor_files.encode(tensors, suffix))
+    outputs.write_file(destination, tensor_files.encode(tensors, suffix), "DST", [source])
     return [
         *account,
         _line("written", tensors, destination),

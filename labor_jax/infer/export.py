@@ -21,7 +21,7 @@ from labor_jax.data import loading
 from labor_jax.infer import restore, steps
 from labor_jax.models.resize import shrink
 from labor_jax.train import state
-from labor_jax.util import errors
+from labor_jax.util import errors, outputs
 from labor_jax.weights import pretrained, tensor_files
 
 __all__ = [
@@ -153,7 +153,7 @@ def stablehlo(run: restore.Restored, name: str, size: tuple[int, int] | None = N
             ("model.stablehlo", bytes(exported.serialize())),
         ):
             file.writestr(part, data)
-    return buffer.getvalue()
+    return outputs.sealed(buffer.getvalue(), ".zip")
 
 
 def safetensors(run: restore.Restored) -> bytes:

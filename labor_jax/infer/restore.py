@@ -12,7 +12,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from labor_jax.config import checking
+from labor_jax.config import checking, places
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
 from labor_jax.infer import steps
@@ -21,7 +21,7 @@ from labor_jax.models import backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
-from labor_jax.util import files, plugins
+from labor_jax.util import addresses, files, plugins
 from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights
@@ -29,6 +29,7 @@ from labor_jax.weights.pretrained import load_weights
 __all__ = [
     "BESIDE",
     "Restored",
+    "load_domain",
     "load_plugins",
     "make_inference",
     "make_restored",
@@ -43,9 +44,6 @@ BESIDE = "labor_jax"
 
 READ = ("parallel", "classes", "input.size", "model", "evaluation", "eval_batch_size")
 """The config keys that a trained segmenter needs. The keys of its strategy are not among them."""
-
-DOMAINS = ("source", "target", "val")
-"""The sections of a config that say where images are."""
 
 
 class Restored(NamedTuple):
@@ -70,7 +68,7 @@ class Restored(NamedTuple):
 
     def load_domain(self, which: str) -> domain.Domain:
         """The run's "source", "target" or "val" images."""
-        return loading.load(self.config[which], self.config.data_dir, self.table)
+        return load_domain(self.config, which, self.table)
 
 
 def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
@@ -79,11 +77,15 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
     Raises:
       UserError: there is no run, or its config is damaged.
     """
+    workdir = addresses.local(workdir, "--workdir")
     path = pathlib.Path(workdir, "config.json")
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r} (no config.json); give a run's DIR")
     try:
-        return from_dict(files.read_json(path))
+        values = files.read_json(path)
+        if not isinstance(values, dict) or "method" not in values:
+            raise UserError(f"{path}: is no config of a run; give a run's DIR, or a new folder")
+        return places.localized(from_dict(values))
     except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
 
@@ -97,10 +99,11 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     Raises:
       UserError: there is no run, no checkpoint or no such file, or it cannot be read.
     """
+    path = addresses.local(path, "--workdir")
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})
-    load_plugins(config, () if is_file else DOMAINS)
+    load_plugins(config)
     checking.check(config, READ)
     table = loading.table_from_config(config.classes)
     if is_file:
@@ -109,24 +112,54 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     return make_restored(config, table, step, segmenter)
 
 
-def load_plugins(config: ml_collections.ConfigDict, domains: Sequence[str] = DOMAINS) -> None:
-    """Imports a run's plugins if its backbone, its classes or one of its domains needs them.
+def load_plugins(config: ml_collections.ConfigDict, domains: Sequence[str] = ()) -> None:
+    """Imports a run's plugins, one by one, until its backbone, classes and domains are known.
 
-    A plugin with a strategy is not needed any more: the labels are there.
+    A plugin with a strategy or a loss is not needed any more: the run is trained.
 
     Args:
       config: the run's.
-      domains: those whose images may be read.
+      domains: the sections whose images are read.
     Raises:
-      UserError: the errors of `plugins.load`.
+      UserError: the first error of `plugins.load`, if something is not known without that plugin.
     """
-    all_are_ours = (
-        config.model.backbone in backbone.names()
-        and config.classes.table in ("", *loading.tables())
-        and all(loading.is_known(config[n].domain) for n in domains)
-    )
-    if not all_are_ours:
-        plugins.load(config.plugins)
+
+    def all_is_known() -> bool:
+        return (
+            config.model.backbone in backbone.names()
+            and config.classes.table in ("", *loading.tables())
+            and all(loading.is_known(config[name].domain) for name in domains)
+        )
+
+    failed: UserError | None = None
+    for plugin in config.plugins:
+        if all_is_known():
+            return
+        try:
+            plugins.load([plugin])
+        except UserError as error:
+            failed = failed or error
+    if failed and not all_is_known():
+        raise failed
+
+
+def load_domain(
+    config: ml_collections.ConfigDict, which: str, table: labels.ClassTable
+) -> domain.Domain:
+    """A run's "source", "target" or "val" images.
+
+    Raises:
+      UserError: they cannot be read, or are not where they were.
+    """
+    spec = config[which]
+    load_plugins(config, [which])
+    for key in ("images", "labels") if spec.domain == "folder" else ():
+        if spec[key] and not os.path.isdir(spec[key]):
+            raise UserError(
+                f"config.{which}.{key}: there is no folder {spec[key]} any more; where it is now, "
+                f"the run learns by its own command with --config.{which}.{key}=…"
+            )
+    return loading.load(spec, config.data_dir, table)
 
 
 def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigDict]:

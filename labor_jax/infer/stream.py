@@ -14,7 +14,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.transforms import resize_image
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
-from labor_jax.util import errors, files
+from labor_jax.util import errors, outputs
 from labor_jax.util.ahead import ahead
 from labor_jax.util.progress import show_progress
 
@@ -40,6 +40,8 @@ THREADS = max(2, min(16, (os.cpu_count() or 1) // 2))
 """How many threads read, and how many write. One more thread waits for the device."""
 
 OVERLAY = "overlay.mp4"
+FRAMES = "[0-9]" * 6 + ".png"
+"""The label maps of a video's frames, as a pattern."""
 
 
 class Options(NamedTuple):
@@ -75,15 +77,25 @@ class Loaded(NamedTuple):
 
 
 def predict_folder(
-    run: restore.Restored, domain: Domain, out: pathlib.Path, options: Options = DEFAULT
+    run: restore.Restored,
+    domain: Domain,
+    out: pathlib.Path,
+    options: Options = DEFAULT,
+    reads: Iterable[str | os.PathLike] = (),
 ) -> list[str]:
     """Writes the label map and the overlay of every image of a domain, or its label ids alone.
+
+    Args:
+      out: a folder that `outputs.Folder` allows.
+      reads: what is read, which `out` must be apart from.
 
     Returns:
       The error of each image that could not be read.
     Raises:
-      UserError: none of the images can be read.
+      UserError: none of the images can be read, or a file to be written is not ours.
     """
+    folder = outputs.Folder(out, "--out", reads)
+    folder.check(name for image in domain.ids for name in _names(image, options))
     broken: list[str] = []
 
     def read(index: int) -> Loaded | errors.UserError:
@@ -102,7 +114,7 @@ def predict_folder(
     with show_progress("predict", 0, len(domain.ids), "image") as progress:
         found = ahead(read, range(len(domain.ids)), THREADS, 4 * THREADS)
         predicted = segmented(run, options, whole(found))
-        write = writer(run, options, out)
+        write = writer(run, options, folder)
         for done, _ in enumerate(ahead(write, predicted, THREADS, 4 * THREADS), 1):
             progress.advance(done + len(broken))
     if len(broken) == len(domain.ids):
@@ -111,25 +123,33 @@ def predict_folder(
 
 
 def predict_video(
-    run: restore.Restored, path: pathlib.Path, out: pathlib.Path, options: Options = DEFAULT
+    run: restore.Restored,
+    path: pathlib.Path,
+    out: pathlib.Path,
+    options: Options = DEFAULT,
+    reads: Iterable[str | os.PathLike] = (),
 ) -> tuple[int, list[str]]:
     """Writes the label map of every frame of a video, and a video with the classes over it.
+
+    The arguments are as of `predict_folder`, with a video in place of the domain.
 
     Returns:
       The number of frames; an error if frames are missing at the end of the file.
     Raises:
-      UserError: the file is no video, or it has no frame.
+      UserError: the file is no video, or it has no frame, or a file to be written is not ours.
     """
+    folder = outputs.Folder(out, "--out", [path, *reads])
+    folder.check([OVERLAY, *(frame.name for frame in out.glob(FRAMES))])
     with opened_video(path) as video:
         count = max(0, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
         with (
             show_progress("predict", 0, count, "frame") as progress,
-            video_writer(out / OVERLAY, video.get(cv2.CAP_PROP_FPS)) as add,
+            video_writer(folder, video.get(cv2.CAP_PROP_FPS)) as add,
         ):
             found = ahead(
                 lambda frame: loaded(run, options, *frame), frames(video), THREADS, 4 * THREADS
             )
-            done, write = 0, writer(run, options, out, apart=False)
+            done, write = 0, writer(run, options, folder, apart=False)
             predicted = segmented(run, options, found)
             for shown in ahead(write, predicted, THREADS, 4 * THREADS):
                 if shown is not None:
@@ -187,7 +207,7 @@ def segmented(
 
 
 def writer(
-    run: restore.Restored, options: Options, out: pathlib.Path, apart: bool = True
+    run: restore.Restored, options: Options, out: outputs.Folder, apart: bool = True
 ) -> Callable[[tuple[Loaded, np.ndarray]], np.ndarray | None]:
     """A function that writes an image's files.
 
@@ -196,20 +216,26 @@ def writer(
 
     def write(predicted: tuple[Loaded, np.ndarray]) -> np.ndarray | None:
         (name, image, _), label = predicted
-        path = out / f"{name}.png"
+        map_name, *overlay_name = _names(name, options)
         if options.label_ids:
-            files.write_atomic(path, images.encode_png(labels.label_ids(label, run.table)))
+            out.write(map_name, images.encode_png(labels.label_ids(label, run.table)))
             return None
-        images.write_label_png(path, label, run.table)
+        out.write(map_name, images.encode_label_png(label, run.table))
         if not options.overlay:
             return None
         shown = images.overlay(image, label, run.table)
         if not apart:
             return shown
-        files.write_atomic(out / f"{name}_overlay.jpg", images.encode_jpeg(shown))
+        out.write(overlay_name[0], images.encode_jpeg(shown))
         return None
 
     return write
+
+
+def _names(image: str, options: Options) -> list[str]:
+    """The names of an image's label map and, if it has one, of its overlay."""
+    overlay = [f"{image}_overlay.jpg"] * (options.overlay and not options.label_ids)
+    return [f"{image}.png", *overlay]
 
 
 @contextlib.contextmanager
@@ -241,12 +267,15 @@ def frames(video: cv2.VideoCapture) -> Iterator[tuple[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yields a function that adds a frame [H, W, 3] uint8 RGB; the file appears when it is whole.
+def video_writer(out: outputs.Folder, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yields a function that adds a frame [H, W, 3] uint8 RGB to `OVERLAY`.
+
+    The file appears when it is whole.
 
     Raises:
       UserError: OpenCV cannot write videos here, or could not write the whole video.
     """
+    path = out.path / OVERLAY
     partial = path.with_name(f".{os.getpid()}.partial.{path.name}")  # OpenCV needs the suffix
     file: cv2.VideoWriter | None = None
     added = 0
@@ -271,7 +300,7 @@ def video_writer(path: pathlib.Path, rate: float) -> Iterator[Callable[[np.ndarr
                 raise errors.UserError(
                     f"{path}: could not be written whole; free some space, or add --nooverlay"
                 )
-            os.replace(partial, path)
+            out.move_in(partial, OVERLAY)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from labor_jax.util import outputs
 from labor_jax.util.errors import UserError
 from labor_jax.weights import pth
 
@@ -86,6 +87,8 @@ def encode(
 ) -> bytes:
     """The bytes of a file with one of the suffixes WRITTEN; equal arguments give equal bytes.
 
+    The file has the mark by which `outputs` knows it again.
+
     Args:
       tensors: by name.
       suffix: one of WRITTEN.
@@ -94,11 +97,11 @@ def encode(
     if suffix == ".safetensors":
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         # Some readers refuse files that don't say whose layout they have.
-        texts = {"format": "pt", **(beside or {})}
+        texts = {"format": "pt", "writer": outputs.MARK, **(beside or {})}
         return _in_order(safetensors.numpy.save(contiguous, metadata=texts))
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **tensors)
-    return buffer.getvalue()
+    return outputs.sealed(buffer.getvalue(), suffix)
 
 
 def _in_order(data: bytes) -> bytes:

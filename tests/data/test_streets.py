@@ -94,9 +94,9 @@ def test_raw_values_mean_what_the_sites_say():
 
 
 def test_the_program_makes_mini_sets_and_prints_their_shares(tmp_path):
-    known = fabricate.mini_sets(tmp_path)
+    known = fabricate.mini_sets(tmp_path / "sites")
     for name, splits in known.items():
-        folders = [f"--manual_dir={tmp_path / name}", f"--data_dir={tmp_path}"]
+        folders = [f"--manual_dir={tmp_path / 'sites' / name}", f"--data_dir={tmp_path}"]
         told = call("prepare-data", f"--dataset={name}", *folders)
         assert told.status == 0, told.stderr
         rows = {line[:14].strip(): line[14:].split() for line in told.stdout.splitlines()}

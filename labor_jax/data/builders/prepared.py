@@ -21,6 +21,7 @@ from labor_jax.data import dataset, labels
 from labor_jax.data.dataset import DataSet, Sample, decoded
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
+from labor_jax.util import outputs
 from labor_jax.util.errors import UserError
 
 
@@ -112,18 +113,24 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
     """Makes a data set unless it is there. After a kill it starts again from the beginning.
 
     Raises:
-      UserError: files to make it from are missing or unfit.
+      UserError: files to make it from are missing or unfit, or others lie where it would be.
     """
     made = builder(domain, data_dir)
     target = pathlib.Path(made.data_dir)
     if is_complete(target):
         return made
     made.data_set.check(manual_dir)
+    outputs.check_apart(target, "--data_dir", [manual_dir] if manual_dir else [])
+    if not outputs.is_empty(target):
+        raise UserError(
+            f"--data_dir: {target} has files, but no prepared data set; move them, or give another "
+            f"folder"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(target.parent / ".lock"):
         if is_complete(target):  # by the process that had the lock before
             return builder(domain, data_dir)
-        for leftover in target.parent.glob("*incomplete*"):
+        for leftover in target.parent.glob("incomplete.??????_[0-9]*.[0-9]*"):  # TFDS names
             shutil.rmtree(leftover)
         print(f"preparing {domain} in {target} (once)", file=sys.stderr)
         started = time.monotonic()

@@ -1,0 +1,43 @@
+"""The paths that people give, in flags, config keys and calls: `~` is home, an address is none."""
+
+import os
+import re
+
+from labor_jax.util.errors import UserError
+
+__all__ = ["local"]
+
+_ELSEWHERE = re.compile(r"(?P<scheme>[^/\\]+):[/\\]")
+"""`gs://bucket/x`, `http://host/x`, `user@host:/x`, and what pathlib makes of such: `gs:/bucket/x`.
+
+A folder of this machine whose name ends in a colon can be given as `./name:/x`.
+"""
+
+
+def local(given: str | os.PathLike, name: str) -> str:
+    """A path of this machine, with the home folder in place of `~`.
+
+    Args:
+      given: what a person gave.
+      name: of the flag or key, for the message.
+    Raises:
+      UserError: it is empty, an address of something else than this machine's files, or the home
+        of an unknown user.
+    """
+    text = os.fspath(given)
+    if not text or "\0" in text:
+        raise UserError(f"{name}: {text!r} is no path; give one")
+    if found := _ELSEWHERE.match(text):
+        mend = (
+            "leave out file://"
+            if found["scheme"] == "file"
+            else "copy or mount what is there, and give its path"
+        )
+        raise UserError(f"{name}: {text!r} is an address, and no path of this machine; {mend}")
+    path = os.path.expanduser(text)
+    if path.startswith("~") and not os.path.lexists(path):
+        raise UserError(
+            f"{name}: {text!r}: there is no user {text[1:].partition('/')[0]!r}; "
+            f"write ./{text} for a name that begins with ~"
+        )
+    return path
