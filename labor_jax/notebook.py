@@ -8,6 +8,7 @@ give their answers to the same desk.
 
 import atexit
 import base64
+import contextlib
 import html
 import os
 import pathlib
@@ -30,6 +31,7 @@ from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import page, pictures
 from labor_jax.report.run_files import read_run_files
 from labor_jax.selection.segments import run_pixels
+from labor_jax.util import addresses, lock
 from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
@@ -244,7 +246,7 @@ class Frame:
         told = self._server.stdout.readline()
         if not told.startswith("open "):
             told = self._server.communicate()[1].strip().removeprefix("error: ")
-            raise UserError(f"{told}; close() the frame there was before")
+            raise UserError(f"{told}; close() the widget or frame there was before")
         self.address = told.split()[1]
         atexit.register(self.close)
 
@@ -275,15 +277,34 @@ def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
     Args:
       workdir: the run's DIR.
       name: the person's, stored with the answers.
+    Returns:
+      The widget. Until its `close()` no other program takes answers to this run.
     Raises:
-      UserError: there is no run, or its files are damaged.
+      UserError: there is no run, its files are damaged, or it is being annotated already.
     """
     import ipywidgets
 
     from labor_jax.annotation import serving
 
-    table, read_image = serving.open_run(pathlib.Path(workdir))
-    asking = Asking(Desk(workdir, table), name)
+    workdir = pathlib.Path(addresses.local(workdir, "workdir"))
+    run, alone = serving.open_run(workdir), contextlib.ExitStack()
+    try:
+        alone.enter_context(lock.hold(workdir, lock.ANSWERS, "a notebook's widget"))
+    except UserError as error:
+        raise UserError(f"{error}; close() the widget or frame there was before") from None
+    atexit.register(alone.close)
+    table, read_image = run.table, run.read_image
+    try:
+        asking = Asking(Desk(workdir, table, is_there=run.is_there), name)
+    except UserError:
+        alone.close()
+        raise
+
+    class Widget(ipywidgets.VBox):
+        def close(self) -> None:
+            super().close()
+            alone.close()
+
     text, picture = ipywidgets.HTML(), ipywidgets.Image(format="png")
 
     def refresh() -> None:
@@ -313,7 +334,9 @@ def widget(workdir: str | os.PathLike, name: str) -> "ipywidgets.VBox":
     buttons.append(button("take back", None, asking.undo))
     wrap = ipywidgets.Layout(display="flex", flex_flow="row wrap")
     refresh()
-    return ipywidgets.VBox([text, picture, ipywidgets.Box(buttons, layout=wrap)])
+    if run.said:
+        print(run.said)
+    return Widget([text, picture, ipywidgets.Box(buttons, layout=wrap)])
 
 
 class Asking:

@@ -60,6 +60,8 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
     assert read is not None
 
     def annotate(query: Query) -> list[Answer]:
+        if query["image"] not in index:  # it went, or changed, since it was asked about
+            return []
         truth = read(index[query["image"]])
         if config.annotator == "oracle":
             return oracle.annotate(query, truth)

@@ -6,12 +6,13 @@ may answer it. The lease ends a while after the client's last sign of life.
 """
 
 import collections
+import itertools
 import math
 import os
 import pathlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ class Desk:
         again: int = 0,
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
+        is_there: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Reads all queries and the journal.
 
@@ -116,9 +118,12 @@ class Desk:
           again: how many second opinions are asked at each stage.
           lease: seconds.
           clock: the time in seconds; it never goes back.
+          is_there: the id of an image -> whether it can be shown as it was when it was asked about.
+            Tasks about others are not given.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
-        self._lease, self._clock = lease, clock
+        self._lease, self._clock, self._is_there = lease, clock, is_there
+        self._away: set[str] = set()  # the images that were last seen not to be there
         self._lock = threading.Lock()
         self._tasks: dict[str, Task] = {}
         self._by_id: dict[str, Answer] = {}
@@ -151,20 +156,22 @@ class Desk:
         """
         with self._lock:
             now = self._clock()
-            if not any(task.open for task in self._tasks.values()):
+            self._away = {image for image in self._away if not self._is_there(image)}
+            if not any(task.open for task in self._shown()):
                 self._refresh()
-            tasks = list(self._tasks.values())
-            for held in tasks:
+            for held in self._tasks.values():
                 if opened and held.holder and held.holder[1] == annotator:
                     held.holder = None
             wanted = self._tasks.get(want or "")
             if wanted is None or not self._may(wanted, client, annotator, now):
                 wanted = None
             free = sorted(
-                (t for t in tasks if t.open and self._may(t, client, annotator, now)),
+                (t for t in self._shown() if t.open and self._may(t, client, annotator, now)),
                 key=lambda task: self._rank(task, client, annotator),
             )
-            task = wanted or next(iter(free), None)
+            next_ones = itertools.islice(self._there(wanted, free), 2)
+            task, then = next(next_ones, None), next(next_ones, None)
+            tasks = self._shown()
             for other in tasks:
                 if other.holder and other.holder[0] == client:
                     other.holder = None
@@ -176,7 +183,7 @@ class Desk:
             return {
                 "task": task and task.id,
                 "version": task and task.version,
-                "then": next((t.id for t in free if t is not task), None),
+                "then": then and then.id,
                 "at": 1 + next((i for i, t in enumerate(peers) if t is task), 0),
                 "done": sum(not t.open for t in peers),
                 "total": len(peers),
@@ -186,6 +193,18 @@ class Desk:
                 "last": self._last.get(annotator),
                 "finished": task is None and self._is_finished(),
             }
+
+    def _shown(self) -> list[Task]:
+        """The tasks about images that are not known to be away."""
+        return [t for t in self._tasks.values() if t.query["image"] not in self._away]
+
+    def _there(self, wanted: Task | None, free: list[Task]) -> Iterator[Task]:
+        """The wanted task and then the free ones, of those whose images are there."""
+        for task in ([wanted] if wanted else []) + [t for t in free if t is not wanted]:
+            if self._is_there(task.query["image"]):
+                yield task
+            else:
+                self._away.add(task.query["image"])
 
     def _is_finished(self) -> bool:
         try:

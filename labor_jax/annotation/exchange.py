@@ -38,7 +38,7 @@ from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
 from labor_jax.data.labels import CITYSCAPES, CITYSCAPES_IDS, IGNORE, ClassTable
 from labor_jax.selection.segments import pixel_runs
-from labor_jax.util import files
+from labor_jax.util import files, outputs
 from labor_jax.util.errors import UserError
 from labor_jax.util.names import Names
 from labor_jax.util.tally import Tally, counted
@@ -88,8 +88,12 @@ def export(
     table: ClassTable,
     read_image: Callable[[str], np.ndarray],
     ids: str = "train",
+    is_there: Callable[[str], bool] = lambda _: True,
+    reads: Iterable[str | os.PathLike] = (),
 ) -> int:
     """Writes the images that were asked about, with what is asked and the answers so far.
+
+    The files appear when all are written, or not at all.
 
     Args:
       workdir: the run's DIR.
@@ -98,22 +102,29 @@ def export(
       table: the classes.
       read_image: an image's id -> [H, W, 3] uint8 RGB.
       ids: what png files hold: "train" for the class table's values, "label" for Cityscapes' ids.
+      is_there: whether an image is as it was when it was asked about; others are left out.
+      reads: what is read besides the run, which `out` must be apart from.
     Returns:
       The number of images.
     Raises:
-      UserError: the run has no queries, `out` is not empty, or the classes have no label ids.
+      UserError: the run has no queries, `out` is not empty, an image cannot be read, or the classes
+        have no label ids.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"--out: {out} is not empty; give another folder")
     write, _ = _functions(name, table, ids)
-    items = list(_items(workdir, table))
-    if not items:
-        raise UserError(f"--workdir: {workdir} has no queries yet; run it until it asks")
-    for item in items:
-        image = pathlib.PurePath(item.file).relative_to("images").with_suffix("").as_posix()
-        files.write_atomic(out / item.file, images.encode_png(read_image(image)))
-    write(out, items, _labels(table))
+    with outputs.whole_folder(out, "--out", (workdir, *reads)) as folder:
+        items = [item for item in _items(workdir, table) if is_there(_image_of(item))]
+        if not items:
+            raise UserError(f"--workdir: {workdir} has no queries yet; run it until it asks")
+        for item in items:
+            picture = images.encode_png(read_image(_image_of(item)))
+            files.write_atomic(folder / item.file, picture)
+        write(folder, items, _labels(table))
     return len(items)
+
+
+def _image_of(item: ImageShapes) -> str:
+    """The id of an image that is exported."""
+    return item.file.removeprefix("images/").removesuffix(".png")
 
 
 def _items(workdir: str | os.PathLike, table: ClassTable) -> Iterator[ImageShapes]:

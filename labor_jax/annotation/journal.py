@@ -28,7 +28,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -94,18 +94,26 @@ def path(workdir: str | os.PathLike) -> pathlib.Path:
 def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTable) -> None:
     """Adds answers, and returns when they are on disk.
 
+    A last line without its end was left by a killed program, which had not confirmed it. It is cut
+    off before. Only the holder of `lock.ANSWERS` adds answers; threads and programs that are not
+    asked to hold it take turns.
+
     Raises:
       OSError: they cannot be written, for example because the disk is full; none was added.
     """
     digest = table.digest()
     lines = "".join(json.dumps(a | {"classes": digest}) + "\n" for a in answers).encode()
     path(workdir).parent.mkdir(parents=True, exist_ok=True)
-    with _locked(workdir), open(path(workdir), "ab", buffering=0) as file:
-        end = file.tell()
+    is_new = not path(workdir).exists()
+    with open(path(workdir), "ab", buffering=0) as file, _in_turn(file):
+        end = _whole_lines(path(workdir))
         try:
+            file.truncate(end)
             while lines:
                 lines = lines[file.write(lines) :]
             os.fsync(file.fileno())
+            if is_new:
+                files.sync_folder(path(workdir).parent)
         except BaseException:
             file.truncate(end)  # the next line would be joined to half of this one
             raise
@@ -114,8 +122,7 @@ def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTa
 def lines(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
     """All lines of the journal, in order: undone, skipped and second answers too.
 
-    A last line without its end was left by a killed program, which had not confirmed it. It is cut
-    off the file.
+    A last line without its end is left out: it is being written, or a killed program left it.
 
     Raises:
       UserError: a line is damaged, or was answered with another class table.
@@ -128,14 +135,11 @@ def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int
     file = path(workdir)
     if not file.exists():
         return
-    with _locked(workdir):
-        end = _whole_lines(file)
-        if end < file.stat().st_size:
-            os.truncate(file, end)
+    end = _whole_lines(file)
     place, digest = 0, table.digest()
     with open(file, "rb") as opened:
         for number, line in enumerate(opened, start=1):
-            if place == end:  # the rest was added since
+            if place == end:  # the rest is half a line, or was added since
                 return
             entry = _entry(line)
             own = entry is not None and entry["classes"] == digest
@@ -270,14 +274,11 @@ def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer
 
 
 @contextlib.contextmanager
-def _locked(workdir: str | os.PathLike) -> Iterator[None]:
-    """Holds a lock that every program takes to write the journal or to cut its end off."""
-    folder = os.open(path(workdir).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+def _in_turn(file: IO[bytes]) -> Iterator[None]:
+    """Holds the system's lock of a file that is open for writing, until it is closed."""
+    with contextlib.suppress(OSError):  # some network file systems have none
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
 
 
 def standing(entries: Iterable[Answer]) -> list[Answer]:

@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import ClassTable
 from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 LARGEST_BODY = 4 << 20
 """The most bytes that a request's body may have."""
@@ -242,7 +243,10 @@ def make_app(
         image = desk.image(request.query_params.get("id", ""))
         if image is None:
             return _say(404, "there is no such task")
-        return Response(png(image), media_type="image/png")
+        try:
+            return Response(png(image), media_type="image/png")
+        except (UserError, OSError, KeyError) as error:
+            return _say(410, f"the image {image} cannot be shown any more: {error}")
 
     async def post(request: Request) -> Response:
         said = await _read_json(request)

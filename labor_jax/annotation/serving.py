@@ -1,7 +1,6 @@
 """The web server as a process: it opens a run, locks it, listens at a port and ends."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -11,15 +10,35 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import uvicorn
 
-from labor_jax.annotation import desk, journal, ledger, server
+from labor_jax.annotation import asked_images, desk, journal, ledger, server
+from labor_jax.config import places
 from labor_jax.data import loading
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import restore
-from labor_jax.util import errors
+from labor_jax.util import errors, lock
+
+
+class Opened(NamedTuple):
+    """What annotating needs of a run.
+
+    Attributes:
+      table: its classes.
+      read_image: the id of a target image -> [H, W, 3] uint8 RGB.
+      is_there: the id of an image -> whether it is there as it was when it was asked about.
+      reads: the folders that images and labels are read from.
+      said: a line about images that came, went or changed; None where none did.
+    """
+
+    table: ClassTable
+    read_image: Callable[[str], np.ndarray]
+    is_there: Callable[[str], bool]
+    reads: tuple[str, ...]
+    said: str | None
 
 
 def serve(
@@ -35,11 +54,17 @@ def serve(
       again: how many second opinions are asked at each stage.
       in_frame: whether pages of this machine, such as notebooks, may show the page in a frame.
     Raises:
-      UserError: there is no run, its files are damaged, the port cannot be used, or another server
-        has the run.
+      UserError: there is no run, its files are damaged, the port cannot be used, or another
+        program takes answers.
     """
-    table, read_image = open_run(workdir)
-    with only_one(workdir), _listening(host, port) as listener:
+    run = open_run(workdir)
+    table = run.table
+    with (
+        lock.hold(workdir, lock.ANSWERS, "labor-jax annotate"),
+        _listening(host, port) as listener,
+    ):
+        if run.said:
+            print(run.said, file=sys.stderr)
         setup = {
             "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
                 :16
@@ -48,7 +73,8 @@ def serve(
             "workdir": str(workdir),
             "in_frame": in_frame,
         }
-        app = server.make_app(desk.Desk(workdir, table, again), table, read_image, setup)
+        tasks = desk.Desk(workdir, table, again, is_there=run.is_there)
+        app = server.make_app(tasks, table, run.read_image, setup)
         token, port = server.read_token(workdir), listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         print(f"open http://{shown}:{port}/?token={token}", flush=True)
@@ -70,37 +96,32 @@ def _end_with_notebook() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def open_run(workdir: pathlib.Path) -> tuple[ClassTable, Callable[[str], np.ndarray]]:
-    """A run's classes, and a function from the id of a target image to [H, W, 3] uint8 RGB.
+def open_run(workdir: pathlib.Path) -> Opened:
+    """Opens a run to annotate it.
 
     Raises:
-      UserError: there is no run, or its classes or images cannot be read.
+      UserError: there is no run, or its classes or images cannot be read, or none is as it was.
     """
     config = restore.read_config(workdir)
-    restore.load_plugins(config)
+    restore.load_plugins(config, ["target"])
     table = loading.table_from_config(config.classes)
-    target = loading.load(config.target, config.data_dir, table)
+    target = restore.load_domain(config, "target", table)
+    changes = asked_images.changes(workdir, target)
     index = {image: i for i, image in enumerate(target.ids)}
-    return table, lambda image: target.read_image(index[image])
+    prints: dict[str, asked_images.Print] = {}
 
+    def is_there(image: str) -> bool:
+        if image not in prints:  # a later stage may ask while the server runs
+            prints.update(asked_images.prints(workdir))
+        return image in index and asked_images.same(target, index[image], prints.get(image, {}))
 
-@contextlib.contextmanager
-def only_one(workdir: pathlib.Path) -> Iterator[None]:
-    """Locks a run for one server: two would lease the same tasks.
-
-    Raises:
-      UserError: another server has the lock.
-    """
-    path = workdir / "annotations" / ".serving"
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.UserError(
-                f"--workdir: {workdir} is being annotated already; open that program's address"
-            ) from None
-        yield
+    return Opened(
+        table,
+        lambda image: target.read_image(index[image]),
+        is_there,
+        places.folders_of(config),
+        asked_images.describe(changes, target),
+    )
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ a count; an import that takes nothing ends with status 2.
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.util import errors
+from labor_jax.util import errors, lock
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,7 +40,7 @@ def _unknown(command: str) -> int:
 
 
 def _define_workdir(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("workdir", None, "the run's folder", required=True, flag_values=values)
+    program.define_path(values, "workdir", None, "the run's folder", required=True)
 
 
 # -------------------------------------------------------------------------------------- to serve
@@ -106,27 +107,32 @@ def _define_exchange(values: flags.FlagValues) -> None:
 
 def _define_export(values: flags.FlagValues) -> None:
     _define_exchange(values)
-    flags.DEFINE_string("out", None, "the folder to write to", required=True, flag_values=values)
+    program.define_path(values, "out", None, "the folder to write to", required=True)
 
 
 def _export(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving
 
     workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
-    table, read_image = serving.open_run(workdir)
-    number = exchange.export(workdir, out, values.format, table, read_image, values.ids)
+    run = serving.open_run(workdir)
+    number = exchange.export(
+        workdir,
+        out,
+        values.format,
+        run.table,
+        run.read_image,
+        values.ids,
+        is_there=run.is_there,
+        reads=run.reads,
+    )
+    _say(run.said)
     print(f"{number} images with what is asked of them: {out}")
 
 
 def _define_import(values: flags.FlagValues) -> None:
     _define_exchange(values)
-    flags.DEFINE_string(
-        "file",
-        None,
-        "the tool's file, a folder of them, or a zip archive",
-        required=True,
-        flag_values=values,
-    )
+    about = "the tool's file, a folder of them, or a zip archive"
+    program.define_path(values, "file", None, about, required=True)
     flags.DEFINE_string("annotator", "import", "whose answers they are", flag_values=values)
 
 
@@ -135,11 +141,12 @@ def _import(values: flags.FlagValues) -> None:
     from labor_jax.infer import restore
 
     workdir, path = pathlib.Path(values.workdir), pathlib.Path(values.file)
-    table, _ = serving.open_run(workdir)
+    run = serving.open_run(workdir)
+    _say(run.said)
     folders = pathlib.PurePath(restore.read_config(workdir).target.images).parts
-    with serving.only_one(workdir):
+    with lock.hold(workdir, lock.ANSWERS, "labor-jax annotate import"):
         done = exchange.take_in(
-            workdir, path, values.format, table, values.annotator, values.ids, folders
+            workdir, path, values.format, run.table, values.annotator, values.ids, folders
         )
     for line in exchange.describe(done):
         print(line)
@@ -149,3 +156,9 @@ def _import(values: flags.FlagValues) -> None:
             if done.tally.left_out
             else f"--file: nothing is answered in {path}; answer in the tool and export it again"
         )
+
+
+def _say(line: str | None) -> None:
+    """Prints a line about images that changed, if there is one."""
+    if line:
+        print(line, file=sys.stderr)

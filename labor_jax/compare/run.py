@@ -13,11 +13,11 @@ import numpy as np
 
 from labor_jax.compare import cells, page, results, tables
 from labor_jax.compare.cells import Cell
-from labor_jax.config import checking
+from labor_jax.config import checking, places
 from labor_jax.data import loading
 from labor_jax.loop import resume, schedule
 from labor_jax.report.template import duration
-from labor_jax.util import files, plugins
+from labor_jax.util import addresses, files, lock, outputs, plugins
 from labor_jax.util.errors import UserError
 
 
@@ -50,9 +50,10 @@ def run(
       UserError: a flag is wrong, or a cell's config, data or folder. If this can be known before
         the first run, it is raised before.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = pathlib.Path(addresses.local(workdir, "--workdir"))
     methods = list(dict.fromkeys(asked.methods))
     plugins.load(config.plugins)
+    config = places.localized(config)
     cells.check_methods(methods)
     budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
     errors = cells.parse_errors(asked.errors)
@@ -63,6 +64,7 @@ def run(
         errors,
         cells.REFERENCES if config.source.domain else ("full",),
     )
+    _check_folder(workdir, config, plan)
     configs = {
         cell: cells.cell_config(config, cell, str(workdir / Cell("full", cell.seed).name))
         for cell in plan
@@ -95,19 +97,31 @@ def run(
     def write() -> pathlib.Path:
         return page.write(workdir, about, done, target.take(shown), table)
 
-    missing = [cell for cell in plan if not _is_done(workdir / cell.name)]
-    done += [results.read(workdir / c.name, c) for c in plan if c not in missing]
-    for cell in missing:
-        folder = workdir / cell.name
-        print(_where_it_stands(cell, plan, missing[missing.index(cell) :], done), flush=True)
-        with _named(cell):
-            schedule.run(configs[cell], folder)
-            results.count(folder, target, val)
-        done.append(results.read(folder, cell))
-        write()
-        jax.clear_caches()  # each run compiles functions of its own, which would stay in memory
-        gc.collect()
-    return write()
+    with lock.hold(workdir, lock.RUN, "labor-jax compare"):
+        missing = [cell for cell in plan if not _is_done(workdir / cell.name)]
+        done += [results.read(workdir / c.name, c) for c in plan if c not in missing]
+        for cell in missing:
+            folder = workdir / cell.name
+            print(_where_it_stands(cell, plan, missing[missing.index(cell) :], done), flush=True)
+            with _named(cell):
+                schedule.run(configs[cell], folder)
+                results.count(folder, target, val)
+            done.append(results.read(folder, cell))
+            write()
+            jax.clear_caches()  # each run compiles functions of its own, which stay in memory
+            gc.collect()
+        return write()
+
+
+def _check_folder(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict, plan: Sequence[Cell]
+) -> None:
+    """Raises UserError where DIR has a page that no comparison of ours wrote, or is read from."""
+    outputs.check_apart(workdir, "--workdir", places.folders_of(config), around=True)
+    if any((workdir / cell.name / "config.json").exists() for cell in plan):
+        return
+    for name in page.FILES:
+        outputs.check_file(workdir / name, "--workdir", ())
 
 
 @contextlib.contextmanager

@@ -49,7 +49,13 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
         return read_label_file(path, table, size(index))
 
     ids = tuple(name for name, _, _ in found)
-    return Domain(f"folder {images}", ids, read_image, read_label if labels else None)
+    return Domain(
+        f"folder {images}",
+        ids,
+        read_image,
+        read_label if labels else None,
+        file=lambda index: found[index][1],
+    )
 
 
 def one(image: pathlib.Path) -> Domain:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from labor_jax.annotation import annotators, journal, ledger
+from labor_jax.annotation import annotators, asked_images, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.data import images, pipeline
 from labor_jax.infer import metrics
@@ -101,6 +101,7 @@ def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None
                 f"({score['error_rate']:.0%} anywhere), {score['recall']:.0%} of all its errors"
             )
         this.monitor.say(said)
+    asked_images.remember(this.workdir, phase.stage, this.target)
     if hosts.first():
         files.write_json(q.score_path(this.workdir, phase.stage), score)
         q.join_parts(this.workdir, phase.stage, jax.process_count())

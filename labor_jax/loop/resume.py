@@ -1,21 +1,90 @@
 """Resuming a run: checks that config and files fit, and loads the newest checkpoint."""
 
+import contextlib
+import json
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import ml_collections
 
-from labor_jax.annotation import journal
+from labor_jax.annotation import asked_images, journal
 from labor_jax.annotation import queries as q
-from labor_jax.config.changes import differences
+from labor_jax.config import places
+from labor_jax.config.changes import Change, differences, moves
 from labor_jax.data import labels
 from labor_jax.infer.restore import read_config
 from labor_jax.loop.plan import Run, has_selector, logs, phases
 from labor_jax.report.summary import Summary
 from labor_jax.train import parallel, state
 from labor_jax.train.checkpoint import Checkpoints
-from labor_jax.util import files
+from labor_jax.util import files, hosts, lock, outputs
 from labor_jax.util.errors import UserError
+
+FILES = ("metrics.jsonl", "parameters.txt", "report.html", "summary.json")
+FOLDERS = ("annotations", "previews", "queries", "tensorboard")
+
+
+def check_folder(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Checks that DIR is a run's, or has no files by the names of a run's.
+
+    Raises:
+      UserError: it is not, it lies in a folder that images are read from, or it has another run.
+    """
+    outputs.check_apart(workdir, "--workdir", places.folders_of(config), around=True)
+    if not any((workdir / name).exists() for name in ("config.json", "checkpoints")):
+        there = [name for name in FILES if (workdir / name).exists()]
+        there += [name for name in FOLDERS if not outputs.is_empty(workdir / name)]
+        if there:
+            raise UserError(
+                f"--workdir: {workdir} has {', '.join(there)}, but no run (no config.json); "
+                f"give a new folder"
+            )
+    check_same_run(config, workdir)
+
+
+@contextlib.contextmanager
+def alone(workdir: pathlib.Path, part: str) -> Iterator[None]:
+    """Holds the lock of a part of DIR, for all processes of this run.
+
+    Raises:
+      UserError: another program has it.
+    """
+    refused: UserError | None = None
+    with contextlib.ExitStack() as stack:
+        if hosts.first():
+            try:
+                stack.enter_context(lock.hold(workdir, part, "labor-jax run"))
+            except UserError as error:
+                refused = error
+        if hosts.largest(refused is not None):
+            raise refused or UserError(
+                f"--workdir: {workdir} is being written by another program; the first process "
+                f"tells by which"
+            )
+        yield
+
+
+def moved(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> list[Change]:
+    """The keys of the config whose paths are others than in DIR's config.json."""
+    if not (workdir / "config.json").exists():
+        return []
+    return moves(read_config(workdir), config)
+
+
+def write_config(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes config.json, by which readers find the data; says which paths are others now."""
+    for change in moved(config, workdir):
+        print(f"config.{change.key}: {change.old} is {change.new} now", file=sys.stderr)
+    files.write_json(workdir / "config.json", config.to_dict())
+
+
+def is_written(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:
+    """Whether config.json has a config as it is, with all that may change."""
+    try:
+        return files.read_json(workdir / "config.json") == json.loads(config.to_json())
+    except (OSError, ValueError):
+        return False
 
 
 def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -91,7 +160,7 @@ def check_history(this: Run, resumed: int) -> None:
         if phase.name == "query":
             missing = q.missing(this.workdir, phase.stage)
             if missing is None:
-                q.check_complete(this.workdir, phase.stage, this.target.ids)
+                asked_images.check_complete(this.workdir, phase.stage)
                 if any(still_open(this, phase.stage, written)):
                     missing = journal.path(this.workdir)
         elif phase.name == "evaluate" and not this.summary.stage(phase.stage):
@@ -104,9 +173,12 @@ def check_history(this: Run, resumed: int) -> None:
 
 
 def still_open(this: Run, stage: int, written: files.Index) -> Iterator[bool]:
-    """For each query of a stage, whether a piece of it is unanswered."""
+    """For each query of a stage about an image that is there, whether a piece is unanswered."""
+    there = set(this.target.ids)
     for query in q.each_query(this.workdir, stage):
-        yield bool(journal.open_pieces(query, journal.answers_to(query, written)))
+        yield query["image"] in there and bool(
+            journal.open_pieces(query, journal.answers_to(query, written))
+        )
 
 
 def recorded(

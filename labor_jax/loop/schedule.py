@@ -13,17 +13,19 @@ complete. A run that was stopped anywhere therefore goes on from there, and ends
 results as if it had not been stopped.
 """
 
+import contextlib
 import os
 import pathlib
+import sys
 from typing import Any
 
 import jax
 import ml_collections
 from clu import parameter_overview
 
-from labor_jax.annotation import annotators
-from labor_jax.config import checking
-from labor_jax.data import loading, rare_classes
+from labor_jax.annotation import annotators, asked_images
+from labor_jax.config import checking, places
+from labor_jax.data import domain, labels, loading, rare_classes
 from labor_jax.loop import asking, phases, plan, previews, resume, stopping_rules
 from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
@@ -31,7 +33,7 @@ from labor_jax.report.monitor import Monitor, check_records
 from labor_jax.report.summary import Summary
 from labor_jax.train import losses, parallel, state
 from labor_jax.train.checkpoint import Checkpoints
-from labor_jax.util import files, hosts, plugins
+from labor_jax.util import addresses, files, hosts, lock, plugins
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -43,26 +45,46 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     Returns:
       The content of `summary.json`.
     Raises:
-      UserError: the config or the data is wrong, or DIR has other or damaged files.
+      UserError: the config or the data is wrong, DIR has other or damaged files, or another program
+        writes to it.
       Waiting: people have to answer before the run can go on.
     """
     plugins.load(config.plugins)
+    config = places.localized(config)
     checking.check(config)
     losses.check_names(config)
     table = loading.table_from_config(config.classes)
-    workdir = pathlib.Path(workdir)
+    workdir = pathlib.Path(addresses.local(workdir, "--workdir"))
     hosts.check_shared(workdir)
-    resume.check_same_run(config, workdir)
+    resume.check_folder(config, workdir)
     plan.check_batch(config)
     asking.check_beside(config)
     annotators.check(config)
     summary = Summary(workdir, config)
+    if summary.finished and resume.is_written(config, workdir):
+        return summary.values
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(resume.alone(workdir, lock.RUN))
+        resume.check_folder(config, workdir)  # as it is now that nobody else writes to it
+        if not annotators.are_people(config):
+            locks.enter_context(resume.alone(workdir, lock.ANSWERS))
+        return _run(config, workdir, table)
+
+
+def _run(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, table: labels.ClassTable
+) -> dict[str, Any]:
+    """Runs or resumes in a folder to which nobody else writes."""
+    summary = Summary(workdir, config)
     if summary.finished:
+        if hosts.first():
+            resume.write_config(config, workdir)  # readers find by it what has moved
         return summary.values
     domains = {
         n: loading.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
     }
     plan.check_labels(config, domains)
+    domains["target"] = _as_asked(workdir, domains["target"])
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
@@ -71,7 +93,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         hosts.wait("config")  # all have compared theirs with what was there
         if hosts.first():
             files.remove_partial(workdir)
-            files.write_json(workdir / "config.json", config.to_dict())
+            resume.write_config(config, workdir)
         if config.input.rare_classes:
             kept = workdir / "source_pixels.npy"
             domains["source"] = rare_classes.counted(domains["source"], len(table), kept)
@@ -89,6 +111,15 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     finally:
         checkpoints.close()
     return summary.values
+
+
+def _as_asked(workdir: pathlib.Path, target: domain.Domain) -> domain.Domain:
+    """The target's images that are as they were when the run first asked about them."""
+    changes = asked_images.changes(workdir, target)
+    line = asked_images.describe(changes, target)
+    if line and hosts.first():
+        print(line, file=sys.stderr)
+    return asked_images.remaining(target, changes)
 
 
 def _run_phases(this: Run, now: state.State) -> None:

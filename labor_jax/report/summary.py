@@ -39,6 +39,8 @@ class Summary:
         self._start = time.monotonic()
         try:
             old = files.read_json(self._path) if self._path.exists() else {}
+            if not isinstance(old, dict):
+                raise ValueError("no object")
         except ValueError:
             raise UserError(
                 f"{self._path}: damaged; restore it from a copy, or start in another --workdir"

@@ -299,7 +299,8 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
         assert address.strip().endswith(f"/?token={server.read_token(workdir)}")
         port = address.rpartition(":")[2].partition("/")[0]
         second = commands.call("annotate", f"--workdir={workdir}", "--port=0")
-        assert "is being annotated already" in commands.the_line(second)
+        told = commands.the_line(second)
+        assert f"is being written by labor-jax annotate, process {program.pid} on " in told
         other = make_run(tmp_path / "other", tiny_dir)
         third = commands.call("annotate", f"--workdir={other}", f"--port={port}")
         assert f"cannot listen at 127.0.0.1 port {port}" in commands.the_line(third)

@@ -1,7 +1,7 @@
 // What a person does: keys and mouse, and what follows from them.
 
 import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
-import { Expired, Talk } from "./talk.js";
+import { Expired, Gone, Talk } from "./talk.js";
 import { View } from "./view.js";
 import { Work } from "./work.js";
 
@@ -85,7 +85,9 @@ async function nextTask(want) {
     if (want && nextOpen(0) === null) current = null; else goTo(nextOpen(0));
     if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => null));
   } catch (error) {
-    showError(error);
+    if (!(error instanceof Gone)) { showError(error); return; }
+    toast(error.message.trim(), true);
+    ended = { last: null, timer: setTimeout(() => nextTask(), POLL) };
   }
 }
 

@@ -4,6 +4,7 @@
 const RETRY = [300, 1000, 2000, 4000];
 
 export class Expired extends Error {}
+export class Gone extends Error {}  // an image that was there a moment ago
 
 export class Talk {
   // `onState(state, waiting)` with "saved" | "saving" | "failed"; `onRefused(why, count)`;
@@ -121,6 +122,7 @@ export class Talk {
 
 async function answered(response) {
   if (response.status === 403 || response.status === 429) throw new Expired(await response.text());
+  if (response.status === 410) throw new Gone(await response.text());
   if (!response.ok) throw new Error(await response.text());
   return response;
 }
