@@ -24,6 +24,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option of the slow tests that try generated mistakes."""
+    parser.addoption("--seconds", type=float, default=10.0, help="how long to try mistakes")
+
+
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A data_dir in which toytown/tiny is prepared."""

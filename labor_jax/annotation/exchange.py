@@ -12,10 +12,12 @@ import os
 import pathlib
 import re
 import secrets
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
@@ -186,7 +188,9 @@ def take_in(
         raise UserError(f"--file: {path} does not exist; give the file that the tool has exported")
     _, read = _functions(name, table, ids)
     tally, suffix = Tally("answer"), FORMATS[name].SUFFIX
-    with sources.opened(path, suffix, tally) as members:
+    with sources.opened(path, suffix, tally) as members, warnings.catch_warnings():
+        # Pictures are decoded only if they have the size of what is asked.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         items: list[DrawnImage] = []
         usable = False
         for member in png.maps(members) if name == "png" else members:

@@ -6,6 +6,7 @@ A reader does not stop at a bad part: it counts the part in a `Tally` with the r
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +20,10 @@ EXAMPLES = 3
 
 UNREADABLE = "that cannot be read"
 """The reason where a part is damaged in a way that nothing foresaw."""
+
+
+NAMELESS = re.compile(r" <[^<>]* object at 0x[0-9a-f]+>")
+"""What Python calls a file that was in another file."""
 
 
 class LeftOut(Exception):
@@ -83,7 +88,7 @@ class Tally:
                 noun, error.reason, f"{example}: {error.detail}" if error.detail else example
             )
         except UserError as error:
-            self.leave_out(noun, UNREADABLE, str(error))
+            self.leave_out(noun, UNREADABLE, NAMELESS.sub("", str(error)))
         except Exception as error:
             self.leave_out(noun, UNREADABLE, f"{example}: {_plainly(error)}")
 
@@ -121,7 +126,7 @@ def _plainly(error: Exception) -> str:
         return f"it has no {error}"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
-    return f"{type(error).__name__}: {error}"
+    return NAMELESS.sub("", f"{type(error).__name__}: {error}")
 
 
 def _add(found: dict[K, Counted], key: K, example: str | Callable[[], str], count: int) -> None:

@@ -73,6 +73,8 @@ def box(one: Point, other: Point, degrees: Number, pivot: Point | None, size: Si
         return polygon(corners, size)
     middle = (left + right) / 2, (top + bottom) / 2
     _within([pivot or middle], size, 1)
+    if max(right - left, bottom - top) > sum(size):
+        raise LeftOut(MISFIT, f"a box of {right - left:g}x{bottom - top:g}")
     return _inside(_turned(np.array(corners), degrees, pivot or middle), size)
 
 
@@ -84,11 +86,12 @@ def ellipse(middle: Point, radii: Point, degrees: Number, size: Size) -> np.ndar
       radii: along x and y, before it is turned about its middle.
       degrees: by how much it is turned, clockwise.
     Raises:
-      LeftOut: a number is not finite or positive, or the middle lies outside of the image.
+      LeftOut: a number is not finite or positive, the middle lies outside of the image, or a radius
+        is longer than its width and height together.
     """
     (x, y), (across, down) = _finite([middle, radii])
     _within([middle], size, 1)
-    if across <= 0 or down <= 0:
+    if not 0 < min(across, down) <= max(across, down) <= sum(size):
         raise LeftOut(MISFIT, f"radii of {across:g} and {down:g}")
     reach = max(across, down)
     columns, rows = _centres((x - reach, y - reach, x + reach, y + reach), size)

@@ -86,7 +86,7 @@ def _unpacked(
     """The files with a suffix in a zip archive, which is open until the stack is closed."""
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+    except Exception as error:  # zipfile raises what its damaged numbers lead to
         raise UserError(f"{path}: a damaged archive ({error}); download it again") from None
     found = []
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
