@@ -46,6 +46,7 @@ class BatchNorm(nn.Module):
       axis_name: the device axis; None where there is one device.
       ordered: whether gradients are summed in the replicas' order, see `gather_in_order`.
       epsilon: added to the variance.
+      momentum: of the running statistics.
       dtype: of the computation.
     """
 
@@ -53,6 +54,7 @@ class BatchNorm(nn.Module):
     axis_name: str | None = None
     ordered: bool = False
     epsilon: float = EPSILON
+    momentum: float = MOMENTUM
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -75,7 +77,7 @@ class BatchNorm(nn.Module):
                 if self.axis_name is not None and shared is None:
                     seen = jax.lax.pmean(seen, self.axis_name)
                 for running, new in zip((running_mean, running_var), seen, strict=True):
-                    running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
+                    running.value = self.momentum * running.value + (1 - self.momentum) * new
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x.astype(exact) * factor + (bias - mean * factor)).astype(self.dtype)
 

@@ -2,7 +2,7 @@
 
 [cited: Tan and Le 2019; the Lite variant of TensorFlow's TPU repository: no squeeze-and-excitation,
 ReLU6, stem and last convolution not scaled.] Padding is TensorFlow's SAME: at stride 2 the odd
-pixel lies at the bottom and at the right. Batch norm has an epsilon of 1e-3.
+pixel lies at the bottom and at the right. Batch norm has an epsilon of 1e-3 and a momentum of 0.99.
 
 Names follow the published state dict: `_blocks.3._expand_conv.weight` is `block_3/expand/kernel`.
 """
@@ -55,7 +55,7 @@ STAGES = (
 )
 LEVELS = (1, 2, 4, 6)
 """The last stages at strides 4, 8, 16 and 32."""
-EPSILON = 1e-3
+EPSILON, MOMENTUM = 1e-3, 0.99
 STYLE = "tensorflow"
 
 
@@ -108,6 +108,7 @@ class EfficientNetLite0(nn.Module):
             axis_name=self.axis_name,
             ordered=self.ordered,
             epsilon=EPSILON,
+            momentum=MOMENTUM,
             dtype=self.dtype,
         )
         block_type = nn.remat(Block, static_argnums=(2,)) if self.remat else Block

@@ -35,6 +35,13 @@ def test_training_normalises_by_the_batch_and_moves_unbiased_statistics():
     )
 
 
+def test_a_larger_momentum_moves_the_statistics_less():
+    norm = BatchNorm(kind="sync", momentum=0.99)
+    _, moved = norm.apply(norm.init(jax.random.key(0), X), X, train=True, mutable=["batch_stats"])
+    mean = X.reshape(-1, 4).astype(np.float64).mean(0)
+    np.testing.assert_allclose(moved["batch_stats"]["mean"], 0.01 * mean, rtol=1e-5)
+
+
 def test_statistics_that_may_not_move_are_only_used():
     norm = BatchNorm(kind="sync")
     values = norm.init(jax.random.key(0), X)
