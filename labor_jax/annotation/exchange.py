@@ -383,15 +383,18 @@ class _Intake:
         self.known += int((given[pixels] == label).sum())
         pixels = pixels[given[pixels] < 0]
         given[pixels] = label
-        for number, piece in np.unique(owner[:, pixels], axis=1).T:
+        order = np.lexsort((pixels, owner[1, pixels], owner[0, pixels]))
+        pixels = pixels[order]
+        starts = 1 + np.flatnonzero(np.diff(owner[:, pixels]).any(axis=0))
+        for inside in np.split(pixels, starts) if pixels.size else ():
+            number, piece = owner[:, inside[0]].tolist()
             query = ground.queries[number]
-            inside = pixels[(owner[0, pixels] == number) & (owner[1, pixels] == piece)]
             if query["kind"] == "points":
                 where: dict[str, Any] = {"point": query["points"][piece]}
             else:
                 where = {"runs": pixel_runs(inside, width)}
             more = where | {"id": f"import-{secrets.token_hex(12)}"}
-            answer = journal.answer(query, int(piece), label, self._annotator, **more)
+            answer = journal.answer(query, piece, label, self._annotator, **more)
             self.taken.append(answer)
             self._answers.setdefault(query["id"], []).append(answer)
 

@@ -120,9 +120,10 @@ class Names:
         if above[len(above) - common :] != folders[len(folders) - common :]:
             return False
         more = above[: len(above) - common]
+        if more[:1] == ["upload"] and more[1:2] and more[1].isdigit():  # a project of Label Studio
+            more = more[2:]
         return anywhere or all(
-            folder.lower() in self._folders or folder.isdigit() or last.startswith(f"{folder}_")
-            for folder in more
+            folder.lower() in self._folders or last.startswith(f"{folder}_") for folder in more
         )
 
     def near(self, name: str, most: int = 3) -> list[str]:

@@ -126,6 +126,8 @@ def _plainly(error: Exception) -> str:
         return f"it has no {error}"
     if isinstance(error, RecursionError):
         return "it is nested too deep"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return "it is not laid out as its format is"
     return NAMELESS.sub("", f"{type(error).__name__}: {error}")
 
 

@@ -76,7 +76,11 @@ def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
             shapes.setdefault(image, []).extend(_shapes(name, label, entry))
     for picture in value["images"]:
         with tally.spare("image", f"{member.name}: image {_key(picture)}"):
-            file = _one(pictures, _key(picture), "an entry")
+            if not _key(picture):
+                raise LeftOut("without an id")
+            if len(pictures[_key(picture)]) > 1:
+                raise LeftOut("whose id stands twice")
+            file = formats.text_of(picture.get("file_name"), "without a name")
             size = formats.size_of(picture.get("height"), picture.get("width"))
             yield DrawnImage((file,), size, shapes.pop(_key(picture), []))
 

@@ -95,6 +95,8 @@ def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
                 with tally.spare("annotation", f"{name} of {file}"):
                     if annotation.get("was_cancelled") or annotation.get("skipped"):
                         raise LeftOut("that was cancelled")
+                    if not isinstance(annotation.get("result"), list):
+                        raise LeftOut("without a result")
                     yield from _image(file, name, annotation["result"], tally)
 
 
