@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labor_jax.util.tally import LeftOut
+from labor_jax.util.tally import LeftOut, one_line
 
 OPEN, UNSURE = "?", "unsure"
 """The labels of shapes that are still to be answered, and of those that are unsure."""
@@ -17,7 +17,7 @@ OPEN, UNSURE = "?", "unsure"
 
 def no_area(kind: object) -> LeftOut:
     """The error for lines, tags and all else that covers no pixels."""
-    return LeftOut(f"without an area ({str(kind)[:40]})")
+    return LeftOut(f"without an area ({one_line(kind, 40)})")
 
 
 class Shape(NamedTuple):

@@ -56,8 +56,10 @@ def polygon(corners: Sequence[Point], size: Size) -> np.ndarray:
     return _inside(_within(corners, size), size)
 
 
-def polygons(parts: Iterable[Sequence[Point]], size: Size) -> np.ndarray:
+def polygons(parts: Sequence[Sequence[Point]], size: Size) -> np.ndarray:
     """The pixels in any of several polygons, as of `polygon`."""
+    if len(parts) == 1:
+        return polygon(parts[0], size)
     found = np.zeros(size, bool)
     for part in parts:
         found.flat[polygon(part, size)] = True
@@ -205,7 +207,7 @@ def _inside(corners: np.ndarray, size: Size) -> np.ndarray:
         shapely.prepare(area)
         x, y = columns[across] + NUDGE[0], rows[down] + NUDGE[1]
         found[down, across] = shapely.contains_xy(area, x, y)
-    return _flat(found, columns, rows, size)
+    return _flat(found.astype(bool), columns, rows, size)
 
 
 def _centres(bounds: Sequence[float], size: Size) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from labor_jax.util.errors import UserError
-from labor_jax.util.tally import LeftOut, Tally
+from labor_jax.util.tally import LeftOut, Tally, one_line
 
 MOST = 2**28
 """How many bytes a file in an archive may have."""
@@ -87,7 +87,8 @@ def _unpacked(
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except Exception as error:  # zipfile raises what its damaged numbers lead to
-        raise UserError(f"{path}: a damaged archive ({error}); download it again") from None
+        told = f"{path}: a damaged archive ({one_line(error)}); download it again"
+        raise UserError(told) from None
     found = []
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         name = info.filename.replace("\\", "/")

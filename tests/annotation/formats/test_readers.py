@@ -503,3 +503,13 @@ def test_an_import_that_takes_nothing_says_why_and_ends_with_status_2(tmp_path):
     assert told.stdout.splitlines()[-1] == "1 answer taken; left out: 1 shape, 23 pixels"
     told = import_(CAR)
     assert told.status == 0 and "known already: 1 pixel\n" in told.stdout
+
+
+def test_what_is_told_of_a_file_is_one_printable_line_each(tmp_path):
+    shapes = [shape("line\n\x07" * 99, "a\r\nb", CORNER), shape("polygon", "x\n" * 999, CORNER)]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.json").write_text(filed.labelme(*shapes))
+    workdir = asked(tmp_path / "run")
+    done = exchange.take_in(workdir, tmp_path / "deep" / "a.json", "labelme", CAMVID, "ben")
+    told = list(exchange.describe(done))
+    assert len(told) == 3 and all(line.isprintable() and len(line) < 500 for line in told)
