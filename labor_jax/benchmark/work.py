@@ -113,6 +113,8 @@ def batch(work: Work) -> dict[str, dict[str, np.ndarray]]:
             "image": random.integers(0, 256, (*shape, 3)).astype(np.uint8),
             "label": label,
         }
+        if transforms.keeps_colours(config, name):
+            made[name]["inside"] = np.ones(shape, bool)
     return made
 
 

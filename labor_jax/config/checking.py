@@ -275,6 +275,25 @@ def _rare_classes_have_a_source(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _teacher_is_an_average(config: ml_collections.ConfigDict) -> None:
+    if config.adapt in ("teacher", "both") and not config.optimizer.average:
+        raise UserError(
+            f"config.adapt: {config.adapt!r}, but the teacher is the weights' moving average and "
+            f"config.optimizer.average is 0; give that a value such as 0.99"
+        )
+
+
+def _mixed_images_have_one_size(config: ml_collections.ConfigDict) -> None:
+    from labor_jax.data.transforms import keeps_colours, view_size
+
+    sizes = [view_size(config.input, name) for name in ("source", "target")]
+    if config.source.domain and keeps_colours(config, "target") and sizes[0] != sizes[1]:
+        raise UserError(
+            f"config.input.source_size: {sizes[0]}, but pieces of source images are pasted onto "
+            f"target images of {sizes[1]}; give config.input.crop, which is the size of both"
+        )
+
+
 def _target_is_given(config: ml_collections.ConfigDict) -> None:
     _check_given(config, "target")
 
@@ -292,6 +311,8 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.style": _style_is_the_backbones,
     "model.output_stride": _output_stride_is_the_backbones,
     "model.batch_norm": _batch_norm_is_the_backbones,
+    "adapt": _teacher_is_an_average,
+    "input.source_size": _mixed_images_have_one_size,
     "input.scale": _scale_is_in_order,
     "input.rare_classes": _rare_classes_have_a_source,
     "warmup_steps": _warmup_has_a_source,

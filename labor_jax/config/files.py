@@ -102,7 +102,8 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
     """The config in a `config.json`; JSON's lists become tuples again.
 
     Keys that an earlier version did not have get their defaults, which keep that version's
-    behaviour. Keys of a later version are kept, so that `differences` reports them.
+    behaviour. Keys of a later version are kept, so that `differences` reports them; so are those of
+    a loss that is gone, where it was on.
 
     Raises:
       ValueError, TypeError, KeyError or AttributeError: the values are no config.
@@ -111,6 +112,9 @@ def from_dict(values: dict) -> ml_collections.ConfigDict:
     model = values.get("model", {})
     with config.unlocked():
         config.update(_restored(values))
+        if not config.loss.get("self_training", 0.0):  # it was off, so its keys did nothing
+            for gone in {"self_training", "self_above"} & set(config.loss):
+                del config.loss[gone]
         if model.get("backbone") == "mobilenet_v2" and "head" not in model:
             config.model.batch_norm = (
                 "folded"  # that version had no other, and did not read the key

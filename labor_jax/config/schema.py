@@ -220,19 +220,6 @@ class Loss:
     negative_below: float = setting(
         0.05, "negative learning: probabilities below this are pushed to 0", low=0, high=1
     )
-    self_training: float = setting(
-        0.0,
-        "cross-entropy with confident predictions, where nobody has answered; 0 = off",
-        low=0,
-        since="adapt",
-    )
-    self_above: float = setting(
-        0.9,
-        "self-training: the probability from which a prediction is confident",
-        low=0,
-        below=1,
-        since="adapt",
-    )
     consistency: float = setting(
         0.0, "RIPU's local consistency at the source's borders; RIPU uses 0.1, 0 = off", low=0
     )
@@ -253,6 +240,19 @@ class Adversarial:
     width: int = setting(64, "channels of a discriminator's first layer", low=1, high=65536)
     learning_rate: float = setting(1e-4, "the discriminators' learning rate at the start", low=0)
     betas: tuple[float, float] = setting((0.9, 0.99), "Adam's two decay rates", low=0, below=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """The moving average as a teacher, which labels the target for the segmenter (DACS)."""
+
+    weight: float = setting(1.0, "weight of the cross-entropy with the mixed labels", low=0)
+    above: float = setting(
+        0.968,
+        "the teacher's pixels weigh as the share of them whose probability is above this",
+        low=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -404,6 +404,12 @@ class Config:
 
     seed: int = setting(0, "the seed of all that is random", low=0, high=2**32 - 1)
     method: str = setting("labor_ppl", "what is asked", choices=_methods, since="selector")
+    adapt: str = setting(
+        "adversarial",
+        "what the segmenter learns of the target besides answers: adversarial alignment (the "
+        "paper's), the labels of its moving average (needs `optimizer.average`), both or none",
+        choices=("adversarial", "teacher", "both", "none"),
+    )
     plugins: tuple[str, ...] = setting(
         (),
         "modules of your own, which register strategies, losses, backbones or data sets",
@@ -472,6 +478,7 @@ class Config:
     optimizer: Optimizer = section(Optimizer)
     loss: Loss = section(Loss)
     adversarial: Adversarial = section(Adversarial)
+    teacher: Teacher = section(Teacher)
     selector: Selector = section(Selector, since="selector")
     spl: Spl = section(Spl, since="query")
     ppl: Ppl = section(Ppl, since="query")

@@ -6,14 +6,39 @@ import cv2
 import ml_collections
 import numpy as np
 
-__all__ = ["BLUR", "blur", "hue_matrix", "jitter", "turn_hue", "vary", "without_colour"]
+__all__ = [
+    "BLUR",
+    "HUE",
+    "LUMA",
+    "blur",
+    "hue_matrix",
+    "jitter",
+    "turn_hue",
+    "vary",
+    "without_colour",
+]
+
 
 BLUR = (0.15, 1.15)
 """The smallest and the largest deviation of a blur, in pixels of the view [cited: DACS]."""
 
-_TO_YIQ = np.array(
-    [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]]
+LUMA = (0.299, 0.587, 0.114)
+"""How much red, green and blue add to luma [ITU-R BT.601]."""
+
+_TO_YIQ = np.array([LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+HUE = tuple(
+    _FROM_YIQ @ np.array(part) @ _TO_YIQ
+    for part in (
+        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, 1], [0, -1, 0]],
+    )
 )
+"""Three matrices [3, 3] float64: a turn of the hue by an angle a is HUE[0] + cos a HUE[1] + sin a
+HUE[2] on columns of RGB. It rotates the plane of I and Q in YIQ, so luma stays, and so does grey
+[ours; the usual turn in HSV changes luma]."""
 
 
 def vary(
@@ -56,15 +81,9 @@ def turn_hue(random: np.random.Generator, image: np.ndarray, strength: float) ->
 
 
 def hue_matrix(turn: float) -> np.ndarray:
-    """The matrix [3, 3] float64 that turns the hue of an RGB column by `turn` circles.
-
-    It rotates the plane of I and Q in YIQ: luma stays, and so does grey [ours; the usual turn in
-    HSV changes luma].
-    """
+    """The matrix [3, 3] float64 that turns the hue of a column of RGB by `turn` circles."""
     angle = 2 * math.pi * turn
-    cos, sin = math.cos(angle), math.sin(angle)
-    rotation = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
-    return np.linalg.inv(_TO_YIQ) @ rotation @ _TO_YIQ
+    return HUE[0] + math.cos(angle) * HUE[1] + math.sin(angle) * HUE[2]
 
 
 def without_colour(image: np.ndarray) -> np.ndarray:

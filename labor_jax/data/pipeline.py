@@ -44,13 +44,14 @@ def _stream(
     """
 
     size = transforms.full_size(config.input, name)
+    keep_colours = transforms.keeps_colours(config, name)
 
     def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = domain.read_image(index)
         label = read_label(index) if read_label else None
         if label is None:
             label = np.full(image.shape[:2], IGNORE, np.uint8)
-        return transforms.augment(random, image, label, config.input, size)
+        return transforms.augment(random, image, label, config.input, size, keep_colours)
 
     views = _order(domain, config, name).random_map(view)
     share = config.batch_size // jax.process_count()
@@ -98,7 +99,8 @@ def batches(
       target: the unlabelled domain; if it has labels, they are not read.
       read_target_label: the labels that annotators gave for the target; None before there are any.
     Yields:
-      An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}.
+      An iterator of {"source", "target"}: {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8};
+      with a teacher the target also has "inside", see `transforms.augment`.
     """
     options = grain.ReadOptions(
         num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads

@@ -14,6 +14,7 @@ __all__ = [
     "augment",
     "cut",
     "full_size",
+    "keeps_colours",
     "random_window",
     "resize_image",
     "resize_label",
@@ -38,6 +39,15 @@ def full_size(config: ml_collections.ConfigDict, domain: str) -> tuple[int, int]
 def view_size(config: ml_collections.ConfigDict, domain: str) -> tuple[int, int]:
     """(H, W) of a view of a "source" or "target" image; `config` is the `input` section."""
     return config.crop or full_size(config, domain)
+
+
+def keeps_colours(config: ml_collections.ConfigDict, domain: str) -> bool:
+    """Whether views of a "source" or "target" image have its own colours; `config` is the run's.
+
+    A teacher labels such views of the target; the segmenter learns them with other colours, which
+    the train step gives them. The selector is fitted to such views, too.
+    """
+    return domain == "target" and config.adapt in ("teacher", "both")
 
 
 def random_window(
@@ -116,6 +126,7 @@ def augment(
     label: np.ndarray,
     config: ml_collections.ConfigDict,
     size: tuple[int, int],
+    keep_colours: bool = False,
 ) -> dict[str, np.ndarray]:
     """A random view of an image and its label.
 
@@ -128,15 +139,23 @@ def augment(
       label: [h, w] uint8 train ids.
       config: the `input` section; `size` and `source_size` in it are not read.
       size: (H, W) of the image at zoom 1, see `full_size`.
+      keep_colours: see `keeps_colours`.
     Returns:
-      {"image": [H, W, 3] uint8, "label": [H, W] uint8}, of the size of `view_size`.
+      {"image": [H, W, 3] uint8, "label": [H, W] uint8}, of the size of `view_size`. With
+      `keep_colours` also "inside" [H, W] bool, False outside the image: its pixels have no label,
+      but neither have most others.
     """
     crop = config.crop or size
     share = crop[0] / size[0], crop[1] / size[1]
     window = random_window(random, image.shape[:2], config.scale, share)
-    image = resize_image(cut(image, window, fill=0), crop)
-    label = resize_label(cut(label, window, fill=IGNORE), crop)
+    view = {
+        "image": resize_image(cut(image, window, fill=0), crop),
+        "label": resize_label(cut(label, window, fill=IGNORE), crop),
+    }
+    if keep_colours:
+        everywhere = np.zeros(image.shape[:2], np.uint8)
+        view["inside"] = resize_label(cut(everywhere, window, fill=IGNORE), crop) != IGNORE
     if config.flip and random.random() < 0.5:
-        image, label = image[:, ::-1], label[:, ::-1]
-    image = colour.vary(random, np.ascontiguousarray(image), config)
-    return {"image": image, "label": np.ascontiguousarray(label)}
+        view = {name: array[:, ::-1] for name, array in view.items()}
+    view = {name: np.ascontiguousarray(array) for name, array in view.items()}
+    return view if keep_colours else view | {"image": colour.vary(random, view["image"], config)}

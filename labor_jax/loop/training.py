@@ -75,5 +75,6 @@ def _finite(losses: Any, step: int) -> dict[str, float]:
 
 
 def _headline(losses: dict[str, float]) -> dict[str, float]:
-    names = ("loss/source_main", "loss/target_main", "loss/pseudo_c2", "mask/share")
+    shown = ("source_main", "target_main", "teacher_main", "pseudo_c2")
+    names = (*(f"loss/{name}" for name in shown), "mask/share")
     return {n.removeprefix("loss/"): losses[n] for n in names if n in losses}

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import ml_collections
 
 from labor_jax.data.labels import IGNORE
-from labor_jax.models.likeliest import likeliest
 from labor_jax.util.discovery import keep_apart
 from labor_jax.util.errors import UserError
 
@@ -36,7 +35,6 @@ __all__ = [
     "loss",
     "negative_learning",
     "normalise",
-    "self_training",
     "share",
     "switched_on",
     "uniformity",
@@ -74,17 +72,22 @@ def share(total: jax.Array, count: jax.Array) -> jax.Array:
     return total / jnp.maximum(count, 1.0)
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> SumCount:
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None
+) -> SumCount:
     """Cross-entropy over labelled pixels [paper].
 
     Args:
       logits: [B, H, W, C] float32.
       labels: [B, H, W] uint8 train ids, 255 = ignored.
+      weights: [B, H, W] float32, of each pixel in the sum but not in the count [cited: DACS]; None
+        = 1.
     """
     valid = labels != IGNORE
     safe = jnp.where(valid, labels, 0).astype(jnp.int32)
     picked = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
     nll = jax.nn.logsumexp(logits, axis=-1) - picked
+    nll = nll if weights is None else weights * nll
     return jnp.where(valid, nll, 0.0).sum(), valid.sum(dtype=jnp.float32)
 
 
@@ -153,21 +156,16 @@ class OptionalLoss(NamedTuple):
     Attributes:
       function: the pure function.
       domain: "source" or "target", whose images it is computed on.
-      needs_answers: whether it counts only in batches in which some pixel of that domain has a
-        label. Before the first answers no target pixel has one.
     """
 
     function: LossFunction
     domain: str
-    needs_answers: bool = False
 
 
 _OPTIONAL: dict[str, OptionalLoss] = {}
 
 
-def loss(
-    name: str, *, domain: str, needs_answers: bool = False
-) -> Callable[[LossFunction], LossFunction]:
+def loss(name: str, *, domain: str) -> Callable[[LossFunction], LossFunction]:
     """Registers a loss of the segmenter's main head; the arguments are `OptionalLoss`'s.
 
     A loss of labor_jax has its weight in the field `config.loss.NAME`. One of your own stands in
@@ -200,7 +198,7 @@ def loss(
     def register(function: LossFunction) -> LossFunction:
         known = _OPTIONAL.get(name)
         keep_apart("loss", name, known.function if known else None, function)
-        _OPTIONAL[name] = OptionalLoss(function, domain, needs_answers)
+        _OPTIONAL[name] = OptionalLoss(function, domain)
         return function
 
     return register
@@ -254,24 +252,6 @@ def negative_learning(
     unlikely = jax.lax.stop_gradient(probs < config.loss.negative_below)
     pairs = jnp.where(unlikely, -jnp.log(1 - probs + 1e-6), 0.0)
     return pairs.sum(), unlikely.sum(dtype=jnp.float32)
-
-
-@loss("self_training", domain="target", needs_answers=True)  # answers correct wrong predictions
-def self_training(
-    logits: jax.Array, labels: jax.Array, config: ml_collections.ConfigDict
-) -> SumCount:
-    """Cross-entropy with the predicted class at confident pixels without a label.
-
-    This is pseudo-labelling (Lee, 2013) of the pixels that were not asked [ours].
-
-    Args:
-      logits: [B, H, W, C] float32.
-      labels: [B, H, W] uint8 train ids, 255 = unlabelled.
-      config: `loss.self_above`, the probability from which a prediction is confident.
-    """
-    probs = jax.lax.stop_gradient(jax.nn.softmax(logits))
-    confident = (probs.max(-1) >= config.loss.self_above) & (labels == IGNORE)
-    return cross_entropy(logits, jnp.where(confident, likeliest(probs), IGNORE).astype(jnp.uint8))
 
 
 @loss("consistency", domain="source")

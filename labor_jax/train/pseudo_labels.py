@@ -1,13 +1,20 @@
-"""Instance-adaptive pseudo labels for the selector [paper, cited: IAST]."""
+"""Predictions as labels, and instance-adaptive thresholds for the selector [paper, cited: IAST]."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from labor_jax.data.labels import IGNORE
+from labor_jax.models.likeliest import likeliest
+from labor_jax.models.resize import upsample
+from labor_jax.train.parts import in_parts
 
 __all__ = [
     "CAP",
     "START",
+    "predictions",
     "pseudo_labels",
     "update_thresholds",
 ]
@@ -16,6 +23,25 @@ __all__ = [
 START = 0.9
 """Every class's threshold before the first batch."""
 CAP = 0.999
+
+
+def predictions(
+    segmenter: nn.Module, variables: Any, images: jax.Array, parts: int
+) -> tuple[jax.Array, jax.Array]:
+    """Each pixel's largest probability, [B, H, W] float32, and its class, [B, H, W] int32.
+
+    Args:
+      segmenter: the network, in evaluation mode.
+      images: [B, H, W, 3] uint8.
+      parts: of the batch, one after the other.
+    """
+
+    def predict(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        out = segmenter.apply(variables, images, train=False)
+        probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
+        return probs.max(-1), likeliest(probs)
+
+    return in_parts(predict, images, parts)
 
 
 def update_thresholds(

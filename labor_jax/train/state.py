@@ -104,9 +104,11 @@ def make_networks(
 def adversarial_heads(config: ml_collections.ConfigDict) -> list[str]:
     """The segmenter's heads that have a discriminator: those whose weight is not 0.
 
-    `source_only` has none: it never sees the target. There is none without a source, either.
+    There is none without adversarial alignment (`config.adapt`) or without a source. `source_only`
+    has none: it never sees the target.
     """
-    if config.method == "source_only" or not config.source.domain:
+    aligned = config.adapt in ("adversarial", "both")
+    if not aligned or config.method == "source_only" or not config.source.domain:
         return []
     return [head for head in heads.classifiers(config.model.head) if config.adversarial[head]]
 

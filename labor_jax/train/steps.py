@@ -19,9 +19,9 @@ from labor_jax.models import heads
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
 from labor_jax.selection.inconsistency import inconsistency_mask
-from labor_jax.train import losses, pseudo_labels
+from labor_jax.train import losses, pseudo_labels, teacher
 from labor_jax.train.optimizers import Optimizers
-from labor_jax.train.parts import accumulate, for_each, in_parts, sum_over_devices
+from labor_jax.train.parts import accumulate, for_each, sum_over_devices
 from labor_jax.train.state import (
     Networks,
     State,
@@ -62,15 +62,18 @@ def adapt_step(
     Args:
       batch: {"source", "target"}, or "target" alone: {"image": [B, H, W, 3] uint8, "label":
         [B, H, W] uint8}; target labels are 255 wherever nobody answered. The two may be of
-        different sizes.
+        different sizes. For a teacher see `teacher.teach`.
     """
     if config.method == "source_only":
         batch = {"source": batch["source"]}
+    shared = {"networks": networks, "config": config, "axis_name": axis_name}
     discriminators = state.discriminators if adversarial_heads(config) else None
     counts = {n: losses.count(part["label"] != IGNORE, axis_name) for n, part in batch.items()}
+    told: Metrics = {}
+    if teacher.teaches(config):
+        batch, counts["taught"], told = teacher.teach(state, batch, **shared)
 
     def gradients_of(batch_stats: Any, part: Batch) -> tuple[Any, Any]:
-        shared = {"networks": networks, "config": config, "axis_name": axis_name}
         for_segmenter, batch_stats, maps, metrics = segmenter_gradients(
             state.segmenter.replace(batch_stats=batch_stats),
             discriminators,
@@ -87,6 +90,7 @@ def adapt_step(
         gradients_of, state.segmenter.batch_stats, batch, config.accumulate
     )
     for_segmenter, for_discriminators, metrics = sum_over_devices(summed, config, axis_name)
+    metrics |= told
     segmenter = _apply_gradients(state.segmenter, for_segmenter, optimizers.segmenter)
     state = state.replace(segmenter=segmenter.replace(batch_stats=batch_stats))
     state = state.replace(step=state.step + 1, average=averaged(state, config))
@@ -114,7 +118,8 @@ def segmenter_gradients(
 
     Args:
       batch: a part of `adapt_step`'s on this device.
-      counts: float32 [], the labelled pixels of either domain in all parts on all devices.
+      counts: float32 [], the labelled pixels of either domain, and those that are "taught", in all
+        parts on all devices.
       axis_name: the mapped axis.
     Returns:
       This part's gradients; the batch statistics after it; the softmax maps {"main", "aux"}:
@@ -147,17 +152,22 @@ def segmenter_gradients(
                 name: upsample(out[name][head], part["label"].shape[1:])
                 for name, part in batch.items()
             }
+            factors = {"source": 1.0, "target": config.loss.target}
             for name, part in batch.items():
-                factor = {"source": 1.0, "target": config.loss.target}[name]
-                local, _ = losses.cross_entropy(logits[name], part["label"])
-                metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
-                total += weight * factor * metrics[f"loss/{name}_{head}"]
+                if name in factors:
+                    local, _ = losses.cross_entropy(logits[name], part["label"])
+                    metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
+                    total += weight * factors[name] * metrics[f"loss/{name}_{head}"]
+                if "taught" in part:
+                    local, _ = losses.cross_entropy(logits[name], part["taught"], part["trust"])
+                    metrics[f"loss/teacher_{head}"] = losses.share(local, counts["taught"])
+                    total += weight * config.teacher.weight * metrics[f"loss/teacher_{head}"]
             if head == "main":
-                for name, value, its_weight in _optional_losses(logits, batch, counts, config):
+                for name, value, its_weight in _optional_losses(logits, batch, config):
                     metrics[name] = losses.normalise(value, axis_name) / config.accumulate
                     total += its_weight * metrics[name]
             if discriminators is not None and "target" in batch and fool:
-                maps[head] = jax.tree.map(jax.nn.softmax, logits)
+                maps[head] = {name: jax.nn.softmax(logits[name]) for name in ("source", "target")}
                 answer = networks.discriminator.apply(
                     {"params": discriminators.params[head]}, maps[head]["target"]
                 )
@@ -175,9 +185,8 @@ def segmenter_gradients(
 def _optional_losses(
     logits: dict[str, jax.Array],
     batch: Batch,
-    counts: dict[str, jax.Array],
     config: ml_collections.ConfigDict,
-) -> list[tuple[str, losses.SumCount, float | jax.Array]]:
+) -> list[tuple[str, losses.SumCount, float]]:
     """Name, value and weight of the main head's losses that the config switches on.
 
     With `config.accumulate` each is a mean of its parts' means.
@@ -186,8 +195,7 @@ def _optional_losses(
     for name, optional, weight in losses.switched_on(config):
         if (domain := optional.domain) in batch:
             value = optional.function(logits[domain], batch[domain]["label"], config)
-            now = jnp.where(counts[domain] > 0, weight, 0.0) if optional.needs_answers else weight
-            found.append((f"loss/{name}", value, now))
+            found.append((f"loss/{name}", value, weight))
     return found
 
 
@@ -251,12 +259,9 @@ def selector_step(
     images, c, selector = batch["target"]["image"], config.selector, state.selector
     assert selector is not None, "`start_selector` makes it"
 
-    def guess(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        out = networks.segmenter.apply(state.shipped.variables, images, train=False)
-        probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
-        return probs.max(-1), likeliest(probs)
-
-    confidence, predicted = in_parts(guess, images, config.accumulate)
+    confidence, predicted = pseudo_labels.predictions(
+        networks.segmenter, state.shipped.variables, images, config.accumulate
+    )
     everywhere = (confidence.ravel(), predicted.ravel())
     if axis_name is not None:
         everywhere = jax.lax.all_gather(everywhere, axis_name, tiled=True)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 
-def key(seed: int, name: str, step: int = 0) -> jax.Array:
+def key(seed: int, name: str, step: int | jax.Array = 0) -> jax.Array:
     """The JAX key of (seed, name, step)."""
     base = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
     return jax.random.fold_in(base, step)

@@ -61,7 +61,7 @@ def test_a_change_is_data_and_is_told_with_both_values():
         ("selector.steps", "selector"),
         ("budget.unit", "query"),
         ("noisy.error", "annotate"),
-        ("loss.self_training", "adapt"),
+        ("stop.plateau", "adapt"),
         ("val.split", "evaluate"),
     ],
 )
@@ -92,6 +92,17 @@ def test_a_run_of_a_version_without_a_key_did_what_its_default_says():
     older = config.to_dict()
     del older["evaluation"], older["input"]["source_size"]
     assert from_dict(older).to_dict() == config.to_dict()
+
+
+def test_self_training_of_an_older_version_is_dropped_where_it_was_off_and_told_where_it_was_on():
+    older = default_config().to_dict()
+    older["loss"] |= {"self_training": 0.0, "self_above": 0.7}
+    assert from_dict(older).to_dict() == default_config().to_dict()
+    older["loss"]["self_training"] = 1.0
+    assert differences(from_dict(older), default_config()) == [
+        Change("loss.self_above", 0.7, None),
+        Change("loss.self_training", 1.0, None),
+    ]
 
 
 def test_a_mobilenet_of_an_older_version_has_its_batch_norm_folded_in():

@@ -131,6 +131,8 @@ def test_every_choice_passes(key):
         config = changed(key, choice)
         if key == "model.batch_norm":
             config.model.backbone = "mobilenet_v2"  # which has them all
+        if key == "adapt":
+            config.optimizer.average = 0.9  # which a teacher needs
         check(config, only=(key,))  # which choices go together is for RULES
 
 
@@ -196,6 +198,12 @@ def test_a_number_that_python_does_not_write_out_is_told():
         (
             {"source.domain": "", "warmup_steps": 0, "input.rare_classes": 0.01},
             "input.rare_classes",
+        ),
+        ({"adapt": "teacher"}, "adapt"),
+        ({"adapt": "both"}, "adapt"),
+        (
+            {"adapt": "teacher", "optimizer.average": 0.9, "input.source_size": (64, 64)},
+            "input.source_size",
         ),
         ({"target.domain": ""}, "target.domain"),
         ({"val.domain": ""}, "val.domain"),

@@ -26,7 +26,8 @@ def config(**values) -> ml_collections.ConfigDict:
         "blur": 0.0,
         "threads": 2,
     }
-    return ml_collections.ConfigDict({"seed": 0, "batch_size": 4, "input": size} | values)
+    run = {"seed": 0, "batch_size": 4, "adapt": "adversarial", "input": size}
+    return ml_collections.ConfigDict(run | values)
 
 
 def plain(**values) -> ml_collections.ConfigDict:
@@ -112,6 +113,16 @@ def test_crops_of_both_domains_have_one_size():
     for name in ("source", "target"):
         assert batch[name]["image"].shape == (4, 5, 7, 3)
         assert batch[name]["label"].shape == (4, 5, 7)
+
+
+def test_with_a_teacher_the_source_has_other_colours_and_the_target_its_own():
+    c = plain(adapt="teacher")
+    c.input.grey = 1.0
+    (batch,) = batches(c, 0, 1)
+    assert np.ptp(batch["source"]["image"], axis=-1).max() == 0
+    assert np.ptp(batch["target"]["image"], axis=-1).max() > 0
+    assert batch["target"]["inside"].shape == (4, *SIZE) and "inside" not in batch["source"]
+    assert batch["target"]["inside"].all()
 
 
 def test_another_seed_gives_other_batches():

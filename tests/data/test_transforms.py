@@ -130,6 +130,34 @@ def test_source_images_have_a_size_of_their_own_and_crops_of_the_same_size():
     assert transforms.full_size(config, "source") == (48, 64)
 
 
+@given(st.floats(0.4, 1.6), st.integers(0, 99))
+def test_a_view_with_its_own_colours_tells_what_is_outside_the_image(zoom, seed):
+    draw = np.random.default_rng(seed)
+    image = draw.integers(1, 255, (12, 20, 3)).astype(np.uint8)
+    label = draw.choice([0, 3, 255], (12, 20)).astype(np.uint8)
+    config = make_config(scale=(zoom, zoom), crop=(10, 14), flip=True, jitter=0.4, grey=0.5)
+    view = transforms.augment(
+        np.random.default_rng(seed), image, label, config, (12, 20), keep_colours=True
+    )
+    assert view["inside"].shape == (10, 14) and view["inside"].dtype == bool
+    assert (view["label"][~view["inside"]] == 255).all()
+    plain = make_config(scale=(zoom, zoom), crop=(10, 14), flip=True)
+    without = transforms.augment(np.random.default_rng(seed), image, label, plain, (12, 20))
+    np.testing.assert_array_equal(view["image"], without["image"])
+    np.testing.assert_array_equal(view["label"], without["label"])
+    dense = transforms.augment(np.random.default_rng(seed), image, label * 0, plain, (12, 20))
+    np.testing.assert_array_equal(view["inside"], dense["label"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("adapt", "weak"), [("adversarial", False), ("none", False), ("teacher", True), ("both", True)]
+)
+def test_with_a_teacher_only_the_targets_views_keep_their_colours(adapt, weak):
+    config = ml_collections.ConfigDict({"adapt": adapt})
+    assert transforms.keeps_colours(config, "target") == weak
+    assert not transforms.keeps_colours(config, "source")
+
+
 # ------------------------------------------------------------------------------------- resizing
 
 

@@ -45,14 +45,14 @@ SECOND_STAGE = [
 ]
 
 
-AVERAGE = {"optimizer.average": 0.9}
-"""So that the average has to survive, too."""
+MORE = {"optimizer.average": 0.9, "adapt": "both"}
+"""So that the moving average and what its labels are mixed with have to survive, too."""
 
 
 def run(where: str, workdir: pathlib.Path, data_dir: str) -> subprocess.CompletedProcess:
     config = f"--config={SUPPORT.parents[1] / 'configs' / 'toytown.py'}:quick"
     flags = [config, f"--workdir={workdir}", f"--config.data_dir={data_dir}"]
-    flags += [f"--config.{key}={value}" for key, value in AVERAGE.items()]
+    flags += [f"--config.{key}={value}" for key, value in MORE.items()]
     program = [sys.executable, str(SUPPORT / "dying.py"), where, *flags]
     return subprocess.run(
         program, cwd=SUPPORT.parents[1], capture_output=True, text=True, timeout=300
@@ -63,7 +63,7 @@ def run(where: str, workdir: pathlib.Path, data_dir: str) -> subprocess.Complete
 def unharmed(tmp_path_factory, make_config):
     """The DIR of the same run without a death."""
     workdir = tmp_path_factory.mktemp("unharmed")
-    schedule.run(make_config("labor_spl", **AVERAGE), workdir)
+    schedule.run(make_config("labor_spl", **MORE), workdir)
     return workdir
 
 
@@ -117,7 +117,7 @@ def test_the_journal_and_the_labels_are_the_same(survivor, unharmed):
 
 
 def test_the_final_state_is_bit_identical(survivor, unharmed, make_config):
-    start = state.init_state(make_config("labor_spl", **AVERAGE), len(CAMVID))
+    start = state.init_state(make_config("labor_spl", **MORE), len(CAMVID))
     ends = []
     for workdir in (survivor[0], unharmed):
         checkpoints = Checkpoints(workdir, CAMVID)

@@ -93,6 +93,8 @@ def make_batch(seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
         label[:2][draw.random(label[:2].shape) < 0.99] = 255
         batch[name] = {"image": image.astype(np.uint8), "label": label.astype(np.uint8)}
     batch["target"]["label"][3] = 255
+    batch["target"]["inside"] = np.ones(batch["target"]["label"].shape, bool)
+    batch["target"]["inside"][:, -6:] = False
     return batch
 
 

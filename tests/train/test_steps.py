@@ -89,23 +89,6 @@ def test_a_label_on_the_target_makes_a_difference(start):
     assert not same(with_it.segmenter.params, without.segmenter.params)
 
 
-def test_self_training_waits_for_answers_and_leaves_the_answered_pixels_alone(start):
-    switched_on = {"loss.self_training": 1.0, "loss.self_above": 0.0}
-    trained = compiled("adapt_step", **switched_on)
-    batch = tiny.make_batch()
-    few = np.full_like(batch["target"]["label"], 255)
-    few[0, :4] = batch["target"]["label"][0, :4]
-    for label, differs in ((few, True), (np.full_like(few, 255), False)):
-        seen = batch | {"target": batch["target"] | {"label": label}}
-        one, metrics = trained(start, seen)
-        other, _ = compiled("adapt_step")(start, seen)
-        assert same(one.segmenter.params, other.segmenter.params) != differs
-        assert metrics["loss/self_training"] > 0
-    everywhere = np.zeros_like(few)
-    _, metrics = trained(start, batch | {"target": batch["target"] | {"label": everywhere}})
-    assert metrics["loss/self_training"] == 0
-
-
 def close(one, other):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, other)
 
@@ -412,6 +395,9 @@ def test_the_rate_decays_towards_the_step_that_is_asked_for():
         ({"adversarial.aux": 0.0}, {"main"}),
         ({"adversarial.aux": 0.0, "adversarial.main": 0.0}, None),
         ({"method": "source_only"}, None),
+        ({"adapt": "none"}, None),
+        ({"adapt": "teacher", "optimizer.average": 0.9}, None),
+        ({"adapt": "both", "optimizer.average": 0.9}, {"main", "aux"}),
     ],
 )
 def test_a_state_starts_with_the_discriminators_that_have_a_weight_and_no_selector(values, heads):
