@@ -33,6 +33,7 @@ from labor_jax.util.errors import UserError
 __all__ = [
     "Query",
     "asked_pixels",
+    "by_asked_image",
     "by_image",
     "check_complete",
     "cost",
@@ -210,6 +211,20 @@ def by_image(workdir: str | os.PathLike, stages: Iterable[int]) -> files.Index:
         for stage in stages
         for place, query in _placed(workdir, stage)
     )
+
+
+def by_asked_image(workdir: str | os.PathLike) -> dict[str, list[Query]]:
+    """All queries that have a piece, by image.
+
+    Raises:
+      UserError: a file is damaged.
+    """
+    found: dict[str, list[Query]] = {}
+    for stage in stages(workdir):
+        for query in each_query(workdir, stage):
+            if pieces(query):
+                found.setdefault(query["image"], []).append(query)
+    return found
 
 
 def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query]]:

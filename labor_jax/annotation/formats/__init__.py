@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from labor_jax.annotation.formats import regions
 from labor_jax.util.tally import LeftOut, one_line
 
 OPEN, UNSURE = "?", "unsure"
@@ -104,9 +105,9 @@ def size_of(height: object, width: object) -> tuple[int, int] | None:
     if height is None or width is None:
         return None
     try:
-        size = int(height), int(width)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        size = (0, 0)
+        size = regions.whole(height), regions.whole(width)
+    except LeftOut:
+        size = 0, 0
     if not all(0 < length < 2**20 for length in size):
         raise LeftOut("without a size", f"{width!r:.20}x{height!r:.20}")
     return size

@@ -513,3 +513,14 @@ def test_what_is_told_of_a_file_is_one_printable_line_each(tmp_path):
     done = exchange.take_in(workdir, tmp_path / "deep" / "a.json", "labelme", CAMVID, "ben")
     told = list(exchange.describe(done))
     assert len(told) == 3 and all(line.isprintable() and len(line) < 500 for line in told)
+
+
+def test_a_point_counts_before_an_area_that_covers_it(tmp_path):
+    workdir = tmp_path / "run"
+    q.write_queries(workdir, 1, [q.point_query("deep/a", 1, filed.SIZE, [(5, 7), (6, 8)])])
+    (tmp_path / "a.xml").write_text(filed.cvat('<points label="sky" points="7.5,5.5"/>' + CAR))
+    done = exchange.take_in(workdir, tmp_path / "a.xml", "cvat", CAMVID, "ben")
+    assert {(*entry["point"], CAMVID.names[entry["class"]]) for entry in done.taken} == {
+        (7, 5, "sky"),
+        (8, 6, "car"),
+    }
