@@ -181,7 +181,7 @@ def take_in(
             with tally.spare("file", member.name):
                 items += read(member, tally)
                 usable = True
-        if not usable or not (items or tally.left_out):
+        if not usable:
             raise UserError(f"--file: {path} {_unusable(name, suffix, tally)}")
         taken = intake.Intake(workdir, table, annotator, tally)
         for image, item in intake.matched(items, intake.image_names(workdir, folders), tally):

@@ -90,6 +90,8 @@ def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
             if not _is_task(task):
                 raise LeftOut("that is none")
             file, annotations = _task(task)
+            if task.get("predictions") and not annotations:
+                raise LeftOut("with predictions alone, which no person has confirmed")
             for number, annotation in enumerate(annotations, start=1):
                 name = f"annotation {annotation.get('id', number)}"
                 with tally.spare("annotation", f"{name} of {file}"):

@@ -356,6 +356,14 @@ def test_labelmes_older_files_are_read(tmp_path):
     assert take(tmp_path / "2", "labelme", json.dumps(old)) == (QUARTER, {})
 
 
+def test_predictions_are_no_answers(tmp_path):
+    value = task(region("polygon", "car", points=PERCENT))
+    value["predictions"] = value.pop("annotations")
+    given, left = take(tmp_path, "labelstudio", json.dumps([value]))
+    ((reason, some),) = left.items()
+    assert given == {} and "predictions alone" in reason and some.number == 1
+
+
 def test_label_studios_layouts_are_read(tmp_path):
     result = region("polygon", "car", points=PERCENT)
     one = task(result)
