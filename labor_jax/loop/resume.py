@@ -21,7 +21,10 @@ from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files, hosts, lock, outputs
 from labor_jax.util.errors import UserError
 
-FILES = ("metrics.jsonl", "parameters.txt", "report.html", "summary.json")
+SOURCE_PIXELS = "source_pixels.npy"
+"""The classes of the source's label maps, counted for `config.input.rare_classes`."""
+
+FILES = ("metrics.jsonl", "parameters.txt", "report.html", SOURCE_PIXELS, "summary.json")
 FOLDERS = ("annotations", "previews", "queries", "tensorboard")
 
 

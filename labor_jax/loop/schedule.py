@@ -95,7 +95,7 @@ def _run(
             files.remove_partial(workdir)
             resume.write_config(config, workdir)
         if config.input.rare_classes:
-            kept = workdir / "source_pixels.npy"
+            kept = workdir / resume.SOURCE_PIXELS
             domains["source"] = rare_classes.counted(domains["source"], len(table), kept)
         with Monitor(workdir, int(now.step)) as monitor:
             this = Run(
