@@ -57,8 +57,19 @@ class ClassTable:
             )
         if len(set(self.names)) < len(self.names) or len(set(self.values)) < len(self.values):
             raise UserError("config.classes: a name or a value stands twice; make each unique")
-        if both := set(self.values) & {IGNORE, *self.void_values}:
-            raise UserError(f"config.classes: {sorted(both)} are class and void at once; pick one")
+        if IGNORE in self.values:
+            free = next(n for n in range(IGNORE) if n not in {*self.values, *self.void_values})
+            raise UserError(
+                f"config.classes.label_values: {IGNORE} always means void, so it cannot be "
+                f"{self.names[self.values.index(IGNORE)]!r}; save the label maps with another "
+                f"number there, such as {free}, and give that"
+            )
+        if both := sorted(set(self.values) & set(self.void_values)):
+            named = ", ".join(repr(self.names[self.values.index(value)]) for value in both)
+            raise UserError(
+                f"config.classes.void_values: {', '.join(map(str, both))} is of {named}, too; "
+                f"leave it out here, or give the class another number in label_values"
+            )
 
     def __len__(self) -> int:
         return len(self.names)

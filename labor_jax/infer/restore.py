@@ -21,7 +21,7 @@ from labor_jax.models import backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
-from labor_jax.util import addresses, files, plugins
+from labor_jax.util import addresses, contents, files, plugins
 from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights
@@ -173,6 +173,9 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
                 f"{path}: a stablehlo file is run by jax alone, as its README.txt says; give a "
                 f"run's DIR, or a file of `labor-jax export --format=safetensors`"
             ) from None
+        with open(path, "rb") as file:
+            if mistaken := contents.mistaken(file.read(contents.BEGIN)):
+                raise UserError(f"{path} {mistaken}") from None
         raise UserError(
             f"{path}: is no file of `labor-jax export --format=safetensors`; give such a file or a "
             f"run's DIR"

@@ -14,7 +14,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.transforms import resize_image
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
-from labor_jax.util import errors, outputs
+from labor_jax.util import contents, errors, outputs
 from labor_jax.util.ahead import ahead
 from labor_jax.util.progress import show_progress
 
@@ -245,6 +245,9 @@ def opened_video(path: pathlib.Path) -> Iterator[cv2.VideoCapture]:
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
+            with open(path, "rb") as file:
+                if mistaken := contents.mistaken(file.read(contents.BEGIN)):
+                    raise errors.UserError(f"--images: {path} {mistaken}")
             kinds = ", ".join(image_files.SUFFIXES)
             raise errors.UserError(
                 f"--images: {path} is no video that OpenCV can read; give one, or a folder, or an "

@@ -32,6 +32,7 @@ def train(
       Stopped: a signal came; the state is saved.
     """
     config, first = this.config, int(now.step)
+    stop = hosts.StopTogether(first)
     with stop_asked() as asked:
         with (
             pipeline.batches(
@@ -52,8 +53,7 @@ def train(
                 progress.advance(step, headline)
                 if save:
                     this.checkpoints.save(step, parallel.of_all(now))
-                # Processes must stop at the same step, so they agree on it, but not at each step.
-                if (jax.process_count() == 1 or log) and (signal := hosts.largest(asked())):
+                if signal := stop(step, asked()):
                     _finite(losses, step)
                     this.checkpoints.save(step, parallel.of_all(now), wait=True)
                     raise Stopped(step, signal)

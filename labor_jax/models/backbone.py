@@ -72,6 +72,8 @@ class Layout:
       styles: (regular expression, style) pairs. A key that matches shows that the file was trained
         in this `model.style`.
       left_out: (regular expression, description) pairs of keys that the backbone does not need.
+      unlike: the shapes of a file's tensors by key -> of which other network they are, and what to
+        give instead, for an error; "" where they may be of this one.
       pytorch: whether kernels are [out, in, height, width] and heads have AdaptSegNet's names.
     """
 
@@ -83,6 +85,7 @@ class Layout:
     value: Callable[[list[np.ndarray]], np.ndarray]
     styles: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    unlike: Callable[[Mapping[str, Shape]], str] = lambda shapes: ""
     pytorch: bool = False
 
 

@@ -11,7 +11,7 @@ Names follow PyTorch's: `layer3.0.downsample.1.weight` is `layer3_0/downsample_b
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, reduce
 from typing import Any
 
@@ -256,10 +256,26 @@ def nearest(keys: Iterable[str]) -> str:
     return max(known, key=share)
 
 
+def unlike(shapes: Mapping[str, Shape]) -> str:
+    """Which ResNet a file has that only has the names of ours; "" where it may be ours."""
+    mend = "give one trained on ImageNet, such as torchvision's"
+    kernel = shapes.get("conv1.weight", ())[2:]
+    if kernel and kernel != (7, 7):
+        size = "x".join(map(str, kernel))
+        return (
+            f"a ResNet for small images, such as CIFAR's: its first convolution is {size} and ours "
+            f"7x7; {mend}"
+        )
+    if "conv1.weight" not in shapes and any(re.match(r"(stem|conv1)\.\d", key) for key in shapes):
+        return f"a ResNet with three convolutions in place of the first (v1c, v1d); {mend}"
+    return ""
+
+
 PYTORCH = Layout(
     name="pytorch",
     known_by=r"layer\d\.\d+\.conv\d\.",
     network=nearest,
+    unlike=unlike,
     width=("bn1.weight", 64),
     sources=sources,
     value=lambda found: np.asarray(from_pytorch(found[0]), np.float32),

@@ -8,6 +8,7 @@ one joins. In a run of one process the functions here do nothing.
 import json
 import os
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -77,6 +78,41 @@ def largest(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+class StopTogether:
+    """Tells all processes at the same step that one of them was asked to stop.
+
+    To agree at each step would have every step wait for the one before. The processes agree every
+    `AGREE` seconds or so instead, at steps that follow from their speed when they last agreed.
+    """
+
+    AGREE = 2.0
+    """Seconds; a small part of `stopping.GRACE`."""
+
+    def __init__(self, step: int) -> None:
+        """Begins; `step`: how many steps are done."""
+        self._agreed, self._due, self._since = step, step + 1, time.monotonic()
+
+    def __call__(self, step: int, signal: int) -> int:
+        """The signal to stop for, 0 for none; called after each step, by all processes.
+
+        Args:
+          step: how many steps are done.
+          signal: the one that this process got, or 0.
+        """
+        if jax.process_count() == 1:
+            return signal
+        if step < self._due:
+            return 0
+        now = time.monotonic()
+        seconds = (now - self._since) / max(1, step - self._agreed)
+        steps = max(1, min(int(self.AGREE / max(seconds, 1e-6)), 2**20))
+        signals, wait = multihost_utils.process_allgather(np.array([signal, -steps], np.int32)).max(
+            0
+        )
+        self._agreed, self._due, self._since = step, step - int(wait), time.monotonic()
+        return int(signals)
 
 
 def total(counts: np.ndarray) -> np.ndarray:

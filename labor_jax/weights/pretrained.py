@@ -136,8 +136,8 @@ def open_weights(path: str | os.PathLike) -> Weights:
       UserError: the errors of `tensor_files.read`, or the tensors are of no known network.
     """
     found, beside = tensor_files.read(path)
-    tensors, left_out = state_dict.tidied(found)
     try:
+        tensors, left_out = state_dict.tidied(found)
         network = state_dict.network(tensors)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -49,11 +49,13 @@ class Network(NamedTuple):
 
 
 def tidied(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors without their keys' common prefix, and {key: reason} of those left out.
+    """The tensors without the prefix of their network, and {key: reason} of those left out.
 
     The prefix `module.` is from PyTorch's DataParallel. The prefix `Scale.` is from AdaptSegNet's
-    initial weights, whose head is for another data set and is left out. AdaptSegNet's single-level
-    networks have one head, on layer4, which they call `layer5`. It is our main head, `layer6`.
+    initial weights, whose head is for another data set and is left out. Any other, such as
+    `backbone.`, is found by the keys of a known network behind it; tensors without it are of
+    something else. AdaptSegNet's single-level networks have one head, on layer4, which they call
+    `layer5`. It is our main head, `layer6`.
     """
     left_out = {}
     for prefix in ("module.", "Scale."):
@@ -62,6 +64,9 @@ def tidied(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             if prefix == "Scale.":
                 foreign = [key for key in tensors if key.startswith("layer5.")]
                 left_out = dict.fromkeys(foreign, "another data set's head")
+    if prefix := _prefix(tensors):
+        left_out = {k: f"outside of {prefix}" for k in tensors if not k.startswith(prefix)}
+        tensors = {k.removeprefix(prefix): v for k, v in tensors.items() if k not in left_out}
     tensors = {key: value for key, value in tensors.items() if key not in left_out}
     inputs = _shape(tensors, "layer5.conv2d_list.0.weight")[1:2]
     one_head = not any(key.startswith("layer6.") for key in tensors)
@@ -70,16 +75,39 @@ def tidied(tensors: Tensors) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return tensors, left_out
 
 
+def _prefix(tensors: Tensors) -> str:
+    """What stands before the keys of a known network; "" if nothing does, or none is known.
+
+    Raises:
+      UserError: two networks have as many keys each.
+    """
+    found: Counter[str] = Counter()
+    for known in backbone.layouts():
+        pattern = re.compile(rf"(.*?\.|)(?:{known.known_by})")
+        found.update(match[1] for key in tensors if (match := pattern.match(key)))
+    if not found or "" in found:
+        return ""
+    (first, most), *others = found.most_common()
+    if same := [prefix for prefix, count in others if count == most]:
+        raise UserError(
+            f"it holds several networks, {', '.join(sorted([first, *same]))}; in PyTorch, save the "
+            f"tensors of one alone"
+        )
+    return first
+
+
 def network(tensors: Tensors) -> Network:
     """The network that `tidied` tensors are of.
 
     Raises:
-      UserError: it is no known network.
+      UserError: it is no known network, or only resembles one.
     """
     layout = next((known for known in backbone.layouts() if _any(tensors, known.known_by)), None)
     if layout is None:
         some = ", ".join(sorted(tensors)[:3])
         raise UserError(f"not the weights of a known network; it holds {some}")
+    if unlike := layout.unlike({key: tensor.shape for key, tensor in tensors.items()}):
+        raise UserError(unlike)
     key, usual = layout.width
     channels = next((x.shape[:1] for name, x in tensors.items() if re.fullmatch(key, name)), ())
     head, branches = _head(tensors)

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from labor_jax.util import outputs
+from labor_jax.util import contents, outputs
 from labor_jax.util.errors import UserError
 from labor_jax.weights import pth
 
@@ -71,15 +71,20 @@ def read(path: str | os.PathLike) -> TensorFile:
         )
     if os.path.getsize(path) > LARGEST:
         raise UserError(f"{path}: larger than 4 GB; give a file of weights alone")
+    data = pathlib.Path(path).read_bytes()
+    is_safetensors = data[8:9] == b"{"
+    if not is_safetensors and (mistaken := contents.mistaken(data[: contents.BEGIN])):
+        raise UserError(f"{path} {mistaken}")
     try:
-        return _decode(pathlib.Path(path).read_bytes())
+        return _decode(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except OSError:
-        raise
     except Exception as error:  # a broken file can make the parsers raise anything
         kinds = ", ".join(SUFFIXES)
-        raise UserError(f"{path}: not a whole file of weights ({kinds}); get it again") from error
+        raise UserError(
+            f"{path}: not a whole file of weights ({kinds}); it has {len(data):,} bytes: compare "
+            f"that with its site, and get it again"
+        ) from error
 
 
 def encode(
@@ -131,6 +136,9 @@ def _decode(data: bytes) -> TensorFile:
             entries = archive.infolist()
         if entries and all(entry.filename.endswith(".npy") for entry in entries):
             return TensorFile(_decode_npz(data, entries), ())
+        names = [entry.filename for entry in entries]
+        if inside := [name for name in names if name.lower().endswith(SUFFIXES)]:
+            raise UserError(f"it is a zip archive; unpack it, and give {inside[0]} in it")
         return _state_dict(pth.decode(data))
     if data[:1] == b"\x80" and not is_safetensors:
         return _state_dict(pth.decode(data))
