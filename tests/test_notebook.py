@@ -219,7 +219,7 @@ def test_a_mask_and_a_legend_are_drawn():
 def test_a_second_frame_of_a_run_says_that_it_is_being_annotated(workdir):
     with (
         annotating.serving(workdir),
-        pytest.raises(notebook.UserError, match="being written by"),
+        pytest.raises(notebook.UserError, match="annotated already"),
     ):
         notebook.annotator(workdir, "ana", frame=True)
 

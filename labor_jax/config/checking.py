@@ -52,8 +52,6 @@ def allowed(setting: Setting) -> str:
         return setting.choices.__doc__ or ""
     if setting.choices:
         return f"one of {_listed(setting.choices)}"
-    if setting.path:
-        return "a path"
     return _allowed(setting.type, setting)
 
 

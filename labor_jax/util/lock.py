@@ -38,6 +38,8 @@ RUN, ANSWERS = "run", "answers"
 
 BEAT = 15.0
 """Seconds between two touches of a lock by its holder."""
+PATIENCE = 1.0
+"""Seconds after which a second writer is refused."""
 SILENT = 120.0
 """Seconds without a touch after which a holder on another host is taken to be gone."""
 
@@ -81,6 +83,7 @@ def _take(lock: pathlib.Path, text: str) -> None:
     mine = lock.with_name(
         f"{lock.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
     )
+    patience = time.monotonic() + PATIENCE
     try:
         mine.write_text(text)
         while not _link(mine, lock):
@@ -92,6 +95,9 @@ def _take(lock: pathlib.Path, text: str) -> None:
                 time.sleep(0.1)  # it is being written, on a file system without hard links
                 continue
             if (holder := _holder(there)) and _lives(holder, lock, mine):
+                if time.monotonic() < patience:  # it may be about to end, or be dying of a kill
+                    time.sleep(0.1)
+                    continue
                 raise UserError(_told(lock, holder, mine))
             _remove(lock, there)
     except OSError as error:
@@ -181,7 +187,8 @@ def _told(lock: pathlib.Path, holder: dict[str, Any], mine: pathlib.Path) -> str
             seconds = max(0, int(mine.stat().st_mtime - lock.stat().st_mtime))
             who += f" (its last sign of life was {seconds} s ago)"
         mend = f"wait until it ends; if it is dead, that shows after {SILENT:.0f} s"
-    return f"--workdir: {lock.parent} is being written by {who}; {mend}"
+    busy = "annotated already" if lock.name == path("", ANSWERS).name else "written"
+    return f"--workdir: {lock.parent} is being {busy} by {who}; {mend}"
 
 
 def _beat(lock: pathlib.Path, text: str, over: threading.Event) -> None:
@@ -197,8 +204,12 @@ def _beat(lock: pathlib.Path, text: str, over: threading.Event) -> None:
                 file=sys.stderr,
                 flush=True,
             )
-            os.kill(os.getpid(), signal.SIGINT)
+            _interrupt()
             return
+
+
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _read_safely(lock: pathlib.Path) -> str | None:

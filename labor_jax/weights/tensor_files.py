@@ -74,7 +74,7 @@ def read(path: str | os.PathLike) -> TensorFile:
     data = pathlib.Path(path).read_bytes()
     is_safetensors = data[8:9] == b"{"
     if not is_safetensors and (mistaken := contents.mistaken(data[: contents.BEGIN])):
-        raise UserError(f"{path} {mistaken}")
+        raise UserError(f"{path}: not a whole file of weights: it {mistaken}")
     try:
         return _decode(data)
     except UserError as error:

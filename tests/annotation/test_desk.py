@@ -267,3 +267,28 @@ def test_a_second_opinion_is_asked_of_somebody_else_once_the_first_is_given(work
     assert desk.take("third", "cem")["task"] is None
     assert [entry for entry in standing(workdir) if entry[0] == "a"] == [("a", 0, 3), ("a", 1, 4)]
     assert Desk(workdir, CAMVID, again=1).view("1/a/again")["answers"][1]["class"] == 5
+
+
+# ------------------------------------------------------------------------------ images that went
+
+
+def test_tasks_about_images_that_are_away_are_not_given_until_they_are_back(workdir, clock):
+    away = {"a"}
+    desk = Desk(workdir, CAMVID, clock=clock, is_there=lambda image: image not in away)
+    told = desk.take("page", "ana")
+    assert told["task"] == "1/b" and told["then"] == "1/c"
+    assert (told["open"], told["total"]) == (2, 2)
+    assert desk.take("page", "ana", want="1/a")["task"] != "1/a"
+    away.add("c")
+    assert desk.take("page", "ana") | {"task": "1/b", "then": None, "open": 1} == desk.take(
+        "page", "ana"
+    )
+    away.clear()
+    assert desk.take("other", "ben")["task"] in ("1/a", "1/c")
+    assert desk.take("page", "ana")["open"] == 3
+
+
+def test_where_all_images_are_away_there_is_no_task(workdir, clock):
+    desk = Desk(workdir, CAMVID, clock=clock, is_there=lambda image: False)
+    told = desk.take("page", "ana")
+    assert told["task"] is None and told["open"] == told["total"] == 0

@@ -327,3 +327,32 @@ def test_the_commands_export_and_import(tmp_path):
     assert told == (2, "", "error: --out is missing; give --out=…\n")
     told = annotate("import", "--file=x")
     assert told == (2, "", "error: --format is missing; give --format=…\n")
+
+
+# ---------------------------------------------------------------------- images that went, and --out
+
+
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_an_image_that_went_is_left_out_and_one_that_fails_leaves_no_half_output(tmp_path, name):
+    workdir, out = make(tmp_path / "run", "points"), tmp_path / "out"
+
+    def broken(image):
+        if image == "b":
+            raise UserError("b.png: unreadable image; replace or remove it")
+        return picture(image)
+
+    with pytest.raises(UserError, match=r"b\.png: unreadable"):
+        exchange.export(workdir, out, name, CAMVID, broken)
+    assert not out.exists()
+    there = {"is_there": lambda image: image != "b"}
+    assert exchange.export(workdir, out, name, CAMVID, broken, **there) == 1
+    assert [path.name for path in (out / "images").rglob("*.png")] == ["a.png"]
+
+
+def test_an_export_goes_neither_into_the_run_nor_into_its_images(tmp_path):
+    workdir, photos = make(tmp_path / "run", "points"), tmp_path / "photos"
+    photos.mkdir()
+    for out in (workdir / "tasks", photos / "tasks", tmp_path / "photos" / ".." / "photos" / "x"):
+        with pytest.raises(UserError, match=r"^--out: .* which is read"):
+            exchange.export(workdir, out, "png", CAMVID, picture, reads=[photos])
+        assert not out.exists()

@@ -18,6 +18,7 @@ from labor_jax.annotation.desk import Desk
 from labor_jax.config import default_config
 from labor_jax.data.labels import CAMVID
 from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 SIZE = (6, 8)
@@ -33,9 +34,9 @@ def workdir(tmp_path):
     return tmp_path
 
 
-def guarded(workdir, host="127.0.0.1", in_frame=False):
+def guarded(workdir, host="127.0.0.1", in_frame=False, read=lambda _: IMAGE):
     setup = {"run": "r", "annotator": "ana", "workdir": str(workdir)}
-    app = server.make_app(Desk(workdir, CAMVID), CAMVID, lambda _: IMAGE, setup)
+    app = server.make_app(Desk(workdir, CAMVID), CAMVID, read, setup)
     return server.Guard(app, TOKEN, host, 8765, in_frame)
 
 
@@ -300,7 +301,9 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
         port = address.rpartition(":")[2].partition("/")[0]
         second = commands.call("annotate", f"--workdir={workdir}", "--port=0")
         told = commands.the_line(second)
-        assert f"is being written by labor-jax annotate, process {program.pid} on " in told
+        assert (
+            f"is being annotated already by labor-jax annotate, process {program.pid} on " in told
+        )
         other = make_run(tmp_path / "other", tiny_dir)
         third = commands.call("annotate", f"--workdir={other}", f"--port={port}")
         assert f"cannot listen at 127.0.0.1 port {port}" in commands.the_line(third)
@@ -320,3 +323,13 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
 def test_a_mistake_is_one_line(tmp_path, tiny_dir, flags, told):
     ended = commands.call("annotate", f"--workdir={make_run(tmp_path, tiny_dir)}", *flags)
     assert told in commands.the_line(ended) and ended.stderr.count("\n") == 1
+
+
+def test_an_image_that_cannot_be_shown_any_more_is_gone_and_no_error_of_the_server(workdir):
+    def read(image):
+        raise UserError(f"{image}: unreadable image; replace or remove it")
+
+    client = TestClient(guarded(workdir, read=read), base_url=OWN)
+    client.get(f"/?token={TOKEN}")
+    answer = client.get("/api/image", params={"id": "1/deep/a"})
+    assert answer.status_code == 410 and "deep/a cannot be shown any more" in answer.text

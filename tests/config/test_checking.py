@@ -170,7 +170,7 @@ def test_every_key_has_a_meaning_and_every_number_a_range(key):
         ("input.size", (16, 64), "(16, 64) is not 2 whole numbers from 32 to 32768"),
         ("evaluation.scales", (), "() is not one or more numbers above 0 and at most 16"),
         ("ppl.distance", "l1", "'l1' is not one of cosine, l2"),
-        ("data_dir", None, "None is not a path"),
+        ("data_dir", None, "None is not a string"),
         ("data_dir", ["x" * 1000], "…"),
     ],
 )

@@ -81,3 +81,40 @@ def test_lines_are_found_again_by_their_key_without_being_held(tmp_path):
     with pytest.raises(ValueError):
         list(files.json_lines(path))
     assert list(files.json_lines(tmp_path / "not there")) == []
+
+
+def test_the_folders_of_a_new_file_are_synced_after_the_rename(tmp_path, monkeypatch):
+    done = []
+    sync, rename = os.fsync, os.replace
+
+    def note(number):
+        sync(number)
+        done.append(pathlib.Path(os.readlink(f"/proc/self/fd/{number}")))
+
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("this system does not tell what is open")
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "replace", lambda *paths: (rename(*paths), done.append("renamed")))
+    files.write_atomic(tmp_path / "new" / "deep" / "a", b"x")
+    after = done[done.index("renamed") + 1 :]
+    assert set(after) == {tmp_path / "new" / "deep", tmp_path / "new", tmp_path}
+
+
+def test_a_file_system_that_cannot_sync_folders_is_written_all_the_same(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def files_only(number):
+        if os.path.isdir(f"/proc/self/fd/{number}"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    files.write_atomic(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_partial_folders_of_dead_processes_are_removed(tmp_path):
+    for process in (999_999_999, os.getpid()):
+        (tmp_path / f".files.{process}.partial" / "deep").mkdir(parents=True)
+    files.remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f".files.{os.getpid()}.partial"]

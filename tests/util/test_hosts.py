@@ -1,5 +1,6 @@
 """Two processes of two devices each run as one process of four."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -78,6 +80,39 @@ def test_shares_of_all_processes_are_everything_once(monkeypatch):
         monkeypatch.setattr(jax, "process_index", lambda index=index: index)
         shares += hosts.share(8)
     assert sorted(shares) == list(range(8))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5, 30.0])
+def test_a_stop_asked_of_one_process_is_seen_by_all_at_one_step_and_in_time(monkeypatch, seconds):
+    here, gathered = threading.local(), [None, None]
+    barrier, asked_at, calls = threading.Barrier(2, timeout=20), 300, [0, 0]
+
+    def gather(mine):
+        gathered[here.process] = mine
+        barrier.wait()  # breaks if the other process does not take part
+        both = np.stack(gathered)
+        barrier.wait()
+        calls[here.process] += 1
+        return both
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(hosts.multihost_utils, "process_allgather", gather)
+    monkeypatch.setattr(hosts.time, "monotonic", lambda: here.clock)
+
+    def train(process):
+        here.process, here.clock = process, 0.0
+        stop = hosts.StopTogether(0)
+        for step in range(1, 10**6):
+            here.clock += seconds * (1 + process / 10)
+            if signal := stop(step, 15 * (process == 1 and step >= asked_at)):
+                return step, signal
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        (step, first), (other, second) = pool.map(train, range(2))
+    assert step == other and first == second == 15
+    assert (step - asked_at) * seconds <= hosts.StopTogether.AGREE
+    needed = 3 + step * min(1, 2 * seconds / hosts.StopTogether.AGREE)
+    assert calls[0] == calls[1] <= needed, "and not at each step where steps are short"
 
 
 # ------------------------------------------------------------------------- real processes

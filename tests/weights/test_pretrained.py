@@ -462,3 +462,43 @@ def test_every_tensor_of_the_npz_is_accounted_for(write):
     assert "looks like mobilenet_v2, but model.backbone is resnet18" in refused(
         write(tensors, ".npz"), model_config("resnet18"), segmenter("resnet18")
     )
+
+
+# ------------------------------------------------------------------- networks inside of others
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "model.encoder.", "module.backbone.body."])
+def test_a_backbone_inside_another_network_is_found_and_the_rest_is_left_out(tmp_path, prefix):
+    variables = segmenter("resnet18")
+    own = {k: v for k, v in published(variables).items() if not re.match(r"layer[56]\.", k)}
+    found = {f"{prefix}{key}": value for key, value in own.items()}
+    found |= {"decode_head.weight": np.ones((3, 4, 1, 1), np.float32)}
+    np.savez(tmp_path / "w.npz", **found)
+    loaded = load_weights(tmp_path / "w.npz", model_config("resnet18"), zeros(variables))
+    assert_same(loaded["params"]["backbone"], variables["params"]["backbone"])
+    left_out = pretrained.open_weights(tmp_path / "w.npz").left_out
+    assert left_out["decode_head.weight"] == f"outside of {prefix}"
+
+
+def test_of_two_networks_in_a_file_none_is_guessed(tmp_path):
+    own = published(segmenter("resnet18"))
+    both = {f"{one}.{key}": value for one in ("student", "teacher") for key, value in own.items()}
+    np.savez(tmp_path / "w.npz", **both)
+    with pytest.raises(UserError, match=r"several networks, student\., teacher\.; in PyTorch"):
+        pretrained.open_weights(tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"conv1.weight": (16, 3, 3, 3)}, "CIFAR's: its first convolution is 3x3 and ours 7x7"),
+        ({"stem.0.weight": (32, 3, 3, 3)}, "three convolutions in place of the first"),
+        ({"conv1.0.weight": (32, 3, 3, 3)}, "three convolutions in place of the first"),
+    ],
+)
+def test_a_resnet_that_only_has_the_names_of_ours_is_told_as_what_it_is(tmp_path, more, words):
+    shapes = {f"layer{n}.{b}.conv1.weight": (16, 16, 3, 3) for n in (1, 2, 3) for b in range(3)}
+    np.savez(tmp_path / "w.npz", **{k: np.ones(v, np.float32) for k, v in (shapes | more).items()})
+    with pytest.raises(UserError, match=words) as refused:
+        pretrained.open_weights(tmp_path / "w.npz")
+    assert "give one trained on ImageNet" in str(refused.value)

@@ -315,3 +315,11 @@ def test_a_damaged_file_of_another_kind_gives_tensors_or_one_line(folder, suffix
         read(folder, data.draw(damaged(tensor_files.encode(whole, suffix))))
     except UserError as error:
         assert "\n" not in str(error)
+
+
+def test_a_file_of_something_else_is_told_by_what_it_is(folder):
+    assert "Git LFS pointer" in refusal(folder, b"version https://git-lfs.github.com/spec/v1\n")
+    assert "a web page ('Quota')" in refusal(folder, b"<html><title>Quota</title>")
+    whole = zipped({"w/resnet18.pth": b"x", "w/README": b""})
+    assert "unpack it, and give w/resnet18.pth in it" in refusal(folder, whole)
+    assert "it has 100 bytes" in refusal(folder, b"\0" * 100)
