@@ -153,14 +153,14 @@ def draw_answers(
 
 def curves(workdir: str | os.PathLike) -> Shown:
     """mIoU in percent against what was asked, as the run's report draws it; SVG."""
-    drawn = page.result_curves(read_run_files(workdir))
+    drawn = page.result_curves(read_run_files(addresses.local(workdir, "workdir")))
     figure = Markup("<figure>{}<figcaption>{}</figcaption></figure>")
     return Shown(_box([figure.format(curve["svg"], curve["title"]) for curve in drawn]))
 
 
 def report(workdir: str | os.PathLike, height: int = 640) -> Shown:
     """The run's `report.html` in a frame of so many pixels."""
-    text = pathlib.Path(workdir, "report.html").read_text()
+    text = pathlib.Path(addresses.local(workdir, "workdir"), "report.html").read_text()
     return Shown(
         Markup('<iframe srcdoc="{}" width="100%" height="{}" style="border:0"></iframe>').format(
             text, height

@@ -105,6 +105,8 @@ def open_run(workdir: pathlib.Path) -> Opened:
     config = restore.read_config(workdir)
     restore.load_plugins(config, ["target"])
     table = loading.table_from_config(config.classes)
+    reads = places.folders_of(config)
+    config.target.labels = ""  # what people answer is not looked up
     target = restore.load_domain(config, "target", table)
     changes = asked_images.changes(workdir, target)
     index = {image: i for i, image in enumerate(target.ids)}
@@ -119,7 +121,7 @@ def open_run(workdir: pathlib.Path) -> Opened:
         table,
         lambda image: target.read_image(index[image]),
         is_there,
-        places.folders_of(config),
+        reads,
         asked_images.describe(changes, target),
     )
 

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Set
+from collections.abc import Collection, Set
 
 import numpy as np
 
@@ -24,11 +24,15 @@ LICENCE = "your own, as those who gave them allow"
 """The licence of the images, for exported segmenters."""
 
 
-def load(images: str, labels: str, table: ClassTable) -> Domain:
+def load(
+    images: str, labels: str, table: ClassTable, only: Collection[str] | None = None
+) -> Domain:
     """The images below a folder, with the label maps below another, or "" for none.
 
     Names and pairs are checked here. A file's content is checked when it is read.
 
+    Args:
+      only: the ids of the images that are looked at; None for all.
     Raises:
       UserError: a folder is missing or empty, or an image has no label, or the reverse.
     """
@@ -37,7 +41,7 @@ def load(images: str, labels: str, table: ClassTable) -> Domain:
             "domain 'folder': images is empty; give config.source.images, config.target.images and "
             "config.val.images (without labelled images to score on, the target's once more)"
         )
-    found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None)
+    found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None, only)
     size = functools.cache(lambda index: image_size(found[index][1]))
 
     def read_image(index: int) -> np.ndarray:
@@ -66,15 +70,25 @@ def one(image: pathlib.Path) -> Domain:
 Pair = tuple[str, pathlib.Path, pathlib.Path | None]
 
 
-def pairs(images: pathlib.Path, labels: pathlib.Path | None) -> list[Pair]:
-    """(id, image, label) of every image, sorted by id; the id is the path without its suffix."""
-    found = by_id(images, SUFFIXES)
+def pairs(
+    images: pathlib.Path, labels: pathlib.Path | None, only: Collection[str] | None = None
+) -> list[Pair]:
+    """(id, image, label) of every image, sorted by id; the id is the path without its suffix.
+
+    Args:
+      only: as of `load`.
+    """
+    found = _only(by_id(images, SUFFIXES), only)
     if labels is None:
         return [(name, path, None) for name, path in found.items()]
-    marked = by_id(labels, LABEL_SUFFIXES)
+    marked = _only(by_id(labels, LABEL_SUFFIXES), only)
     report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
     report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
     return [(name, path, marked[name]) for name, path in found.items()]
+
+
+def _only(found: dict[str, pathlib.Path], names: Collection[str] | None) -> dict[str, pathlib.Path]:
+    return found if names is None else {name: found[name] for name in found if name in names}
 
 
 def by_id(root: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:

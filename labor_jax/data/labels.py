@@ -189,7 +189,7 @@ def encode(
     raw: np.ndarray,
     table: ClassTable,
     where: str,
-    mend: str = "add it to config.classes.label_values or config.classes.void_values",
+    mend: str = "",
 ) -> np.ndarray:
     """Converts raw label values to train ids.
 
@@ -197,7 +197,7 @@ def encode(
       raw: [H, W] uint8 or uint16.
       table: the classes.
       where: the file, for the message.
-      mend: what to do about a value outside the table, for the message.
+      mend: what to do about a value outside the table, for the message; "": what a config can.
     Returns:
       [H, W] uint8 train ids, 255 where void.
     Raises:
@@ -209,12 +209,21 @@ def encode(
     encoded = lookup[raw]
     if encoded.min(initial=0) < 0:
         stray = np.unique(raw[encoded < 0])[:5].tolist()
+        mend = mend or _mend(table)
         values, them = ", ".join(map(str, stray)), len(stray) > 1
         raise UserError(
             f"{where}: label value{'s' * them} {values} {'are' if them else 'is'} not in the class "
             f"table; {mend.replace('add it', 'add them') if them else mend}"
         )
     return encoded.astype(np.uint8)
+
+
+def _mend(table: ClassTable) -> str:
+    """What a config can do about a number that its class table does not have."""
+    add = "add it to config.classes.label_values or config.classes.void_values"
+    if table in TABLES.values():
+        return f'{add}, with config.classes.table="" and names and palette of your own'
+    return add
 
 
 def label_ids(label: np.ndarray, table: ClassTable) -> np.ndarray:

@@ -90,7 +90,9 @@ def from_file(path: str) -> Read:
     network = weights.network
     if network.backbone not in backbone.names():
         known = ", ".join(backbone.names())
-        raise errors.UserError(f"{path} looks like {network.backbone}; there is only {known}")
+        raise errors.UserError(
+            f"{path} looks like {network.backbone}; there is only {known}; give the weights of one"
+        )
     values, fitted = pretrained.fit(weights, _shapes(network))
     heads = f"{network.head} of {network.branches} branches, {network.classes} classes"
     account = [

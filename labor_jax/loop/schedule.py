@@ -25,7 +25,7 @@ from clu import parameter_overview
 
 from labor_jax.annotation import annotators, asked_images
 from labor_jax.config import checking, places
-from labor_jax.data import domain, labels, loading, rare_classes
+from labor_jax.data import domain, folder, labels, loading, rare_classes
 from labor_jax.loop import asking, phases, plan, previews, resume, stopping_rules
 from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
@@ -80,11 +80,9 @@ def _run(
         if hosts.first():
             resume.write_config(config, workdir)  # readers find by it what has moved
         return summary.values
-    domains = {
-        n: loading.load(config[n], config.data_dir, table) for n in ("source", "target", "val")
-    }
+    domains = {n: loading.load(config[n], config.data_dir, table) for n in ("source", "val")}
+    domains["target"] = _as_asked(config, workdir, table)
     plan.check_labels(config, domains)
-    domains["target"] = _as_asked(workdir, domains["target"])
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
@@ -113,13 +111,24 @@ def _run(
     return summary.values
 
 
-def _as_asked(workdir: pathlib.Path, target: domain.Domain) -> domain.Domain:
+def _as_asked(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, table: labels.ClassTable
+) -> domain.Domain:
     """The target's images that are as they were when the run first asked about them."""
+    spec = config.target
+    labelled = spec.domain == "folder" and spec.labels and asked_images.prints(workdir)
+    # Of images that came or went only one of the pair may be there.
+    target = (
+        folder.load(spec.images, "", table)
+        if labelled
+        else loading.load(spec, config.data_dir, table)
+    )
     changes = asked_images.changes(workdir, target)
     line = asked_images.describe(changes, target)
     if line and hosts.first():
         print(line, file=sys.stderr)
-    return asked_images.remaining(target, changes)
+    left = asked_images.remaining(target, changes)
+    return folder.load(spec.images, spec.labels, table, only=set(left.ids)) if labelled else left
 
 
 def _run_phases(this: Run, now: state.State) -> None:

@@ -105,7 +105,10 @@ def network(tensors: Tensors) -> Network:
     layout = next((known for known in backbone.layouts() if _any(tensors, known.known_by)), None)
     if layout is None:
         some = ", ".join(sorted(tensors)[:3])
-        raise UserError(f"not the weights of a known network; it holds {some}")
+        raise UserError(
+            f"not the weights of a known network; it holds {some}; give those of one of "
+            f"{', '.join(backbone.names())}, see docs/data_and_weights.md"
+        )
     if unlike := layout.unlike({key: tensor.shape for key, tensor in tensors.items()}):
         raise UserError(unlike)
     key, usual = layout.width
