@@ -1,7 +1,6 @@
 """Resuming a run: checks that config and files fit, and loads the newest checkpoint."""
 
 import contextlib
-import json
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ import ml_collections
 from labor_jax.annotation import asked_images, journal
 from labor_jax.annotation import queries as q
 from labor_jax.config import places
-from labor_jax.config.changes import Change, differences, moves
+from labor_jax.config.changes import Change, differences, flat, moves
+from labor_jax.config.schema import settings
 from labor_jax.data import labels
 from labor_jax.infer.restore import read_config
 from labor_jax.loop.plan import Run, has_selector, logs, phases
@@ -82,12 +82,12 @@ def write_config(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> No
     files.write_json(workdir / "config.json", config.to_dict())
 
 
-def is_written(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:
-    """Whether config.json has a config as it is, with all that may change."""
-    try:
-        return files.read_json(workdir / "config.json") == json.loads(config.to_json())
-    except (OSError, ValueError):
+def has_places(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> bool:
+    """Whether config.json has all paths as the config has them."""
+    if not (workdir / "config.json").exists():
         return False
+    old, new = flat(read_config(workdir)), flat(config)
+    return all(old[key] == new[key] for key, setting in settings().items() if setting.path)
 
 
 def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:

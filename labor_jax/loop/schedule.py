@@ -61,7 +61,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     asking.check_beside(config)
     annotators.check(config)
     summary = Summary(workdir, config)
-    if summary.finished and resume.is_written(config, workdir):
+    if summary.finished and resume.has_places(config, workdir):
         return summary.values
     with contextlib.ExitStack() as locks:
         locks.enter_context(resume.alone(workdir, lock.RUN))

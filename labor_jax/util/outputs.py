@@ -7,6 +7,7 @@ says so itself, by a mark in its first or last bytes, at a place where its forma
 
 import contextlib
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -41,6 +42,8 @@ _MP4_FREE = struct.pack(">I", _SEAL_LENGTH + 8) + b"free"
 """The head of a box of free space with a mark, at the end of an MP4."""
 _ENDS = 2**16
 """How many bytes of a file, at its begin and at its end, are searched for the mark."""
+_LOOKED_AT = 1000
+"""How many files of a folder are searched for one that is marked."""
 _SHOWN = 3
 """How many names an error tells."""
 
@@ -198,7 +201,8 @@ class Folder:
         self._written: dict[str, str] = {}
         self._lock = threading.Lock()
         _check_folder(self.path, name, reads)
-        if not is_empty(path) and not any(map(_is_ours, self.path.rglob("*"))):
+        some = itertools.islice(self.path.rglob("*"), _LOOKED_AT)
+        if not is_empty(path) and not any(map(_is_ours, some)):
             raise UserError(
                 f"{name}: {path} has files that labor_jax did not make; "
                 f"give a new folder, or an empty one"
