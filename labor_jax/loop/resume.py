@@ -153,6 +153,13 @@ def _check_same_warmup(config: ml_collections.ConfigDict) -> None:
             f"config.warmup_from: {config.warmup_from!r} had a warm-up with other settings: "
             f"{'; '.join(changed)}; leave the key out"
         )
+    for change in moves(other, config) if hosts.first() else ():
+        if change.since == "warmup":
+            print(
+                f"config.warmup_from: there config.{change.key} was {change.old}, here it is "
+                f"{change.new}",
+                file=sys.stderr,
+            )
 
 
 def check_history(this: Run, resumed: int) -> None:

@@ -44,6 +44,7 @@ __all__ = [
     "nearest",
     "rate_factor",
     "sources",
+    "unlike",
 ]
 
 
