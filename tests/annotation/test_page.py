@@ -128,6 +128,32 @@ def test_the_last_answer_is_taken_back_when_all_is_answered_even_by_a_new_page(b
     assert classes == [0, 0, 1, 2]
 
 
+def test_a_key_counts_while_the_page_asks_whether_there_is_more(browser, tmp_path):
+    workdir = points_run(tmp_path, images=1)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        press(page, *"1111")
+        held = []
+
+        def hold_the_first(route):
+            if held:
+                route.continue_()
+            else:
+                held.append(route)
+
+        page.route("**/api/take", hold_the_first)
+        wait_until(lambda: page.wait_for_timeout(20) or held)
+        press(page, "Backspace")
+        assert place(page) == "point 4 of 4 · image 1 of 1"
+        held[0].continue_()
+        page.wait_for_timeout(300)
+        assert place(page) == "point 4 of 4 · image 1 of 1", "the late answer changes nothing"
+        press(page, "2")
+        wait_until(lambda: saved(page))
+        assert not page.errors
+    assert [given(workdir)["image_0", point] for point in range(4)] == [0, 0, 0, 1]
+
+
 def test_a_finished_run_says_that_it_asks_nothing_more(browser, tmp_path):
     workdir = points_run(tmp_path)
     (workdir / "summary.json").write_text('{"status": "finished"}')

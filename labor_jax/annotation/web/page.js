@@ -314,9 +314,22 @@ async function showEnd(taken) {
       : (setup.in_frame ? `${rate}\nGo on in the notebook.\n`
         : `${rate}\nRun the same command as before again: the run in ${setup.workdir} goes on.\n`)
         + "What it asks next will appear here. Backspace takes the last answer back.";
-  ended = { last: taken.finished ? null : taken.last, timer: setTimeout(() => nextTask(), POLL) };
+  const now = ended = { last: taken.finished ? null : taken.last };
+  ended.timer = setTimeout(() => poll(now), POLL);
   if (taken.finished) history = [];
   busy = false;
+}
+
+// Asks whether something is open now. Keys count meanwhile: Backspace may take an answer back, and
+// what the server told is then out of date.
+async function poll(before) {
+  try {
+    const taken = await talk.take(annotator);
+    if (ended !== before) return;
+    if (taken.task === null) await showEnd(totals = taken); else await nextTask();
+  } catch (error) {
+    if (ended === before) showError(error);
+  }
 }
 
 function showError(error) {
