@@ -21,14 +21,24 @@ BAR_SECONDS = 0.5
 
 def console() -> rich.console.Console:
     """The console for progress: stderr; in a notebook, which shows stderr as errors, stdout."""
-    in_notebook = "ipykernel" in sys.modules
+    notebook = in_notebook()
     return rich.console.Console(
-        stderr=not in_notebook,
+        stderr=not notebook,
         force_jupyter=False,  # otherwise each line would be a separate output, tall and cut off
-        force_terminal=False if in_notebook else None,  # a kernel's FORCE_COLOR does not count
+        force_terminal=False if notebook else None,  # a kernel's FORCE_COLOR does not count
         highlight=False,
         soft_wrap=True,
     )
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this code: IPython's shell in this process has one.
+
+    A program that only imports a kernel's package, as debuggers and test runners do, is none.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
 
 
 class Progress:

@@ -68,6 +68,18 @@ def test_metrics_are_fetched_only_when_shown():
     assert len(fetched) == 1
 
 
+def test_a_program_that_only_imports_a_kernel_is_no_notebook(monkeypatch):
+    import ipykernel.zmqshell
+    import IPython
+
+    assert not progress.in_notebook() and progress.console().stderr
+    shell = ipykernel.zmqshell.ZMQInteractiveShell.__new__(ipykernel.zmqshell.ZMQInteractiveShell)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    assert not progress.in_notebook(), "a shell without a kernel"
+    monkeypatch.setattr(type(shell), "kernel", object(), raising=False)
+    assert progress.in_notebook() and not progress.console().stderr
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (3725, "1:02:05")])
 def test_time_left_reads_like_a_clock(seconds, text):
     assert progress.clock(seconds) == text
