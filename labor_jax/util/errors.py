@@ -5,18 +5,25 @@ import os
 import sys
 from collections.abc import Callable
 
+from labor_jax.util import runtime
+
 __all__ = [
     "UNUSABLE",
     "Stopped",
     "Terminated",
     "UserError",
     "Waiting",
+    "ends_all",
     "exit_status",
+    "told_of",
 ]
 
 
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 """What the system says of a path that a user gave and that cannot be read or written."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What it says where there is no space left."""
 
 
 class UserError(Exception):
@@ -39,10 +46,25 @@ class Stopped(Exception):
         self.status = 128 + signal_number
 
 
+def ends_all(error: Exception) -> bool:
+    """Whether an error met while one part of many is written would be met with all the others."""
+    return isinstance(error, OSError) and error.errno in (*FULL, *UNUSABLE)
+
+
+def told_of(name: str, error: Exception) -> str:
+    """An error that one part of many leads to, with the part's name, in one line."""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{name}: " + (
+        runtime.told(error) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    )
+
+
 def exit_status(do: Callable[[], int | None]) -> int:
     """Does what a command does; returns the exit status, its own or 0.
 
-    A `UserError`, a full disk, a signal or a reader that is gone ends it in one line at most.
+    A `UserError`, a full disk, a signal, a reader that is gone, or what `runtime.told` knows ends
+    it in one line at most.
     """
     try:
         status = do() or 0
@@ -64,10 +86,14 @@ def exit_status(do: Callable[[], int | None]) -> int:
         return 141
     except OSError as error:
         where = f" while writing {error.filename}" if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             return _told(f"the disk is full{where}: free some space and run the same command again")
         if error.errno in UNUSABLE and error.filename:
             return _told(f"{error.filename}: {error.strerror}; give a place that can be used")
+        raise
+    except Exception as error:
+        if line := runtime.told(error):
+            return _told(line)
         raise
 
 

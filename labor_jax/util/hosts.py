@@ -5,10 +5,16 @@ exceptions: all write checkpoints together, and each writes its part of the quer
 one joins. In a run of one process the functions here do nothing.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import re
+import socket
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -20,37 +26,124 @@ from labor_jax.util.errors import UserError
 MANUAL = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 """Environment variables for any launcher: the first process's address, how many, which is this."""
 
+TELL_SECONDS = 5.0
+"""Seconds between two lines that say whom this process waits for."""
+WAIT_SECONDS = 300.0
+"""Seconds after which a process no longer waits for the others to join."""
+
 
 def start(asked: bool | None) -> None:
     """Joins the other processes of this run, before anything in this one asks JAX for devices.
 
     Args:
       asked: --distributed. With None processes are joined if the environment tells of several.
+    While it waits for them it says so every few seconds, and not longer than `WAIT_SECONDS`: it
+    then ends with status 2.
+
     Raises:
       UserError: neither the launcher's environment nor `MANUAL` tells which processes there are.
     """
     if asked is False or (asked is None and not _several()):
         return
     jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM itself
-    try:
-        if os.environ.get(MANUAL[1]):
-            address, number, index = (os.environ.get(name, "") for name in MANUAL)
-            jax.distributed.initialize(address, int(number), int(index or 0))
-        else:
-            jax.distributed.initialize()  # it knows Cloud TPU, Slurm, Open MPI and Kubernetes
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"--distributed: the environment does not tell which processes there are ({reason}); "
-            f"set {', '.join(MANUAL)} in each, or leave the flag out"
-        ) from None
+    timeout = int(WAIT_SECONDS + 60)  # JAX's own wait ends by an abort
+    if os.environ.get(MANUAL[1]):
+        address, number, index = manual()
+        with _waiting(lambda: _lacking(address, number, index)), _refused(f"at {address}"):
+            jax.distributed.initialize(address, number, index, initialization_timeout=timeout)
+        return
+    with _waiting(lambda: "the other processes of this launcher"), _refused("by --distributed"):
+        # It knows Cloud TPU, Slurm, Open MPI and Kubernetes.
+        jax.distributed.initialize(initialization_timeout=timeout)
 
 
 def _several() -> bool:
-    """Whether the launcher's environment tells of more than one process."""
+    """Whether the launcher's environment tells of more than one process, or may mean to."""
     hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
-    numbers = (os.environ.get(name, "") for name in (MANUAL[1], "SLURM_STEP_NUM_TASKS"))
-    return "," in hosts or any(n.isdigit() and int(n) > 1 for n in numbers)
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "")
+    by_hand = any(os.environ.get(name) for name in MANUAL) and os.environ.get(MANUAL[1]) != "1"
+    return by_hand or "," in hosts or (tasks.isdigit() and int(tasks) > 1)
+
+
+def manual() -> tuple[str, int, int]:
+    """The values of `MANUAL`: the first process's address, how many there are, and which this is.
+
+    Raises:
+      UserError: one of them is missing or wrong.
+    """
+    address, number, index = (os.environ.get(name, "").strip() for name in MANUAL)
+    if lacking := [name for name in MANUAL if not os.environ.get(name, "").strip()]:
+        there = [name for name in MANUAL if name not in lacking]
+        raise UserError(
+            f"{' and '.join(f'{name}={os.environ[name]}' for name in there)}, but no "
+            f"{' and no '.join(lacking)}: set {', '.join(MANUAL)} in each process, or none of them"
+        )
+    if not (number.isdecimal() and int(number) >= 1):
+        raise UserError(f"{MANUAL[1]}={number}: give a whole number of processes, 1 or more")
+    if not (index.isdecimal() and int(index) < int(number)):
+        raise UserError(
+            f"{MANUAL[2]}={index}: give the number of this process, from 0 to {int(number) - 1}"
+        )
+    port = re.search(r"[^:\]]:(\d+)$|\]:(\d+)$", address)
+    if not port or not 0 < int(port[1] or port[2]) < 65536:
+        raise UserError(f"{MANUAL[0]}={address}: give HOST:PORT of the first process")
+    return address, int(number), int(index)
+
+
+@contextlib.contextmanager
+def _refused(where: str) -> Iterator[None]:
+    """Tells in one line why JAX could not join the processes."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"--distributed: the processes cannot be joined {where} ({reason}); set "
+            f"{', '.join(MANUAL)} in each, or give --nodistributed"
+        ) from None
+
+
+@contextlib.contextmanager
+def _waiting(whom: Callable[[], str]) -> Iterator[None]:
+    """Says every few seconds whom this process waits for, and ends it when the wait is over.
+
+    JAX waits in C++ code, which neither an exception nor a signal's handler interrupts.
+    """
+    over, start = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not over.wait(TELL_SECONDS):
+            waited = time.monotonic() - start
+            if waited >= WAIT_SECONDS:
+                print(
+                    f"error: waited {waited:.0f} s in vain for {whom()}; start all processes at "
+                    f"about the same time, with the same {MANUAL[0]}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(2)
+            line = f"waiting for {whom()}: {waited:.0f} s of at most {WAIT_SECONDS:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _lacking(address: str, number: int, index: int) -> str:
+    """In words, the processes that a process waits for."""
+    if index == 0:
+        others = "process 1" if number == 2 else f"processes 1 to {number - 1}"
+        return f"{others} of {number} to join this one, process 0, at {address}"
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return f"the other processes of {number}; process 0 answers at {address}"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return f"process 0 of {number}, which does not answer at {address} ({reason})"
 
 
 def first() -> bool:

@@ -33,16 +33,17 @@ ROOT = pathlib.Path(__file__).parents[2]
         ({"SLURM_STEP_NUM_TASKS": "1"}, False),
         ({"SLURM_STEP_NUM_TASKS": "8"}, True),
         ({"SLURM_NTASKS": "8"}, False),  # of an allocation, in which this may be no step
-        ({"JAX_NUM_PROCESSES": "2"}, True),
+        ({"JAX_NUM_PROCESSES": "1"}, False),
+        (dict(zip(hosts.MANUAL, ("host:1234", "2", "1"), strict=True)), True),
     ],
 )
 def test_the_environment_tells_whether_there_are_other_processes(environment, several, monkeypatch):
-    for name in ("TPU_WORKER_HOSTNAMES", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES"):
+    for name in ("TPU_WORKER_HOSTNAMES", "SLURM_STEP_NUM_TASKS", *hosts.MANUAL):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     started = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *how: started.append(how))
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *how, **more: started.append(how))
     hosts.start(None)
     assert bool(started) == several
     hosts.start(False)
@@ -54,6 +55,32 @@ def test_being_asked_for_other_processes_that_nothing_tells_of_is_refused(monkey
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match=r"--distributed: .* set JAX_COORDINATOR_ADDRESS, "):
         hosts.start(True)
+
+
+WRONG = {
+    "JAX_COORDINATOR_ADDRESS": ["", "host", "host:", "host:0", "host:70000", "::1", ":1234"],
+    "JAX_NUM_PROCESSES": ["", "two", "0", "-2", "2.0"],
+    "JAX_PROCESS_ID": ["", "2", "-1", "first"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(k, v) for k, some in WRONG.items() for v in some])
+def test_a_variable_that_is_missing_or_wrong_is_told_before_anything_waits(
+    name, value, monkeypatch
+):
+    good = dict(zip(hosts.MANUAL, ("host:1234", "2", "1"), strict=True))
+    for key, text in (good | {name: value}).items():
+        monkeypatch.setenv(key, text)
+    monkeypatch.setattr(jax.distributed, "initialize", None)
+    with pytest.raises(UserError, match=rf"{name}\b"):
+        hosts.start(None)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:8476", "node-1.cluster:1", "[::1]:8476"])
+def test_an_address_of_the_first_process_is_a_host_and_a_port(address, monkeypatch):
+    for key, text in zip(hosts.MANUAL, (address, "4", "3"), strict=True):
+        monkeypatch.setenv(key, text)
+    assert hosts.manual() == (address, 4, 3)
 
 
 @given(st.lists(st.integers(0, 2**60), min_size=3, max_size=3))
@@ -137,6 +164,35 @@ def test_sigterm_ends_a_process_that_has_joined_others():
     )
     assert ended.returncode == 128 + signal.SIGTERM
     assert "run the same command again" in ended.stderr
+
+
+WAITS = """
+import sys
+from labor_jax.util import errors, hosts
+hosts.TELL_SECONDS, hosts.WAIT_SECONDS = 0.5, 2.0
+sys.exit(errors.exit_status(lambda: hosts.start(None)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("index", "whom"),
+    [(0, "processes 1 to 2 of 3 to join this one"), (2, "process 0 of 3, which does not answer")],
+)
+def test_a_partner_that_never_comes_is_named_and_waited_for_in_bounded_time(index, whom):
+    values = (f"127.0.0.1:{free_port()}", "3", str(index))
+    environment = os.environ | dict(zip(hosts.MANUAL, values, strict=True))
+    ended = subprocess.run(
+        [sys.executable, "-c", WAITS],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    *before, last = [line for line in ended.stderr.splitlines() if whom in line]
+    assert ended.returncode == 2, ended.stderr
+    assert before and all(line.startswith(f"waiting for {whom}") for line in before)
+    assert last.startswith("error: waited 2 s in vain for ") and values[0] in last
 
 
 def free_port() -> int:
