@@ -6,8 +6,9 @@
 --images is a folder, an image or a video. Writes NAME.png, a palette PNG of train ids as large as
 the image, and NAME_overlay.jpg; of a video 000000.png and so on, and overlay.mp4. --nooverlay
 writes label maps alone. --out is a new folder, or one of an earlier predict: what others put or
-changed there is never replaced. Files that cannot be read are named and counted at the end; it is
-an error if all are such. With --tile the network sees images as large as they are, part after part.
+changed there is never replaced. With --tile the network sees images as large as they are, part
+after part. Hidden files, those of tools and those of other kinds are passed over and counted at the
+end. Images that cannot be read are named; the status is then 1, and 2 if all are such.
 
 With --label_ids it writes grey PNGs of the numbers in label files alone: of your own classes those
 of `config.classes.label_values`; of Cityscapes' its label ids, as its server takes them:
@@ -24,6 +25,7 @@ from absl import flags
 
 from labor_jax.cli import program, segmenter
 from labor_jax.util import errors
+from labor_jax.util.tally import EXAMPLES, counted
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,7 +51,7 @@ def _define(values: flags.FlagValues) -> None:
     )
 
 
-def _predict(values: flags.FlagValues) -> None:
+def _predict(values: flags.FlagValues) -> int:
     from labor_jax.data import folder, image_files
     from labor_jax.infer import stream
     from labor_jax.util import cache, outputs
@@ -66,13 +68,13 @@ def _predict(values: flags.FlagValues) -> None:
     run = segmenter.restore(values)
     if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
         done, broken = stream.predict_video(run, given, out, options, reads)
-        what = "frame"
+        what, told = "frame", []
     else:
         domain = folder.one(given) if given.is_file() else folder.load(str(given), "", run.table)
-        broken = stream.predict_folder(run, domain, out, options, reads)
-        done, what = len(domain.ids) - len(broken), "image"
-    print(f"{done} {what}{'s' * (done != 1)} segmented after {run.step} steps of training: {out}")
-    for line in broken:
-        print(f"skipped: {line}", file=sys.stderr)
-    if broken and what == "image":
-        print(f"skipped: {len(broken)} in all", file=sys.stderr)
+        tally, broken = stream.predict_folder(run, domain, out, options, reads)
+        done, what, told = tally.taken, "image", tally.told()
+    print(f"{counted(done, what)} segmented after {run.step} steps of training: {out}")
+    each = broken if len(broken) > EXAMPLES or not told else []
+    for line in [*(f"left out: {line}" for line in each), *told]:
+        print(line, file=sys.stderr)
+    return 1 if broken else 0

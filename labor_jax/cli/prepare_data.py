@@ -8,8 +8,10 @@
 The last reads every file of a run's three domains before it trains, with the config's own classes.
 Data sets that are not drawn are made from what their sites ship: without --manual_dir it is said
 what that is. Interrupted, the same command starts again; a data set that is there is only shown.
+All files are read: those that cannot be used are told with their fault and counted at the end.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from absl import flags
 
 from labor_jax.cli import program
 from labor_jax.util.errors import UserError
+from labor_jax.util.tally import counted
 
 if TYPE_CHECKING:
     from labor_jax.data.checking import Split
@@ -67,11 +70,19 @@ def _prepare(values: flags.FlagValues) -> None:
         splits = {"folder": checking.checked(images, table)}
     else:
         splits, table = _prepared(values.dataset, values.data_dir, values.manual_dir)
-    print(checking.table_of_shares(splits, table))
+    broken = [told for split in splits.values() for told in split.broken]
+    print(checking.table_of_shares(splits, table), file=sys.stderr if broken else sys.stdout)
     source = splits.get("source")
     if source and source.pixels is not None and not source.pixels[:-1].all():
         absent = [n for n, count in zip(table.names, source.pixels, strict=False) if not count]
         print(f"warning: source has no pixel of {', '.join(absent)}, to learn it from")
+    for name, split in splits.items():
+        for line in split.told:
+            print(f"{name}: {line}", file=sys.stderr)
+    if len(broken) > 1:
+        raise UserError(f"{counted(len(broken), 'image')} cannot be used; the first: {broken[0]}")
+    if broken:
+        raise UserError(broken[0])
 
 
 def _domains_of(config: ml_collections.ConfigDict) -> "tuple[dict[str, Split], ClassTable]":

@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 
 from absl import flags, logging
@@ -26,6 +27,7 @@ def process(main: Callable[[Sequence[str]], int]) -> int:
     A signal ends it in one line and in time.
     """
     faulthandler.enable()
+    warnings.filterwarnings("ignore", module="PIL")  # it is told what cannot be read
     # Orbax and TFDS log every file, and the traceback of whatever they raise.
     logging.use_absl_handler()
     logging.set_verbosity(logging.FATAL)
@@ -37,7 +39,7 @@ def run(
     argv: Sequence[str],
     doc: str | None,
     define: Callable[[flags.FlagValues], None],
-    do: Callable[..., None],
+    do: Callable[..., int | None],
     positional: tuple[str, ...] = (),
 ) -> int:
     """Parses a command's flags and does what they ask for; or prints its help.
@@ -46,19 +48,19 @@ def run(
       argv: what follows the command's name.
       doc: the command's docstring, its help.
       define: defines the flags.
-      do: is called with their values, then with the positional arguments.
+      do: is called with their values, then with the positional arguments; it may return a status.
       positional: the names of the arguments that have no flag.
     Returns:
-      The exit status: 0, or that of the error or signal that was told.
+      The exit status: 0, what `do` returned, or that of the error or signal that was told.
     """
 
-    def parse_and_do() -> None:
+    def parse_and_do() -> int | None:
         values = flags.FlagValues()
         if {"--help", "-help", "-h"} & set(argv):
             define(values)
             print(describe(doc or "", values))
-            return
-        do(values, *_parse(argv, values, define, positional))
+            return 0
+        return do(values, *_parse(argv, values, define, positional))
 
     return errors.exit_status(parse_and_do)
 

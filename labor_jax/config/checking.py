@@ -224,6 +224,19 @@ def _scale_is_in_order(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _crop_fits(config: ml_collections.ConfigDict) -> None:
+    if not config.input.crop:
+        return
+    largest = config.input.scale[1]
+    for key in ("size", "source_size"):
+        size = config.input[key]
+        if size and any(c > largest * n for c, n in zip(config.input.crop, size, strict=True)):
+            raise UserError(
+                f"config.input.crop: {config.input.crop} is larger than images of "
+                f"config.input.{key} {size} at their largest zoom, {largest:g}; make it smaller"
+            )
+
+
 def _unit_is_what_the_strategy_asks(config: ml_collections.ConfigDict) -> None:
     from labor_jax.selection import strategies
 
@@ -312,6 +325,7 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "adapt": _teacher_is_an_average,
     "input.source_size": _mixed_images_have_one_size,
     "input.scale": _scale_is_in_order,
+    "input.crop": _crop_fits,
     "input.rare_classes": _rare_classes_have_a_source,
     "warmup_steps": _warmup_has_a_source,
     "source.domain": _method_has_a_source,

@@ -334,9 +334,9 @@ class Ripu:
     """RIPU's methods. Lengths are in pixels of the label."""
 
     point_radius: int = setting(
-        2, "of the window that is looked at, and least distance of two points", low=0
+        2, "of the window that is looked at, and least distance of two points", low=0, high=8
     )
-    region_radius: int = setting(1, "of a region: 1 is 3x3 pixels", low=0)
+    region_radius: int = setting(1, "of a region: 1 is 3x3 pixels", low=0, high=8)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,10 +3,25 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Domain"]
+from labor_jax.util.tally import Tally
+
+__all__ = ["Domain", "Headers"]
+
+
+class Headers(NamedTuple):
+    """What the first bytes of an image's files say, without reading its pixels.
+
+    Attributes:
+      size: (H, W) of the upright image.
+      changes: what reading does to its files: verb, noun and reason of `Tally.change`.
+    """
+
+    size: tuple[int, int]
+    changes: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +35,8 @@ class Domain:
       read_label: index -> [H, W] uint8 train ids, 255 = void; None: unlabelled.
       pixels: [N, C] int64, how many pixels of each class each label has; None: not counted.
       file: index -> the file of the image; None: images are no files of their own.
+      headers: index -> the image's headers; None where they cannot be had at little cost.
+      tally: what was left out when the images were looked for; None where nothing was.
     """
 
     name: str
@@ -28,6 +45,8 @@ class Domain:
     read_label: Callable[[int], np.ndarray] | None
     pixels: np.ndarray | None = None
     file: Callable[[int], pathlib.Path] | None = None
+    headers: Callable[[int], Headers] | None = None
+    tally: Tally | None = None
 
     @classmethod
     def none(cls) -> "Domain":
@@ -36,7 +55,7 @@ class Domain:
 
     def take(self, indices: Sequence[int]) -> "Domain":
         """The domain of these images alone, in this order."""
-        read_label, file = self.read_label, self.file
+        read_label, file, headers = self.read_label, self.file, self.headers
         return Domain(
             name=self.name,
             ids=tuple(self.ids[i] for i in indices),
@@ -44,6 +63,8 @@ class Domain:
             read_label=None if read_label is None else lambda i: read_label(indices[i]),
             pixels=None if self.pixels is None else self.pixels[np.asarray(indices, int)],
             file=None if file is None else lambda i: file(indices[i]),
+            headers=None if headers is None else lambda i: headers(indices[i]),
+            tally=self.tally,
         )
 
 

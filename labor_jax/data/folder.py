@@ -6,22 +6,29 @@ from collections.abc import Collection, Set
 
 import numpy as np
 
-from labor_jax.data.domain import Domain
+from labor_jax.data.domain import Domain, Headers
 from labor_jax.data.image_files import (
     LABEL_SUFFIXES,
     SUFFIXES,
-    image_size,
+    TURNED,
+    TURNED_ALIKE,
+    image_frame,
+    label_is_turned,
     read_image_file,
     read_label_file,
 )
 from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
+from labor_jax.util.folders import below
+from labor_jax.util.tally import Tally
 
 __all__ = ["LICENCE", "Pair", "by_id", "load", "one", "pairs", "report_missing"]
 
 
 LICENCE = "your own, as those who gave them allow"
 """The licence of the images, for exported segmenters."""
+
+Pair = tuple[str, pathlib.Path, pathlib.Path | None]
 
 
 def load(
@@ -41,47 +48,65 @@ def load(
             "domain 'folder': images is empty; give config.source.images, config.target.images and "
             "config.val.images (without labelled images to score on, the target's once more)"
         )
-    found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None, only)
-    size = functools.cache(lambda index: image_size(found[index][1]))
+    tally = Tally("image")
+    found = pairs(pathlib.Path(images), pathlib.Path(labels) if labels else None, tally, only)
+    tally.take(len(found))
+    return _domain(f"folder {images}", found, table, tally)
+
+
+def one(image: pathlib.Path) -> Domain:
+    """A domain of one image. The file's content is checked when it is read."""
+    return _domain(str(image), [(image.stem, image, None)], None, None)
+
+
+def _domain(name: str, found: list[Pair], table: ClassTable | None, tally: Tally | None) -> Domain:
+    """The domain of some images; they have all labels, which a table then describes, or none."""
+    frame = functools.cache(lambda index: image_frame(found[index][1], str(found[index][1])))
 
     def read_image(index: int) -> np.ndarray:
         return read_image_file(found[index][1])
 
     def read_label(index: int) -> np.ndarray:
         path = found[index][2]
-        assert path is not None  # `labels` was given
-        return read_label_file(path, table, size(index))
+        assert path is not None and table is not None
+        return read_label_file(path, table, frame(index))
 
-    ids = tuple(name for name, _, _ in found)
+    def headers(index: int) -> Headers:
+        changes = []
+        if frame(index).orientation != 1:
+            changes.append(TURNED)
+            path = found[index][2]
+            if path and label_is_turned(path, str(path), frame(index)):
+                changes.append(TURNED_ALIKE)
+        return Headers(frame(index).size, tuple(changes))
+
     return Domain(
-        f"folder {images}",
-        ids,
-        read_image,
-        read_label if labels else None,
+        name,
+        ids=tuple(key for key, _, _ in found),
+        read_image=read_image,
+        read_label=read_label if all(label for _, _, label in found) else None,
         file=lambda index: found[index][1],
+        headers=headers,
+        tally=tally,
     )
 
 
-def one(image: pathlib.Path) -> Domain:
-    """A domain of one image. The file's content is checked when it is read."""
-    return Domain(str(image), (image.stem,), lambda _: read_image_file(image), None)
-
-
-Pair = tuple[str, pathlib.Path, pathlib.Path | None]
-
-
 def pairs(
-    images: pathlib.Path, labels: pathlib.Path | None, only: Collection[str] | None = None
+    images: pathlib.Path,
+    labels: pathlib.Path | None,
+    tally: Tally,
+    only: Collection[str] | None = None,
 ) -> list[Pair]:
     """(id, image, label) of every image, sorted by id; the id is the path without its suffix.
 
     Args:
+      tally: counts the files that are left out.
       only: as of `load`.
     """
-    found = _only(by_id(images, SUFFIXES), only)
+    found = _only(by_id(images, SUFFIXES, tally), only)
     if labels is None:
         return [(name, path, None) for name, path in found.items()]
-    marked = _only(by_id(labels, LABEL_SUFFIXES), only)
+    marked = _only(by_id(labels, LABEL_SUFFIXES, tally), only)
     report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
     report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
     return [(name, path, marked[name]) for name, path in found.items()]
@@ -91,22 +116,33 @@ def _only(found: dict[str, pathlib.Path], names: Collection[str] | None) -> dict
     return found if names is None else {name: found[name] for name in found if name in names}
 
 
-def by_id(root: pathlib.Path, suffixes: tuple[str, ...]) -> dict[str, pathlib.Path]:
-    """Every file below `root` with one of the suffixes, by its id, sorted."""
+def by_id(root: pathlib.Path, suffixes: tuple[str, ...], tally: Tally) -> dict[str, pathlib.Path]:
+    """Every file below `root` with one of the suffixes, by its id, sorted.
+
+    Raises:
+      UserError: there is no such folder or file, or two files have one id.
+    """
     kinds = ", ".join(suffixes)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give one with {kinds} files")
+    here = Tally("file")
     files: dict[str, pathlib.Path] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or path.is_dir():
+    for name, path in below(root, here).items():
+        if path.suffix.lower() not in suffixes:
+            what = f"{path.suffix} file" if path.suffix else "file without suffix"
+            here.leave_out(what, f"ending in none of {kinds}", name)
             continue
-        name = path.relative_to(root).with_suffix("").as_posix()
-        if name in files:
-            raise UserError(f"{path}: {files[name].name} has the same name; rename one of the two")
-        files[name] = path
+        key = name.removesuffix(path.suffix)
+        if key in files:
+            raise UserError(f"{path}: {files[key].name} has the same name; rename one of the two")
+        files[key] = path
     if not files:
         why = "; JPEG would change a label map's numbers" if suffixes == LABEL_SUFFIXES else ""
-        raise UserError(f"{root}: no files that end in {kinds}; give a folder that has some{why}")
+        there = f" ({here.total().partition('; ')[2]})" if here.left_out else ""
+        raise UserError(
+            f"{root}: no files that end in {kinds}{there}; give a folder that has some{why}"
+        )
+    tally.merge(here)
     return dict(sorted(files.items()))
 
 
@@ -118,9 +154,13 @@ def report_missing(
         return
     first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
     many = len(names) > 1
-    near = sorted(there.glob(f"{min(names)}.*"))
-    if near and one == "image":
-        raise UserError(f"{near[0]}: a label map must be PNG, JPEG would change it; save it as PNG")
+    lone = there / min(names)
+    if one == "image" and lone.parent.is_dir():
+        near = sorted(path for path in lone.parent.iterdir() if path.stem == lone.name)
+        if near:
+            raise UserError(
+                f"{near[0]}: a label map must be PNG, JPEG would change it; save it as PNG"
+            )
     raise UserError(
         f"{here}: {len(names)} {one}{'s' * many} without {other} ({first}); "
         f"add the {other}{'s' * many} to {there} or remove the {one}{'s' * many}"

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 
 from labor_jax.data import image_files, images, labels
-from labor_jax.data.domain import Domain
+from labor_jax.data.domain import Domain, Headers
 from labor_jax.data.transforms import resize_image
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
 from labor_jax.util import contents, errors, outputs
-from labor_jax.util.ahead import ahead
+from labor_jax.util.ahead import ahead, tried
 from labor_jax.util.progress import show_progress
+from labor_jax.util.tally import UNREADABLE, Tally
 
 __all__ = [
     "DEFAULT",
@@ -24,6 +25,7 @@ __all__ = [
     "THREADS",
     "Loaded",
     "Options",
+    "Predicted",
     "by_size",
     "frames",
     "loaded",
@@ -62,6 +64,13 @@ class Options(NamedTuple):
 DEFAULT = Options()
 
 
+class Predicted(NamedTuple):
+    """What became of a folder: its images, and the error of each image that was left out."""
+
+    tally: Tally
+    broken: list[str]
+
+
 class Loaded(NamedTuple):
     """An image that was read, ready to be predicted.
 
@@ -82,44 +91,68 @@ def predict_folder(
     out: pathlib.Path,
     options: Options = DEFAULT,
     reads: Iterable[str | os.PathLike] = (),
-) -> list[str]:
+) -> Predicted:
     """Writes the label map and the overlay of every image of a domain, or its label ids alone.
+
+    An image that cannot be read, segmented or written is left out, whatever is wrong with it.
 
     Args:
       out: a folder that `outputs.Folder` allows.
       reads: what is read, which `out` must be apart from.
-
-    Returns:
-      The error of each image that could not be read.
     Raises:
-      UserError: none of the images can be read, or a file to be written is not ours.
+      UserError: all images are left out, or a file to be written is not ours.
+      OSError: nothing can be written there, for example because the disk is full.
     """
     folder = outputs.Folder(out, "--out", reads)
     folder.check(name for image in domain.ids for name in _names(image, options))
-    broken: list[str] = []
+    tally, broken = Tally("image"), list[str]()
+    if domain.tally:
+        tally.merge(domain.tally)
+    number = len(domain.ids)
 
-    def read(index: int) -> Loaded | errors.UserError:
-        try:
-            return loaded(run, options, domain.ids[index], domain.read_image(index))
-        except errors.UserError as error:
-            return error
+    def read(index: int) -> tuple[Loaded, Headers | None]:
+        image = loaded(run, options, domain.ids[index], domain.read_image(index))
+        return image, domain.headers(index) if domain.headers else None
 
-    def whole(found: Iterable[Loaded | errors.UserError]) -> Iterator[Loaded]:
-        for one in found:
-            if isinstance(one, errors.UserError):
-                broken.append(str(one))
-            else:
-                yield one
+    def leave_out(name: str, error: Exception) -> None:
+        if errors.ends_all(error):
+            raise error
+        told = errors.told_of(name, error)
+        broken.append(told)
+        why = UNREADABLE if name not in was_read else "that cannot be segmented"
+        tally.leave_out("image", why, told)
+        progress.advance(tally.taken + len(broken))
 
-    with show_progress("predict", 0, len(domain.ids), "image") as progress:
-        found = ahead(read, range(len(domain.ids)), THREADS, 4 * THREADS)
-        predicted = segmented(run, options, whole(found))
+    def whole() -> Iterator[Loaded]:
+        found = ahead(tried(read), range(number), THREADS, 4 * THREADS)
+        for name, one in zip(domain.ids, found, strict=True):
+            if isinstance(one, Exception):
+                leave_out(name, one)
+                continue
+            was_read.add(name)
+            for change in one[1].changes if one[1] else ():
+                tally.change(*change, name)
+            yield one[0]
+
+    was_read: set[str] = set()
+    with show_progress("predict", 0, number, "image") as progress:
         write = writer(run, options, folder)
-        for done, _ in enumerate(ahead(write, predicted, THREADS, 4 * THREADS), 1):
-            progress.advance(done + len(broken))
-    if len(broken) == len(domain.ids):
-        raise errors.UserError(f"none of {domain.name} can be read; the first: {broken[0]}")
-    return broken
+
+        def written(one: tuple[Loaded, np.ndarray | Exception]) -> tuple[str, Exception | None]:
+            image, label = one
+            ended = label if isinstance(label, Exception) else tried(write)((image, label))
+            return image.name, ended if isinstance(ended, Exception) else None
+
+        predicted = segmented(run, options, whole())
+        for name, error in ahead(written, predicted, THREADS, 4 * THREADS):
+            if error is not None:
+                leave_out(name, error)
+                continue
+            tally.take()
+            progress.advance(tally.taken + len(broken))
+    if len(broken) == number:
+        raise errors.UserError(f"none of {domain.name} can be segmented; the first: {broken[0]}")
+    return Predicted(tally, broken)
 
 
 def predict_video(
@@ -151,7 +184,7 @@ def predict_video(
             )
             done, write = 0, writer(run, options, folder, apart=False)
             predicted = segmented(run, options, found)
-            for shown in ahead(write, predicted, THREADS, 4 * THREADS):
+            for shown in ahead(write, whole_frames(predicted), THREADS, 4 * THREADS):
                 if shown is not None:
                     add(shown)
                 done += 1
@@ -184,8 +217,11 @@ def by_size(found: Iterable[Loaded], batch_size: int) -> Iterator[list[Loaded]]:
 
 def segmented(
     run: restore.Restored, options: Options, found: Iterable[Loaded]
-) -> Iterator[tuple[Loaded, np.ndarray]]:
-    """Each image with its label map [H, W] uint8. Images of one size stay in order."""
+) -> Iterator[tuple[Loaded, np.ndarray | Exception]]:
+    """Each image with its label map [H, W] uint8, or with the error that it leads to.
+
+    Images of one size stay in order.
+    """
     predictor, batch_size = Predictor(run), run.config.eval_batch_size
     compiled: set[tuple[int, ...]] = set()
 
@@ -194,16 +230,34 @@ def segmented(
             maps = [predictor.predict(s.image, options.tile, options.overlap) for s in batch]
             return list(zip(batch, maps, strict=True))
         size = batch[0].image.shape[:2]
-        if len(batch) == batch_size:
-            compiled.add(size)
         # Compiling for a smaller last batch takes longer than filling it up with copies.
         filled = batch + batch[-1:] * (batch_size - len(batch) if size in compiled else 0)
         found = run.predict(np.stack([s.view for s in filled]), size)
+        if len(batch) == batch_size:
+            compiled.add(size)
         return list(zip(batch, found, strict=False))
 
+    def each(batch: list[Loaded]) -> list[tuple[Loaded, np.ndarray | Exception]]:
+        together = tried(infer)(batch)
+        if not isinstance(together, Exception):
+            return list(together)
+        if len(batch) == 1:
+            return [(batch[0], together)]
+        return [one for image in batch for one in each([image])]  # it may be of one, or too many
+
     # A thread of its own, so that the device does not wait until results are passed on.
-    for batch in ahead(infer, by_size(found, batch_size), threads=1, limit=2):
+    for batch in ahead(each, by_size(found, batch_size), threads=1, limit=2):
         yield from batch
+
+
+def whole_frames(
+    found: Iterable[tuple[Loaded, np.ndarray | Exception]],
+) -> Iterator[tuple[Loaded, np.ndarray]]:
+    """The same without errors: the first one is raised, as no video goes on without a frame."""
+    for image, label in found:
+        if isinstance(label, Exception):
+            raise label
+        yield image, label
 
 
 def writer(

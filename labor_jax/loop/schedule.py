@@ -26,7 +26,7 @@ from clu import parameter_overview
 from labor_jax.annotation import annotators, asked_images
 from labor_jax.config import checking, places
 from labor_jax.data import domain, folder, labels, loading, rare_classes
-from labor_jax.loop import asking, phases, plan, previews, resume, stopping_rules
+from labor_jax.loop import asking, data_checks, phases, plan, previews, resume, stopping_rules
 from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
 from labor_jax.report.monitor import Monitor, check_records
@@ -83,6 +83,7 @@ def _run(
     domains = {n: loading.load(config[n], config.data_dir, table) for n in ("source", "val")}
     domains["target"] = _as_asked(config, workdir, table)
     plan.check_labels(config, domains)
+    summary.values["data"] = data_checks.look(config, domains)
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
     try:
@@ -168,6 +169,9 @@ def _introduce(this: Run, now: state.State) -> None:
     overview = parameter_overview.get_parameter_overview(params, include_stats=False)
     if hosts.first():
         files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
+    for name, lines in this.summary.values["data"].items():
+        for line in lines:
+            this.monitor.say(f"{name}: {line}")
     domains = " → ".join(domain.name for domain in (this.source, this.target) if domain.ids)
     this.monitor.say(
         f"{this.config.method} · {domains} · segmenter of "

@@ -237,10 +237,17 @@ def training_curves(run: RunFiles) -> list[dict[str, Any]]:
 def settings(run: RunFiles) -> list[tuple[str, Any]]:
     """What the run ran on, and its config as indented JSON: (title, text)."""
     device = run.summary.get("device")
+    data = (run.summary.get("data") or {}).items()
+    told = "\n".join(f"{name}: {line}" for name, lines in data for line in lines)
     versions = run.summary.get("versions") or {}
     return [
         (title, value if isinstance(value, str) else json.dumps(value, indent=2))
-        for title, value in (("Device", device), ("Versions", versions), ("Config", run.config))
+        for title, value in (
+            ("Images left out or changed", told),
+            ("Device", device),
+            ("Versions", versions),
+            ("Config", run.config),
+        )
         if value
     ]
 

@@ -55,6 +55,7 @@ class Summary:
             "subsets": old.get("subsets", {}),
             "budget": old.get("budget", {}),
             "stages": old.get("stages", []),
+            "data": old.get("data", {}),
             "wall_seconds": self._seconds_before,
             "versions": {"labor_jax": __version__, "python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in PACKAGES},

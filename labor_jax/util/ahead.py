@@ -9,6 +9,7 @@ __all__ = [
     "In",
     "Out",
     "ahead",
+    "tried",
 ]
 
 
@@ -39,3 +40,15 @@ def ahead(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def tried(function: Callable[[In], Out]) -> Callable[[In], Out | Exception]:
+    """The function, which returns what it would raise: one bad item does not end all the others."""
+
+    def call(item: In) -> Out | Exception:
+        try:
+            return function(item)
+        except Exception as error:
+            return error
+
+    return call

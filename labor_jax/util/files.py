@@ -3,12 +3,16 @@
 import array
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+LONGEST_NAME = 143
+"""How many bytes a name of ours has at most; eCryptfs allows no more, others 255."""
 
 
 def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None:
@@ -25,7 +29,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
     path = pathlib.Path(path)
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         with open(partial, "wb") as file:
             file.writelines([data] if isinstance(data, bytes) else data)
@@ -40,6 +44,19 @@ def write_atomic(path: str | os.PathLike, data: bytes | Iterable[bytes]) -> None
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+def partial_of(path: pathlib.Path) -> pathlib.Path:
+    """Where a file is written before it is renamed into place; `remove_partial` finds it.
+
+    Its name is not longer than the file's may be.
+    """
+    process = os.getpid()
+    name = f".{path.name}.{process}.partial"
+    if len(name.encode(errors="surrogateescape")) > LONGEST_NAME:
+        digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:32]
+        name = f".{digest}.{process}.partial"
+    return path.with_name(name)
 
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM)

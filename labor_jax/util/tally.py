@@ -16,6 +16,8 @@ K = TypeVar("K")
 
 EXAMPLES = 3
 """How many examples are kept for each reason."""
+LONGEST = 400
+"""How many characters of an example: a path, what is wrong there, and the mend."""
 
 
 UNREADABLE = "that cannot be read"
@@ -75,6 +77,15 @@ class Tally:
         """Counts parts that were taken in another form; `example` names one of them."""
         _add(self.changed, (verb, noun, reason), example, count)
 
+    def merge(self, other: "Tally") -> None:
+        """Counts what another tally left out and changed; not what it took."""
+        _merge(self.left_out, other.left_out)
+        _merge(self.changed, other.changed)
+
+    def told(self) -> list[str]:
+        """The lines of `reasons`, then `total`; none where all was taken as it was."""
+        return [*self.reasons(), self.total()] if self.left_out or self.changed else []
+
     @contextlib.contextmanager
     def spare(self, noun: str, example: str) -> Iterator[None]:
         """Leaves a part out if it cannot be read, whatever is wrong with it; others are not harmed.
@@ -131,11 +142,18 @@ def _plainly(error: Exception) -> str:
     return NAMELESS.sub("", f"{type(error).__name__}: {error}")
 
 
+def _merge(mine: dict[K, Counted], theirs: dict[K, Counted]) -> None:
+    for key, some in theirs.items():
+        before = mine.get(key, Counted(0, ()))
+        examples = tuple(dict.fromkeys((*before.examples, *some.examples)))[:EXAMPLES]
+        mine[key] = Counted(before.number + some.number, examples)
+
+
 def _add(found: dict[K, Counted], key: K, example: str | Callable[[], str], count: int) -> None:
     before = found.get(key, Counted(0, ()))
     some = before.examples
     if len(some) < EXAMPLES:
-        text = one_line(example if isinstance(example, str) else example())
+        text = one_line(example if isinstance(example, str) else example(), LONGEST)
         some = some if text in some else (*some, text)
     found[key] = Counted(before.number + count, some)
 

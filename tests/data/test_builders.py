@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from support.commands import call
+from support.commands import call, the_line
 from tensorflow_datasets.core import shuffle
 
 from labor_jax.data import dataset, datasets, domain, loading, toytown
@@ -228,7 +228,7 @@ def test_an_image_of_camvid_without_label_is_named_and_left_out(upstream, tmp_pa
     (upstream / "trainannot/a.png").unlink()
     assert load("camvid", "train", tmp_path / "data", str(upstream)).ids == ("b",)
     assert (
-        f"camvid train: without partner, left out: 1 ({upstream}/train/a.jpg)"
+        f"camvid train: left out: 1 file without partner, such as {upstream}/train/a.jpg"
         in capsys.readouterr().err
     )
 
@@ -281,7 +281,7 @@ def test_prepare_data_checks_a_folder(upstream):
     assert told.status == 0 and "images" in told.stdout
     (upstream / "train/b.png").write_bytes(b"")
     told = call("prepare-data", "--dataset=folder", f"--images={upstream}/train")
-    assert told.status == 2 and "b.png: unreadable image" in told.stderr
+    assert "b.png: unreadable image" in the_line(told)
 
 
 def test_prepare_data_checks_what_a_config_would_read_with_its_own_classes(upstream):

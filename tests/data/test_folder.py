@@ -81,7 +81,7 @@ def test_a_photo_is_turned_upright(tmp_path):
     pixels = np.zeros((4, 6, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
     assert folder.load(str(tmp_path), "", CAMVID).read_image(0).shape == (6, 4, 3)
-    assert image_files.image_size(tmp_path / "x.jpg") == (6, 4)
+    assert image_files.image_frame(tmp_path / "x.jpg", "x").size == (6, 4)
 
 
 def test_palette_labels_are_read_by_index_not_colour(folders):
@@ -191,4 +191,6 @@ def test_check_finds_what_only_reading_shows(folders, kind):
     domain = load(folders, CITYSCAPES)
     assert checked(domain, CITYSCAPES).images == len(domain.ids)
     (folders[kind] / "sub/b.png").write_bytes(b"")
-    assert "sub/b.png" in told(lambda: checked(domain, CITYSCAPES))
+    split = checked(domain, CITYSCAPES)
+    assert split.images == len(domain.ids) - 1 and len(split.broken) == 1
+    assert "left out: 1 image that cannot be used" in split.told[0] and "sub/b.png" in split.told[0]

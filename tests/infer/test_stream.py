@@ -77,8 +77,9 @@ def test_a_truncated_photograph_is_named_and_the_others_are_segmented(run, tmp_p
     photos = photographs(tmp_path / "photos", [(48, 64), (48, 64), (48, 64)])
     broken = photos / "town 1" / "1.v1.png"
     broken.write_bytes(broken.read_bytes()[:500])
-    named = predict_folder(run, folder.load(str(photos), "", run.table), tmp_path / "out")
-    assert len(named) == 1 and "1.v1.png: unreadable image" in named[0]
+    done = predict_folder(run, folder.load(str(photos), "", run.table), tmp_path / "out")
+    assert len(done.broken) == 1 and "1.v1.png: unreadable image" in done.broken[0]
+    assert done.tally.total() == "2 images taken; left out: 1 image"
     written = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
     assert written == ["0.v1.png", "2.v1.png"]
 
@@ -88,7 +89,7 @@ def test_a_folder_of_which_nothing_can_be_read_is_an_error(run, tmp_path):
     broken = photos / "town 0" / "0.v1.png"
     broken.write_bytes(broken.read_bytes()[:500])
     domain = folder.load(str(photos), "", run.table)
-    with pytest.raises(UserError, match=r"none of folder .* can be read; the first: .*0\.v1\.png"):
+    with pytest.raises(UserError, match=r"none of folder .* can be segmented; .* .*0\.v1\.png"):
         predict_folder(run, domain, tmp_path / "out")
 
 
@@ -193,11 +194,11 @@ def test_the_command_names_and_counts_what_it_skips_and_takes_an_exported_file(
     broken.write_bytes(broken.read_bytes()[:500])
     monkeypatch.chdir(tmp_path)
     ended = call("predict", "--workdir=town.safetensors", "--images=photos", "--out=out")
-    assert ended.status == 0, ended.stderr
+    assert ended.status == 1, ended.stderr
     assert "1 image segmented after" in ended.stdout
-    skipped = [line for line in ended.stderr.splitlines() if line.startswith("skipped: ")]
-    assert len(skipped) == 2 and skipped[1] == "skipped: 1 in all"
-    assert "1.v1.png: unreadable image" in skipped[0]
+    *_, reason, total = ended.stderr.splitlines()
+    assert "left out: 1 image that cannot be read, such as photos/town 1/1.v1.png: unread" in reason
+    assert total == "1 image taken; left out: 1 image"
     assert sorted(path.name for path in (tmp_path / "out" / "town 0").iterdir()) == [
         "0.v1.png",
         "0.v1_overlay.jpg",

@@ -3,11 +3,12 @@
 import dataclasses
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 
 from labor_jax.data.image_files import SUFFIXES
 from labor_jax.util.errors import UserError
+from labor_jax.util.folders import passed_over
+from labor_jax.util.tally import one_line
 
 OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 """Suffixes of archives that have to be unpacked first, as they have no random access."""
@@ -38,11 +39,13 @@ def open_zips(root: pathlib.Path) -> list[zipfile.ZipFile]:
     """
     opened = []
     for path in sorted(root.glob("*.zip")):
+        if passed_over(path.name) or not path.is_file():
+            continue
         try:
             opened.append(zipfile.ZipFile(path))
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # a broken archive can make zipfile raise anything
             raise UserError(
-                f"{path}: no whole zip archive ({error}); download it again or remove it"
+                f"{path}: no whole zip archive ({one_line(error)}); download it again or remove it"
             ) from error
     return opened
 
@@ -55,7 +58,7 @@ def in_zips(
     for archive in zips:
         for member in archive.namelist():
             path = pathlib.PurePosixPath(member)
-            if is_image(path) and path.match(pattern):
+            if is_image(member) and path.match(pattern):
                 found[to_id(path)] = zipped(archive, member)
     return found
 
@@ -67,25 +70,33 @@ def in_folders(root: pathlib.Path, pattern: str, to_id: Callable[[pathlib.PurePa
         yield from root.glob(f"*/{pattern}")
         yield from root.glob(pattern)
 
-    return {to_id(path): File(str(path), path.read_bytes) for path in paths() if is_image(path)}
+    return {
+        to_id(path): File(str(path), path.read_bytes)
+        for path in paths()
+        if is_image(path.relative_to(root).as_posix())
+    }
 
 
-def is_image(path: pathlib.PurePath) -> bool:
-    """Whether a file is an image by its name, and not one that macOS puts beside each image."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_image(path: str) -> bool:
+    """Whether a file is an image by its name, and none that is hidden or a tool's."""
+    return pathlib.PurePosixPath(path).suffix.lower() in SUFFIXES and not passed_over(path)
 
 
 def zipped(archive: zipfile.ZipFile, member: str) -> File:
     """One file of an archive; reading it compares its checksum."""
 
     def read() -> bytes:
+        if archive.getinfo(member).flag_bits & 1:
+            raise UserError(
+                f"{archive.filename}: {member} is locked with a password; unpack the archive by it "
+                f"and put the folders there"
+            )
         try:
             return archive.read(member)
-        # Which of these zipfile raises depends on the bytes that are damaged.
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            reason = " ".join(str(error).split())
+        except Exception as error:  # what zipfile raises depends on the bytes that are damaged
             raise UserError(
-                f"{archive.filename}: {member} is damaged ({reason}); download the archive again"
+                f"{archive.filename}: {member} is damaged ({one_line(error)}); download the "
+                f"archive again"
             ) from error
 
     return File(f"{archive.filename}: {member}", read)

@@ -11,18 +11,22 @@ from typing import NamedTuple, NoReturn
 
 import cv2
 import numpy as np
-from PIL import ImageOps
 
 from labor_jax.data import dataset, image_files, labels
 from labor_jax.data.builders import archives
 from labor_jax.data.builders.archives import File
 from labor_jax.data.dataset import Sample
+from labor_jax.util import errors
 from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import UserError
+from labor_jax.util.tally import EXAMPLES, Tally
 
 KINDS = ("images", "labels")
 """The kinds of files, in the order of each pair in `layout` and `shipped`."""
 THREADS = min(8, os.cpu_count() or 1)
+
+Change = tuple[str, str, str]
+"""Verb, noun and reason of `Tally.change`."""
 
 
 class Pairs(NamedTuple):
@@ -121,41 +125,58 @@ def make(files: PairedFiles, _: str, manual_dir: str) -> dict[str, Iterator[Samp
     """The samples of each split that has any files; prints on stderr what is left out."""
     found = find(files, manual_dir)
     for split in files.layout:
-        paired, lone = found.get(split, Pairs([], []))
-        if lone:
-            warn(f"{files.name} {split}: without partner, left out: {counted(lone)}")
-        if len(paired) != (full := files.full.get(split, len(paired))):
-            warn(f"{files.name} {split}: {len(paired)} pairs; the whole set has {full}")
-    return {s: _samples(files, s, pairs.paired) for s, pairs in found.items()}
+        number = len(found[split].paired) if split in found else 0
+        if number != (full := files.full.get(split, number)):
+            warn(f"{files.name} {split}: {number} pairs; the whole set has {full}")
+    return {s: _samples(files, s, pairs) for s, pairs in found.items()}
 
 
-def _samples(
-    files: PairedFiles, split: str, pairs: list[tuple[str, File, File]]
-) -> Iterator[Sample]:
-    resized = []
-    samples = ahead(lambda pair: _read(files, *pair), pairs, THREADS, 2 * THREADS)
-    for sample, fits in dataset.track(samples, len(pairs), f"reading {files.name} {split}"):
-        yield sample
-        if not fits:
-            resized.append(sample.id)
-    if resized:
-        warn(
-            f"{files.name} {split}: labels of another size than their image, resized to it: "
-            f"{counted(resized)}"
-        )
+def _samples(files: PairedFiles, split: str, found: Pairs) -> Iterator[Sample]:
+    """Reads the pairs; all that cannot be read are counted before the first of them ends it."""
+    tally, broken = Tally("image"), list[str]()
+    for name in found.lone:
+        tally.leave_out("file", "without partner", name)
+
+    def read(pair: tuple[str, File, File]) -> tuple[Sample, list[Change]] | UserError:
+        try:
+            return _read(files, *pair)
+        except Exception as error:  # whatever a broken file raises
+            return UserError(errors.told_of(pair[1].name, error))
+
+    number = len(found.paired)
+    every = ahead(read, found.paired, THREADS, 2 * THREADS)
+    for one in dataset.track(every, number, f"reading {files.name} {split}"):
+        if isinstance(one, UserError):
+            broken.append(str(one))
+        elif not broken:  # else nothing is kept
+            tally.take()
+            for verb, noun, reason in one[1]:
+                tally.change(verb, noun, reason, one[0].id)
+            yield one[0]
+    for line in tally.told():
+        warn(f"{files.name} {split}: {line}")
+    if broken:
+        many = f"{len(broken)} of {number} pairs cannot be read, such as " if broken[1:] else ""
+        raise UserError(many + "; ".join(broken[:EXAMPLES]))
 
 
-def _read(files: PairedFiles, name: str, image: File, label: File) -> tuple[Sample, bool]:
-    """A sample, and whether its label had its image's size."""
+def _read(files: PairedFiles, name: str, image: File, label: File) -> tuple[Sample, list[Change]]:
+    """A sample, and what was done to its files: verb, noun and reason."""
     data, marks = image.read(), label.read()
-    height, width = checked_size(data, image.name, "image")
-    checked_size(marks, label.name, "label")
-    raw = files.read_raw(marks, label.name)
-    fits = raw.shape == (height, width)
-    if not fits:
+    frame = checked_frame(data, image.name, "image")
+    checked_frame(marks, label.name, "label")
+    raw, turned = image_files.like_image(files.read_raw(marks, label.name), frame, label.name)
+    height, width = frame.size
+    changes = []
+    if frame.orientation != 1:
+        changes.append(image_files.TURNED)
+    if turned:
+        changes.append(image_files.TURNED_ALIKE)
+    if raw.shape != frame.size:
+        changes.append(("resized", "label", "to its image's size"))
         raw = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     encoded = labels.encode(raw, files.raw, label.name, mend=f"get {files.title}'s own file")
-    return dataset.sample(name, data, encoded), fits
+    return dataset.sample(name, data, encoded), changes
 
 
 def pair(images: archives.Files, marks: archives.Files) -> Pairs:
@@ -165,18 +186,15 @@ def pair(images: archives.Files, marks: archives.Files) -> Pairs:
     return Pairs([(key, images[key], marks[key]) for key in both], lone)
 
 
-def checked_size(data: bytes, where: str, what: str) -> tuple[int, int]:
-    """(H, W) of an image file, after a check that it is whole (of a PNG, by its checksums).
+def checked_frame(data: bytes, where: str, what: str) -> image_files.Frame:
+    """The frame of an image file, after a check that it is whole (of a PNG, by its checksums).
 
     Raises:
       UserError: the file is damaged.
     """
     with image_files.opened(io.BytesIO(data), where, what) as file:
-        if file.format != "PNG":
-            return ImageOps.exif_transpose(file.convert("RGB")).size[::-1]
-        size = file.size[::-1]
-        file.verify()
-        return size
+        file.verify() if file.format == "PNG" else file.load()
+    return image_files.image_frame(io.BytesIO(data), where)
 
 
 def counted(names: list[str]) -> str:
