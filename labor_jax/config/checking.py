@@ -318,12 +318,44 @@ def _check_given(config: ml_collections.ConfigDict, name: str) -> None:
         raise UserError(f"config.{name}.domain: is empty; give a data set, or folder")
 
 
+def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
+    """What a frozen run needs, by key: the value, and why."""
+    if not config.model.freeze:
+        return
+    needed = (
+        ("model.head", config.model.head == "linear", "linear: it is fitted to frozen features"),
+        ("model.weights", config.model.weights != "", "a file: nothing else trains the backbone"),
+        ("adapt", config.adapt == "none", "none: nothing but labels is fitted"),
+        ("optimizer.average", not config.optimizer.average, "0: there are no steps to average"),
+        ("evaluation.scales", config.evaluation.scales == (1.0,), "(1.0,): features have one size"),
+        ("evaluation.flip", not config.evaluation.flip, "False: features are of one view"),
+        ("input.source_size", not config.input.source_size, "(): features have one size"),
+    )
+    for key, kept, right in needed:
+        if not kept:
+            raise UserError(f"config.{key}: with model.freeze it must be {right}")
+
+
+def _dilations_are_trained(config: ml_collections.ConfigDict) -> None:
+    """Taps that no view reaches stay random, and larger images would be predicted with them."""
+    if config.model.head != "deeplab_v3plus":
+        return
+    cells = min(config.input.crop or config.input.size) // config.model.output_stride
+    if (largest := max(config.model.dilations)) >= cells:
+        raise UserError(
+            f"config.model.dilations: {largest} reaches past a view's {cells} features, so its "
+            f"weights would not be trained; give smaller ones, or a larger input.crop"
+        )
+
+
 RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.style": _style_is_the_backbones,
     "model.output_stride": _output_stride_is_the_backbones,
     "model.batch_norm": _batch_norm_is_the_backbones,
     "adapt": _teacher_is_an_average,
     "input.source_size": _mixed_images_have_one_size,
+    "model.freeze": _frozen_is_fitted,
+    "model.dilations": _dilations_are_trained,
     "input.scale": _scale_is_in_order,
     "input.crop": _crop_fits,
     "input.rare_classes": _rare_classes_have_a_source,

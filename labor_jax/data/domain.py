@@ -9,7 +9,7 @@ import numpy as np
 
 from labor_jax.util.tally import Tally
 
-__all__ = ["Domain", "Headers"]
+__all__ = ["Domain", "Features", "Headers"]
 
 
 class Headers(NamedTuple):
@@ -22,6 +22,18 @@ class Headers(NamedTuple):
 
     size: tuple[int, int]
     changes: tuple[tuple[str, str, str], ...] = ()
+
+
+class Features(NamedTuple):
+    """What a backbone that is not trained makes of a domain's images.
+
+    Attributes:
+      read: index -> the backbone's levels, [h, w, F] float16 each, from fine to coarse.
+      sizes: [N, 2] int32, the native (height, width) of each image.
+    """
+
+    read: Callable[[int], tuple[np.ndarray, ...]]
+    sizes: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +49,7 @@ class Domain:
       file: index -> the file of the image; None: images are no files of their own.
       headers: index -> the image's headers; None where they cannot be had at little cost.
       tally: what was left out when the images were looked for; None where nothing was.
+      features: what the networks see in place of images; None: they see the images.
     """
 
     name: str
@@ -47,6 +60,7 @@ class Domain:
     file: Callable[[int], pathlib.Path] | None = None
     headers: Callable[[int], Headers] | None = None
     tally: Tally | None = None
+    features: Features | None = None
 
     @classmethod
     def none(cls) -> "Domain":
@@ -56,6 +70,7 @@ class Domain:
     def take(self, indices: Sequence[int]) -> "Domain":
         """The domain of these images alone, in this order."""
         read_label, file, headers = self.read_label, self.file, self.headers
+        features = self.features
         return Domain(
             name=self.name,
             ids=tuple(self.ids[i] for i in indices),
@@ -65,6 +80,11 @@ class Domain:
             file=None if file is None else lambda i: file(indices[i]),
             headers=None if headers is None else lambda i: headers(indices[i]),
             tally=self.tally,
+            features=features
+            and Features(
+                read=lambda i: features.read(indices[i]),
+                sizes=features.sizes[np.asarray(indices, int)],
+            ),
         )
 
 

@@ -6,6 +6,7 @@ each process computes its own rows of a batch.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grain
 import jax
@@ -40,15 +41,22 @@ def _stream(
     """This process's rows of the first `last` batches.
 
     Each batch is {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; a label is 255 where
-    there is none.
+    there is none. Where the domain has features, a tuple of levels takes the images' place, and
+    nothing is varied.
     """
 
     size = transforms.full_size(config.input, name)
     keep_colours = transforms.keeps_colours(config, name)
 
-    def view(index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-        image = domain.read_image(index)
+    def view(index: int, random: np.random.Generator) -> dict[str, Any]:
         label = read_label(index) if read_label else None
+        if domain.features is not None:
+            seen = transforms.resize_label(label, size) if label is not None else None
+            return {
+                "image": domain.features.read(index),
+                "label": np.full(size, IGNORE, np.uint8) if seen is None else seen,
+            }
+        image = domain.read_image(index)
         if label is None:
             label = np.full(image.shape[:2], IGNORE, np.uint8)
         return transforms.augment(random, image, label, config.input, size, keep_colours)

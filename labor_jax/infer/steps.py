@@ -9,11 +9,12 @@ import ml_collections
 
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
+from labor_jax.models.segmenter import Inputs
 from labor_jax.selection import strategies
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
 from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
 from labor_jax.train.parts import in_parts
-from labor_jax.train.state import Networks, State, Trained
+from labor_jax.train.state import Networks, State, Trained, segmenter_taught
 
 MAP_BYTES = 2**26
 """The most bytes of a logit map that a query upsamples at once; one image may have more.
@@ -25,7 +26,7 @@ parts are slower.
 
 def predict(
     segmenter: Trained,
-    images: jax.Array,
+    images: Inputs,
     *,
     networks: Networks,
     size: tuple[int, int],
@@ -35,7 +36,7 @@ def predict(
     """The segmenter's classes at the label's resolution.
 
     Args:
-      images: [B, h, w, 3] uint8.
+      images: [B, h, w, 3] uint8, or a tuple of their levels, for which views and flip do not count.
       size: (H, W) of the answer.
       views: sizes (h, w) to which the images are resized for the network. Probabilities are
         averaged over them. () = once, at the images' own size.
@@ -50,7 +51,7 @@ def predict(
 
 def probabilities(
     segmenter: Trained,
-    images: jax.Array,
+    images: Inputs,
     *,
     networks: Networks,
     size: tuple[int, int],
@@ -64,7 +65,7 @@ def probabilities(
 
 def _logits(
     segmenter: Trained,
-    images: jax.Array,
+    images: Inputs,
     networks: Networks,
     size: tuple[int, int],
     views: Sequence[tuple[int, int]],
@@ -72,10 +73,12 @@ def _logits(
 ) -> list[jax.Array]:
     """The main head's logits [B, H, W, C] float32 for each view of `predict`."""
 
-    def logits(images: jax.Array) -> jax.Array:
+    def logits(images: Inputs) -> jax.Array:
         out = networks.segmenter.apply(segmenter.variables, images, train=False)
         return upsample(out["main"], size)
 
+    if isinstance(images, Sequence):
+        return [logits(images)]
     maps = []
     for view in views or (images.shape[1:3],):
         seen = images
@@ -101,8 +104,8 @@ def query(
 
     Args:
       state: its shipped segmenter is read, and its selector if the strategy needs it.
-      batch: {"image": [B, h, w, 3] uint8, "taken": [B, H, W] bool, the pixels asked before,
-        "key": [B, 2] uint32, the data of a JAX random key for each image}.
+      batch: {"image": [B, h, w, 3] uint8 or a tuple of their levels, "taken": [B, H, W] bool, the
+        pixels asked before, "key": [B, 2] uint32, the data of a JAX random key for each image}.
       size: (H, W) of the labels.
       number: the most points or regions for an image.
     Returns:
@@ -115,6 +118,8 @@ def query(
         assert state.selector is not None, "a selector is asked between its fit and adaptation"
         selector = networks.selector.apply(state.selector.variables, images, train=False)
         maps |= {head: selector[head] for head in ("c1", "c2")}
+    if not config.source.domain:
+        maps["untaught"] = jnp.full(len(maps["main"]), state.step < segmenter_taught(config))
     return in_parts(
         functools.partial(select, size=size, number=number, config=config),
         maps | {name: batch[name] for name in ("taken", "key")},
@@ -133,7 +138,9 @@ def select(
 
     Args:
       maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
-        [B, h, w, F] float; "taken" and "key" as `query` has them.
+        [B, h, w, F] float; "taken" and "key" as `query` has them. Without a source also
+        "untaught": [B] bool, whether the segmenter has seen no label yet: what is asked is then
+        random, since its scores mean nothing.
     Returns:
       "predicted": [B, H, W] uint8, the segmenter's classes. With a selector also "mask":
       [B, H, W] bool, equation 4 of the paper, and "selected": [B, H, W] uint8, the argmax of the
@@ -152,7 +159,10 @@ def select(
     keys = jax.random.wrap_key_data(maps["key"])
     seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
     radius = strategies.radius(strategy, config)
-    score = jnp.where(dilated(seen.taken, radius), NEVER, strategy.score(seen, config))
+    score = strategy.score(seen, config)
+    if "untaught" in maps:
+        score = jnp.where(maps["untaught"][:, None, None], seen.noise, score)
+    score = jnp.where(dilated(seen.taken, radius), NEVER, score)
     if strategy.asks == "segments":
         return answer | {"chosen": score > NEVER}
     if strategy.asks == "superpixels":

@@ -13,7 +13,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.data import images, pipeline
 from labor_jax.infer import metrics
 from labor_jax.infer.evaluate import evaluate as score_domain
-from labor_jax.loop import asking, previews, stopping_rules
+from labor_jax.loop import asking, frozen, previews, stopping_rules
 from labor_jax.loop.compiled import Compiled
 from labor_jax.loop.plan import Phase, Run
 from labor_jax.loop.resume import still_open
@@ -28,6 +28,8 @@ def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> stat
     """Trains for warm-up, or for adaptation with all target labels so far."""
     now = now.replace(selector=None)  # the stage's queries are made, so it is not needed any more
     read = label_reader(this, phase.stage) if phase.stage else None
+    if this.config.model.freeze:
+        return frozen.fit(this, phase, now, read)
     return train(this, phase, now, compiled.adapt, read)
 
 

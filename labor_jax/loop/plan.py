@@ -65,7 +65,12 @@ class Run(NamedTuple):
 
 
 def logs(config: ml_collections.ConfigDict, phase: Phase, step: int) -> bool:
-    """Whether a step's losses are recorded: at every `log_every` steps, and at a phase's last."""
+    """Whether a step's losses are recorded: at every `log_every` steps, and at a phase's last.
+
+    A fit of frozen features is one whole: its steps are not seen from outside.
+    """
+    if config.model.freeze and phase.name in ("warmup", "adapt"):
+        return step == phase.last
     return step % config.log_every == 0 or step == phase.last
 
 

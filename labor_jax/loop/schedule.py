@@ -26,7 +26,16 @@ from clu import parameter_overview
 from labor_jax.annotation import annotators, asked_images
 from labor_jax.config import checking, places
 from labor_jax.data import domain, folder, labels, loading, rare_classes
-from labor_jax.loop import asking, data_checks, phases, plan, previews, resume, stopping_rules
+from labor_jax.loop import (
+    asking,
+    data_checks,
+    frozen,
+    phases,
+    plan,
+    previews,
+    resume,
+    stopping_rules,
+)
 from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
 from labor_jax.report.monitor import Monitor, check_records
@@ -93,6 +102,8 @@ def _run(
         if hosts.first():
             files.remove_partial(workdir)
             resume.write_config(config, workdir)
+        if config.model.freeze:
+            domains = frozen.opened(domains, now, config, len(table))
         if config.input.rare_classes:
             kept = workdir / resume.SOURCE_PIXELS
             domains["source"] = rare_classes.counted(domains["source"], len(table), kept)

@@ -15,6 +15,7 @@ __all__ = [
     "WINDOWS",
     "ContextPooling",
     "Linear",
+    "kept",
 ]
 
 WINDOWS = (7, 15)
@@ -65,6 +66,12 @@ class ContextPooling(nn.Module):
         for level, window in zip(levels[-2:], WINDOWS, strict=True):
             features.append(_mapped(level, size, partial(_averaging, window=window)))
         return jnp.concatenate(features, -1).astype(self.dtype)
+
+
+def kept(levels: Sequence[Array]) -> list[Array]:
+    """The levels with the first one at the second's resolution, of which `ContextPooling` makes
+    the same features: a quarter of the numbers to keep."""
+    return [_mapped(levels[0], levels[1].shape[1:3], _resizing), *levels[1:]]
 
 
 def _mapped(level: Array, size: tuple[int, ...], matrix: Callable[[int, int], np.ndarray]) -> Array:

@@ -89,6 +89,8 @@ def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: fl
         part, *names = (entry.key for entry in path)
         if part != "backbone":
             return head_factor
+        if config.model.freeze:
+            return 0.0
         return own("/".join(names), config.model, config.optimizer)
 
     return jax.tree_util.tree_map_with_path(factor, params)

@@ -9,6 +9,7 @@ from flax import linen as nn
 from labor_jax.data.labels import IGNORE
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
+from labor_jax.models.segmenter import Inputs
 from labor_jax.train.parts import in_parts
 
 __all__ = [
@@ -26,19 +27,20 @@ CAP = 0.999
 
 
 def predictions(
-    segmenter: nn.Module, variables: Any, images: jax.Array, parts: int
+    segmenter: nn.Module, variables: Any, images: Inputs, size: tuple[int, ...], parts: int
 ) -> tuple[jax.Array, jax.Array]:
     """Each pixel's largest probability, [B, H, W] float32, and its class, [B, H, W] int32.
 
     Args:
       segmenter: the network, in evaluation mode.
-      images: [B, H, W, 3] uint8.
+      images: [B, H, W, 3] uint8, or a tuple of their levels.
+      size: (H, W).
       parts: of the batch, one after the other.
     """
 
-    def predict(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def predict(images: Inputs) -> tuple[jax.Array, jax.Array]:
         out = segmenter.apply(variables, images, train=False)
-        probs = jax.nn.softmax(upsample(out["main"], images.shape[1:3]))
+        probs = jax.nn.softmax(upsample(out["main"], size))
         return probs.max(-1), likeliest(probs)
 
     return in_parts(predict, images, parts)

@@ -13,6 +13,7 @@ from flax import linen as nn
 from labor_jax.models import build, heads
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.selector import selector_from_segmenter
+from labor_jax.selection import strategies
 from labor_jax.train import pseudo_labels
 from labor_jax.train.optimizers import make_optimizers
 from labor_jax.util import rng
@@ -133,6 +134,14 @@ def averaged(state: State, config: ml_collections.ConfigDict) -> Trained | None:
     decay = jnp.minimum(1 - 1 / (before + 1), config.optimizer.average)
     now = state.segmenter.replace(opt_state=())
     return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, now)
+
+
+def segmenter_taught(config: ml_collections.ConfigDict) -> int:
+    """The global step from which on the segmenter has learnt from labels."""
+    if config.source.domain:
+        return 1
+    fitted = config.selector.steps if strategies.needs_selector(config.method) else 0
+    return config.warmup_steps + fitted + 1
 
 
 def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:

@@ -18,6 +18,7 @@ from labor_jax.data.labels import IGNORE
 from labor_jax.models import heads
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.resize import upsample
+from labor_jax.models.segmenter import Inputs
 from labor_jax.selection.inconsistency import inconsistency_mask
 from labor_jax.train import losses, pseudo_labels, teacher
 from labor_jax.train.optimizers import Optimizers
@@ -254,13 +255,15 @@ def selector_step(
 
     Args:
       state: a state with a selector, see `start_selector`.
-      batch: {"target": {"image": [B, H, W, 3] uint8, ...}}; labels are not read.
+      batch: {"target": {"image": [B, H, W, 3] uint8 or a tuple of their levels, "label": [B, H, W]
+        uint8}}; only the size of the labels is read.
     """
     images, c, selector = batch["target"]["image"], config.selector, state.selector
+    size = batch["target"]["label"].shape[1:3]
     assert selector is not None, "`start_selector` makes it"
 
     confidence, predicted = pseudo_labels.predictions(
-        networks.segmenter, state.shipped.variables, images, config.accumulate
+        networks.segmenter, state.shipped.variables, images, size, config.accumulate
     )
     everywhere = (confidence.ravel(), predicted.ravel())
     if axis_name is not None:
@@ -312,7 +315,7 @@ def _selector_loss(
     params: Any,
     *,
     batch_stats: Any,
-    images: jax.Array,
+    images: Inputs,
     pseudo: jax.Array,
     counts: dict[str, jax.Array],
     push: jax.Array,
@@ -323,12 +326,12 @@ def _selector_loss(
     """A part's share of losses 5 and 6, the batch statistics after it, and its metrics.
 
     Args:
-      images: [B, H, W, 3] uint8.
+      images: [B, H, W, 3] uint8, or a tuple of their levels.
       pseudo: [B, H, W] uint8 train ids, 255 where there is no pseudo label.
       counts: float32 [], pixels with and without one in all parts on all devices.
       push: float32 [], weight of the discrepancy.
     """
-    c, size = config.selector, images.shape[1:3]
+    c, size = config.selector, pseudo.shape[1:3]
     variables = {"params": params, "batch_stats": batch_stats}
     out, updated = networks.selector.apply(variables, images, train=True, mutable=["batch_stats"])
     logits = {head: upsample(out[head], size) for head in ("c1", "c2")}

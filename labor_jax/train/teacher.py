@@ -15,7 +15,7 @@ from labor_jax.train import colour, losses, pseudo_labels
 from labor_jax.train.state import Networks, State
 from labor_jax.util import rng
 
-__all__ = ["chosen_classes", "mixed", "teach", "teaches"]
+__all__ = ["answered", "chosen_classes", "mixed", "teach", "teaches"]
 
 Part = dict[str, jax.Array]
 
@@ -50,7 +50,11 @@ def teach(
     """
     target, rows = batch["target"], len(batch["target"]["image"])
     confidence, predicted = pseudo_labels.predictions(
-        networks.segmenter, state.shipped.variables, target["image"], config.accumulate
+        networks.segmenter,
+        state.shipped.variables,
+        target["image"],
+        target["label"].shape[1:3],
+        config.accumulate,
     )
     sure = (confidence > config.teacher.above) & target["inside"]
     trust = losses.share(losses.count(sure, axis_name), losses.count(target["inside"], axis_name))

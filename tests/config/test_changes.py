@@ -12,7 +12,15 @@ from labor_jax.config.schema import settings
 from labor_jax.util import files
 
 HERE = pathlib.Path(__file__).parent
-HOW = {"data_dir", "parallel", "checkpoint_every", "log_every", "warmup_from", "plugins"}
+HOW = {
+    "data_dir",
+    "parallel",
+    "checkpoint_every",
+    "frozen.cache_gb",
+    "log_every",
+    "warmup_from",
+    "plugins",
+}
 
 
 def another(setting):

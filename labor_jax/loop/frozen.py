@@ -1,0 +1,162 @@
+"""A run whose backbone is not trained: its phases fit the classifier to the labels so far.
+
+The fit starts anew each time. The classifier is therefore a function of features, labels and config
+alone, and a run that is killed during a fit makes the same one again.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import IGNORE
+from labor_jax.data.pipeline import ReadLabel
+from labor_jax.infer.feature_cache import with_features
+from labor_jax.loop.plan import Phase, Run
+from labor_jax.models.linear import kept
+from labor_jax.train import linear_fit, parallel, state
+from labor_jax.util import rng
+
+__all__ = ["MOST", "fit", "interpolated", "opened"]
+
+MOST = 400_000
+"""Pixels of either domain that a fit reads: 1.5 GB of features. More images give fewer each."""
+
+
+def opened(
+    domains: dict[str, Domain], now: state.State, config: ml_collections.ConfigDict, classes: int
+) -> dict[str, Domain]:
+    """The domains with their features, made where they are not on disk yet."""
+    network = state.make_networks(config, classes, axis_name=None).segmenter
+    variables = jax.device_get(parallel.of_process(now).segmenter.variables)
+
+    @jax.jit
+    def make(images: jax.Array) -> list[jax.Array]:
+        levels = network.apply(variables, images, method="levels")
+        return [level.astype(jnp.float16) for level in kept(levels)]
+
+    backbone = {kind: values.get("backbone", {}) for kind, values in variables.items()}
+    return {name: with_features(domain, make, backbone, config) for name, domain in domains.items()}
+
+
+def fit(
+    this: Run, phase: Phase, now: state.State, read_target_label: ReadLabel | None
+) -> state.State:
+    """Fits the classifier from zeros to the source's labels and all target labels so far.
+
+    Each domain counts as a whole, the target `loss.target` times. At most `frozen.pixels` labelled
+    pixels of an image are read, chosen by (seed, domain, image). A pixel's features are those of
+    the cells around it, interpolated as `upsample` interpolates logits.
+    """
+    config, classes = this.config, len(this.table)
+    network = state.make_networks(config, classes, axis_name=None).segmenter
+    own = parallel.of_process(now)
+    look = _looking(network, own.segmenter.variables)
+    features, labels, weights = [], [], []
+    readers: list[tuple[Domain, ReadLabel | None, float, str]] = [
+        (this.source, this.source.read_label, 1.0, "source"),
+        (this.target, read_target_label, config.loss.target, "target"),
+    ]
+    number = sum(len(domain.ids) for domain, read, _, _ in readers if read)
+    with this.monitor.phase(phase.name, phase.stage, 0, number, "image") as progress:
+        done = 0
+        for domain, read, weight, name in readers:
+            seen = [np.zeros(0, np.int32)]
+            for pixels, ids in _pixels(domain, read, look, config, name) if read else ():
+                if len(ids):
+                    features.append(pixels)
+                    seen.append(ids)
+                done += 1
+                progress.advance(done)
+            found = np.concatenate(seen)
+            labels.append(found)
+            weights.append(np.full(len(found), weight / max(1, len(found)), np.float32))
+    told = {"loss/fit": 0.0, "agreement/fit": 0.0}
+    if features:
+        fitted = linear_fit.fit(
+            np.concatenate(features),
+            np.concatenate(labels),
+            np.concatenate(weights),
+            classes=classes,
+            steps=phase.last - phase.first,
+            decay=config.optimizer.weight_decay,
+        )
+        main = {"kernel": fitted.kernel[None, None], "bias": fitted.bias}
+        params = own.segmenter.params | {"main": main}
+        own = own.replace(segmenter=own.segmenter.replace(params=params))
+        told = {"loss/fit": float(fitted.loss), "agreement/fit": float(fitted.agreement)}
+    own = own.replace(step=jnp.int32(phase.last), selector=None)
+    now = parallel.replicate(own, config.parallel)
+    this.monitor.record(phase.last, phase.name, phase.stage, told)
+    this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
+    return now
+
+
+def _pixels(
+    domain: Domain,
+    read: ReadLabel,
+    look: Callable[..., jax.Array],
+    config: ml_collections.ConfigDict,
+    name: str,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Features [P, F] float32 and train ids [P] int32 of each image's labelled pixels."""
+    most = max(1, min(config.frozen.pixels, MOST // len(domain.ids)))
+    assert domain.features is not None
+    for index, image in enumerate(domain.ids):
+        label = read(index)
+        where = np.flatnonzero(label != IGNORE) if label is not None else np.zeros(0, int)
+        if label is None or not len(where):
+            yield np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
+            continue
+        if len(where) > most:
+            random = rng.generator(config.seed, f"frozen/{name}/{image}")
+            where = np.sort(random.choice(where, most, replace=False))
+        rows, columns = np.divmod(where, label.shape[1])
+        share = [
+            places / max(1, length - 1)
+            for places, length in zip((rows, columns), label.shape, strict=True)
+        ]
+        room = _power_of_two(len(where))  # so that few shapes are compiled
+        padded = [np.resize(places, room).astype(np.float32) for places in share]
+        found = look(domain.features.read(index), *padded)
+        yield np.asarray(found)[: len(where)], label.ravel()[where].astype(np.int32)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+def _looking(network: nn.Module, variables: Any) -> Callable[..., jax.Array]:
+    """(levels of an image, rows [P], columns [P], each from 0 to 1) -> features [P, F] float32."""
+
+    @jax.jit
+    def look(levels: tuple[jax.Array, ...], rows: jax.Array, columns: jax.Array) -> jax.Array:
+        whole = network.apply(variables, tuple(level[None] for level in levels))["features"][0]
+        return interpolated(whole, rows, columns)
+
+    return look
+
+
+def interpolated(features: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Features [h, w, F] between cells, with aligned corners as in `resize.upsample`: [P, F].
+
+    rows, columns: [P] float32, 0 = the first cell, 1 = the last one.
+    """
+
+    def around(places: jax.Array, length: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        at = places * (length - 1)
+        low = jnp.clip(jnp.floor(at).astype(jnp.int32), 0, length - 1)
+        return low, jnp.minimum(low + 1, length - 1), (at - low)[:, None]
+
+    (top, bottom, down), (left, right, along) = (
+        around(places, length)
+        for places, length in zip((rows, columns), features.shape[:2], strict=True)
+    )
+    above = (1 - along) * features[top, left] + along * features[top, right]
+    below = (1 - along) * features[bottom, left] + along * features[bottom, right]
+    return (1 - down) * above + down * below

@@ -1,0 +1,242 @@
+"""Runs on frozen features: their cache, their fit, and what a killed one ends with."""
+
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.filling import filled
+
+from labor_jax.annotation import queries as q
+from labor_jax.config import checking
+from labor_jax.data import loading
+from labor_jax.data.labels import CAMVID
+from labor_jax.infer import feature_cache, restore
+from labor_jax.infer.batches import inference_batches
+from labor_jax.loop import frozen, schedule
+from labor_jax.models.build import build_segmenter
+from labor_jax.models.resize import upsample
+from labor_jax.util.errors import UserError
+from labor_jax.weights import pretrained, tensor_files
+
+
+@pytest.fixture(scope="module")
+def make_frozen(make_config, tmp_path_factory):
+    """A method's quick run on a frozen narrow ResNet whose weights are in a file."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def make(method, **values):
+        changes = {"model.head": "linear", "adapt": "none", "stages": 2, "model.freeze": True}
+        config = make_config(method, **changes | values)
+        config.optimizer.weight_decay = 1e-2
+        path = folder / "backbone.safetensors"
+        if not path.exists():
+            image = np.zeros((1, *config.input.size, 3), np.uint8)
+            backbone = filled(build_segmenter(config.model, 11), image)
+            values = {
+                f"{kind}/backbone/{'/'.join(names)}": leaf
+                for kind, tree in backbone.items()
+                for names, leaf in jax.tree_util.tree_leaves_with_path(tree["backbone"])
+                for names in [[entry.key for entry in names]]
+            }
+            tensors, _ = pretrained.export(values, "resnet18", ())
+            path.write_bytes(tensor_files.encode(tensors, ".safetensors"))
+        config.model.weights = str(path)
+        return config
+
+    return make
+
+
+def features_of(config) -> pathlib.Path:
+    return pathlib.Path(config.data_dir, "features")
+
+
+def run(config, workdir):
+    """A run's summary, and the variables that it ends with."""
+    values = schedule.run(config, workdir)
+    return values, jax.device_get(restore.restore(workdir).segmenter.variables)
+
+
+@pytest.fixture
+def data_dir(tiny_dir, tmp_path):
+    """Toytown is prepared in it, and no features are."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.symlink(pathlib.Path(tiny_dir, "toytown"), folder / "toytown")
+    return str(folder)
+
+
+def test_a_frozen_run_asks_fits_and_scores_and_one_that_is_killed_ends_the_same(
+    make_frozen, data_dir, tmp_path, monkeypatch
+):
+    config = make_frozen("labor_ppl", data_dir=data_dir, **{"selector.steps": 3})
+    values, variables = run(config, tmp_path / "run")
+    assert values["status"] == "finished"
+    assert [row["stage"] for row in values["stages"]] == [0, 1, 2]
+    assert values["budget"]["points"] > 0
+    assert len(list(features_of(config).iterdir())) == 3  # of source, target and val
+    assert variables["params"]["main"]["kernel"].any()
+
+    fit, fits = frozen.linear_fit.fit, []
+
+    def dying(*args, **values):
+        fits.append(0)
+        if len(fits) in (1, 3):
+            raise KeyboardInterrupt
+        return fit(*args, **values)
+
+    monkeypatch.setattr(frozen.linear_fit, "fit", dying)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            schedule.run(config, tmp_path / "killed")
+    again, ended = run(config, tmp_path / "killed")
+    assert [row["mIoU"] for row in again["stages"]] == [row["mIoU"] for row in values["stages"]]
+    assert jax.tree.all(jax.tree.map(np.array_equal, ended, variables))
+
+
+def test_without_a_source_the_first_questions_are_random_and_later_ones_are_not(
+    make_frozen, data_dir, tmp_path
+):
+    without = {"source.domain": "", "warmup_steps": 0, "budget.points_per_image": 4}
+    asked = {}
+    for method in ("margin", "random"):
+        config = make_frozen(method, data_dir=data_dir, **without)
+        config.points.radius = 0  # of margin's points; random has none
+        schedule.run(config, tmp_path / method)
+        asked[method] = [
+            [query["points"] for query in q.each_query(tmp_path / method, stage)]
+            for stage in (1, 2)
+        ]
+    assert asked["margin"][0] == asked["random"][0]
+    assert asked["margin"][1] != asked["random"][1]
+
+
+def test_interpolated_features_give_the_upsampled_logits():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((5, 7, 4)).astype(np.float32)
+    kernel = rng.standard_normal((4, 3)).astype(np.float32)
+    whole = upsample(jnp.asarray(features @ kernel)[None], (40, 60))[0]
+    rows, columns = rng.integers(0, 40, 30), rng.integers(0, 60, 30)
+    at = frozen.interpolated(
+        jnp.asarray(features), jnp.asarray(rows / 39), jnp.asarray(columns / 59)
+    )
+    np.testing.assert_allclose(at @ kernel, whole[rows, columns], rtol=1e-4, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------- the cache
+
+
+@pytest.fixture
+def small(make_frozen, tmp_path):
+    """A config with an empty data_dir, its target's images, and a backbone of two levels."""
+    config = make_frozen("random")
+    domain = loading.load(config.target, config.data_dir, CAMVID)
+    config.data_dir = str(tmp_path)
+    made = []
+
+    def make(images):
+        if not isinstance(images, jax.core.Tracer):
+            made.append(len(images))
+        grey = jnp.asarray(images, jnp.float16).mean(-1, keepdims=True)
+        return [grey[:, ::4, ::4], grey[:, ::8, ::8] + 1]
+
+    def opened(bias=0.0):
+        made.clear()
+        values = {"bias": np.full(2, bias)}
+        return feature_cache.with_features(domain, make, values, config)
+
+    return config, domain, opened, made
+
+
+def the_same(one, two):
+    return all(
+        np.array_equal(a, b)
+        for index in range(len(one.ids))
+        for a, b in zip(one.features.read(index), two.features.read(index), strict=True)
+    )
+
+
+def test_features_are_made_once_and_are_those_of_their_images(small):
+    config, domain, opened, made = small
+    first = opened()
+    assert len(made) == -(-len(domain.ids) // feature_cache.BATCH)
+    assert the_same(first, opened()) and made == []
+    grey = domain.read_image(3).astype(np.float16).mean(-1, keepdims=True)
+    np.testing.assert_allclose(first.features.read(3)[0], grey[::4, ::4], rtol=1e-2)
+    assert tuple(first.features.sizes[3]) == domain.read_image(3).shape[:2]
+    some = first.take([3, 1])
+    np.testing.assert_array_equal(some.features.read(0)[1], first.features.read(3)[1])
+    (rows, _, levels), *_ = inference_batches(some, config.input.size, 8)
+    assert rows == [0, 1] and isinstance(levels, tuple) and levels[1].shape[0] == 2
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "checksums"])
+def test_damaged_features_are_made_again(small, damage):
+    config, domain, opened, made = small
+    whole = [opened().features.read(i) for i in range(len(domain.ids))]
+    (folder,) = features_of(config).iterdir()
+    file = folder / ("checksums.u32" if damage == "checksums" else "level_0.f16")
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(data[: len(data) // 2])
+    elif damage == "gone":
+        file.unlink()
+    else:
+        data[1] ^= 255
+        file.write_bytes(data)
+    again = opened()
+    assert made  # not all of it was good
+    for index, levels in enumerate(whole):
+        for one, two in zip(levels, again.features.read(index), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_other_weights_or_another_size_have_features_of_their_own(small):
+    config, _, opened, made = small
+    opened()
+    opened(bias=1.0)
+    assert made
+    config.input.size = (64, 64)
+    opened()
+    assert made and len(list(features_of(config).iterdir())) == 3
+
+
+def test_features_that_are_too_many_are_refused_before_they_are_made(small):
+    config, _, opened, made = small
+    config.frozen.cache_gb = 1e-9
+    with pytest.raises(UserError, match=r"features take .* GB, but config\.frozen\.cache_gb is"):
+        opened()
+    assert made == []
+
+
+def test_a_full_disk_is_one_line_and_what_is_made_stays(small, monkeypatch):
+    _, _, opened, made = small
+    whole = opened()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_cache.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match="No space left on device; the features made so far stay"):
+        opened(bias=1.0)
+    monkeypatch.undo()
+    assert the_same(whole, opened()) and made == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.head", "deeplab_v2"),
+        ("model.weights", ""),
+        ("adapt", "adversarial"),
+        ("optimizer.average", 0.99),
+        ("evaluation.flip", True),
+    ],
+)
+def test_a_frozen_run_says_what_it_needs(make_frozen, key, value):
+    config = make_frozen("random")
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=rf"^config\.{key}: with model\.freeze it must be"):
+        checking.check(config)
