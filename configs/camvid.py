@@ -67,7 +67,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if variant == "quick":
         c.input.size, c.input.crop = (48, 64), (48, 64)
         c.model.backbone, c.model.style, c.model.weights = "resnet18", "pytorch", ""
-        c.model.width = 0.125
+        c.model.width, c.model.dilations = 0.125, (1, 2)
         c.batch_size = 2
         c.adapt_steps = c.selector.steps = 2
         c.optimizer.warmup = 0

@@ -192,6 +192,7 @@ def test_a_number_that_python_does_not_write_out_is_told():
         ({"input.scale": (2.0, 1.0)}, "input.scale"),
         ({"optimizer.decay_steps": 10}, "optimizer.decay_steps"),
         ({"method": "labor_spl", "budget.unit": "points"}, "budget.unit"),
+        ({"model.head": "deeplab_v3plus"}, "model.dilations"),
         ({"warmup_steps": 0}, "warmup_steps"),
         ({"source.domain": ""}, "warmup_steps"),
         ({"source.domain": "", "warmup_steps": 0, "method": "uda"}, "source.domain"),
