@@ -37,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seconds", type=float, default=10.0, help="how long to try mistakes")
 
 
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    """How long mistakes are tried for each kind of file."""
+    return request.config.getoption("--seconds")
+
+
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A data_dir in which toytown/tiny is prepared."""

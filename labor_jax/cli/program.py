@@ -170,8 +170,10 @@ def _parse(
         near = difflib.get_close_matches(error.flagname, list(values), 1, 0.7)
         hint = f"did you mean --{near[0]}?" if near else "--help lists those there are"
         raise errors.UserError(f"unknown flag --{error.flagname}; {hint}") from None
-    except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        # ml_collections raises the last five for a key or value that does not fit the config.
+    except errors.UserError:
+        raise
+    except Exception as error:
+        # ml_collections and Python's parser raise whatever a key or value leads to.
         raise errors.UserError(_plainly(error)) from None
     if lacking := positional[len(rest) :]:
         raise errors.UserError(

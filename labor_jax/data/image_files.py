@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from labor_jax.data.labels import ClassTable, encode
+from labor_jax.util import contents
 from labor_jax.util.errors import UserError
 from labor_jax.util.tally import one_line
 
@@ -61,14 +62,27 @@ def opened(file: File, where: str, what: str) -> Iterator[Image.Image]:
         with contextlib.ExitStack() as stack:
             if isinstance(file, pathlib.Path):
                 # By a name Pillow maps TIFF files into memory, and scrambles those it has to turn.
-                file = stack.enter_context(open(file, "rb"))
-            yield stack.enter_context(Image.open(file))
+                data: IO[bytes] = stack.enter_context(open(file, "rb"))
+            else:
+                data = file
+            yield stack.enter_context(Image.open(data))
     except UserError:
         raise
     except Exception as error:  # a broken file can make Pillow raise anything
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "no image by its content" if unknown else one_line(error) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            meant = contents.mistaken(_begin(file))
+            reason = f"it {meant}" if meant else "it is no image by its content"
         raise UserError(f"{where}: unreadable {what} ({reason}); replace or remove it") from error
+
+
+def _begin(file: File) -> bytes:
+    """A file's first bytes."""
+    if isinstance(file, pathlib.Path):
+        with open(file, "rb") as reopened:
+            return reopened.read(contents.BEGIN)
+    file.seek(0)
+    return file.read(contents.BEGIN)
 
 
 def read_image_file(path: pathlib.Path) -> np.ndarray:

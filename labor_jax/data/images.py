@@ -79,7 +79,9 @@ def read_label_png(path: str | os.PathLike) -> np.ndarray:
             if image.mode not in ("P", "L"):
                 raise UserError(f"{path}: a label map is a palette PNG, not {image.mode}")
             return np.asarray(image, np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three on broken files
+    except UserError:
+        raise
+    except Exception as error:  # a broken file can make Pillow raise anything
         raise UserError(
             f"{path}: cannot be read as a label map ({error}); restore or delete it"
         ) from None

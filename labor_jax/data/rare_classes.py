@@ -45,7 +45,7 @@ def counted(domain: Domain, num_classes: int, path: pathlib.Path) -> Domain:
 def _kept(path: pathlib.Path) -> np.ndarray | None:
     try:
         return np.load(path)
-    except (OSError, ValueError, EOFError):  # missing or damaged: it is counted again
+    except Exception:  # missing or damaged, in whatever way: it is counted again
         return None
 
 

@@ -86,7 +86,9 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         if not isinstance(values, dict) or "method" not in values:
             raise UserError(f"{path}: is no config of a run; give a run's DIR, or a new folder")
         return places.localized(from_dict(values))
-    except (ValueError, TypeError, KeyError, AttributeError):  # no JSON, or no config of ours
+    except OSError:
+        raise
+    except Exception:  # no JSON, or no config of ours: what it raises depends on what is in it
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
 
 
@@ -167,8 +169,10 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
     try:
         told = json.loads(tensor_files.texts(path)[BESIDE])
         return int(told["step"]), from_dict(told["config"])
-    except (ValueError, TypeError, KeyError, AttributeError):
-        if zipfile.is_zipfile(path) and "model.stablehlo" in zipfile.ZipFile(path).namelist():
+    except OSError:
+        raise
+    except Exception:  # what it raises depends on what is in the file
+        if _is_stablehlo(path):
             raise UserError(
                 f"{path}: a stablehlo file is run by jax alone, as its README.txt says; give a "
                 f"run's DIR, or a file of `labor-jax export --format=safetensors`"
@@ -180,6 +184,14 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
             f"{path}: is no file of `labor-jax export --format=safetensors`; give such a file or a "
             f"run's DIR"
         ) from None
+
+
+def _is_stablehlo(path: str | os.PathLike) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "model.stablehlo" in archive.namelist()
+    except Exception:  # no zip archive, or one that is broken
+        return False
 
 
 def _load_exported(

@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from labor_jax.util import contents, outputs
 from labor_jax.util.errors import UserError
+from labor_jax.util.tally import one_line
 from labor_jax.weights import pth
 
 __all__ = [
@@ -78,7 +79,8 @@ def read(path: str | os.PathLike) -> TensorFile:
     try:
         return _decode(data)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        told = one_line(error, 800)  # names in a file can have any characters
+        raise UserError(f"{path}: {told}") from None
     except Exception as error:  # a broken file can make the parsers raise anything
         kinds = ", ".join(SUFFIXES)
         raise UserError(

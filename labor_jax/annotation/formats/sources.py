@@ -1,6 +1,7 @@
 """The files of an export as they come: one file, a folder, or a zip archive as downloaded.
 
-What tools and systems leave beside them (`._a.json`, `__MACOSX`, hidden folders) is passed over.
+Links are followed. What tools and systems leave beside them (`._a.json`, `__MACOSX`, hidden
+folders) is passed over.
 """
 
 import codecs
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
+from labor_jax.util import folders
 from labor_jax.util.errors import UserError
 from labor_jax.util.tally import LeftOut, Tally, one_line
 
@@ -59,10 +61,8 @@ def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Membe
             yield _unpacked(path, suffix, stack, tally) if is_zip else [_file(path, path.parent)]
             return
         found = []
-        for file in sorted(path.rglob("*")):
-            name = file.relative_to(path).as_posix()
-            if _passed_over(name) or not file.is_file():
-                continue
+        # Beside what is exported lie the images; only what cannot be read at all is told.
+        for name, file in folders.below(path, Tally("file")).items():
             if file.suffix.lower() == suffix:
                 found.append(_file(file, path))
             elif file.suffix.lower() == ".zip":
@@ -73,11 +73,6 @@ def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Membe
 
 def _file(path: pathlib.Path, root: pathlib.Path) -> Member:
     return Member(path.relative_to(root).as_posix(), path.read_bytes)
-
-
-def _passed_over(name: str) -> bool:
-    parts = name.split("/")
-    return any(part.startswith((".", "@")) for part in parts) or parts[0] == "__MACOSX"
 
 
 def _unpacked(
@@ -92,7 +87,7 @@ def _unpacked(
     found = []
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
         name = info.filename.replace("\\", "/")
-        if _passed_over(name) or pathlib.PurePosixPath(name).suffix.lower() != suffix:
+        if folders.passed_over(name) or pathlib.PurePosixPath(name).suffix.lower() != suffix:
             continue
         # The folder that systems make when they pack one says nothing.
         name = name.removeprefix(f"{path.stem}/")
