@@ -86,7 +86,7 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
         if not isinstance(values, dict) or "method" not in values:
             raise UserError(f"{path}: is no config of a run; give a run's DIR, or a new folder")
         return places.localized(from_dict(values))
-    except OSError:
+    except (OSError, UserError):
         raise
     except Exception:  # no JSON, or no config of ours: what it raises depends on what is in it
         raise UserError(f"{path}: damaged; delete it and start the run's command again") from None
