@@ -98,6 +98,7 @@ def test_the_average_teaches_where_nobody_has_answered_and_nothing_outside_the_i
             tiny.make_networks(config, None).segmenter,
             start.average.variables,
             target["image"],
+            tiny.SIZE,
             parts=1,
         ),
     )
