@@ -44,7 +44,7 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_integer(
-        "seeds", 3, "how many runs of each, with seeds 0, 1, ...", 1, flag_values=values
+        "seeds", 3, "how many runs of each, with seeds 0, 1, ...", 1, 10_000, flag_values=values
     )
     flags.DEFINE_list(
         "errors", ["0"], "shares of wrong answers; what asks is run with each", flag_values=values
@@ -61,6 +61,7 @@ def _compare(values: flags.FlagValues) -> None:
     from labor_jax.compare import run
     from labor_jax.util import cache
 
+    program.finite("seconds_per_click", values.seconds_per_click)
     cache.enable()
     page = run.run(
         values.config,

@@ -8,6 +8,7 @@ once: signals and logging.
 import difflib
 import faulthandler
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -175,7 +176,7 @@ def _parse(
     except Exception as error:
         # ml_collections and Python's parser raise whatever a key or value leads to.
         raise errors.UserError(_plainly(error)) from None
-    if lacking := positional[len(rest) :]:
+    if lacking := [name for n, name in enumerate(positional) if not "".join(rest[n : n + 1])]:
         raise errors.UserError(
             f"{lacking[0]} is missing; give {' '.join(positional)}, as --help tells"
         )
@@ -210,6 +211,12 @@ def size(name: str, text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch("[0-9]{1,5}", part) and int(part) for part in parts):
         raise errors.UserError(f"--{name}: {text!r} is no size; give HEIGHTxWIDTH, such as 360x480")
     return int(parts[0]), int(parts[1])
+
+
+def finite(name: str, value: float) -> None:
+    """Raises UserError unless a flag's number is finite; absl's bounds let nan pass."""
+    if not math.isfinite(value):
+        raise errors.UserError(f"--{name}: {value} is not finite; give a number")

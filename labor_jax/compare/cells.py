@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import ml_collections
 
+from labor_jax.config.fields import LARGEST_INT
 from labor_jax.selection import strategies
 from labor_jax.util.errors import UserError
 
@@ -59,6 +60,8 @@ def parse_budget(text: str) -> Budget:
             f"--budgets: {text!r} is not a budget; give one such as 40points, 100clicks or 2.2%"
         )
     amount, unit = float(found[1]), UNITS[found[2]]
+    if amount > LARGEST_INT:
+        raise UserError(f"--budgets: {text[:40]!r} is too large; give at most {LARGEST_INT}")
     if unit == "pixels" and amount > 100:
         raise UserError(f"--budgets: {text!r} is more than all pixels; give up to 100%")
     if unit != "pixels" and amount != int(amount):

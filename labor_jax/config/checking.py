@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "allowed", "check"]
 
+SMALLEST, LARGEST = 8, 32768
+"""The sides, in pixels, of what a network can be shown."""
+COLDEST = 1e-4
+"""The least temperature of a softmax over shares."""
 LONGEST = 80
 """How many characters of a wrong value an error line repeats."""
 
@@ -224,6 +228,24 @@ def _scale_is_in_order(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _scales_leave_an_image(config: ml_collections.ConfigDict) -> None:
+    for scale in config.evaluation.scales:
+        height, width = (round(n * scale) for n in config.input.size)
+        if min(height, width) < SMALLEST or max(height, width) > LARGEST:
+            raise UserError(
+                f"config.evaluation.scales: at {scale:g} of config.input.size the network would "
+                f"see {width}x{height} pixels; give scales that leave from {SMALLEST} to {LARGEST}"
+            )
+
+
+def _temperature_is_usable(config: ml_collections.ConfigDict) -> None:
+    if 0 < config.input.rare_classes < COLDEST:
+        raise UserError(
+            f"config.input.rare_classes: {config.input.rare_classes} draws one class alone; give 0 "
+            f"or at least {COLDEST}"
+        )
+
+
 def _crop_fits(config: ml_collections.ConfigDict) -> None:
     if not config.input.crop:
         return
@@ -305,6 +327,11 @@ def _mixed_images_have_one_size(config: ml_collections.ConfigDict) -> None:
         )
 
 
+def _rare_classes_are_usable(config: ml_collections.ConfigDict) -> None:
+    _rare_classes_have_a_source(config)
+    _temperature_is_usable(config)
+
+
 def _target_is_given(config: ml_collections.ConfigDict) -> None:
     _check_given(config, "target")
 
@@ -358,7 +385,8 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.dilations": _dilations_are_trained,
     "input.scale": _scale_is_in_order,
     "input.crop": _crop_fits,
-    "input.rare_classes": _rare_classes_have_a_source,
+    "evaluation.scales": _scales_leave_an_image,
+    "input.rare_classes": _rare_classes_are_usable,
     "warmup_steps": _warmup_has_a_source,
     "source.domain": _method_has_a_source,
     "target.domain": _target_is_given,

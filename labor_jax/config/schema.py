@@ -66,6 +66,7 @@ class Noisy:
         4.0,
         "how many times as likely a wrong answer is next to another class than elsewhere",
         low=1,
+        high=1e6,
     )
 
 
@@ -117,7 +118,9 @@ class Input:
         low=32,
         high=32768,
     )
-    scale: tuple[float, float] = setting((1.0, 1.6), "random zoom: (smallest, largest)", above=0)
+    scale: tuple[float, float] = setting(
+        (1.0, 1.6), "random zoom: (smallest, largest)", low=0.1, high=100
+    )
     flip: bool = setting(True, "whether images are mirrored at random")
     jitter: float = setting(
         0.25, "brightness, contrast and saturation each vary by ± this share", low=0, high=1
@@ -143,7 +146,7 @@ class Model:
 
     backbone: str = setting("resnet18", "the network below the heads", choices=_backbones)
     style: str = setting("pytorch", "a style that the backbone has: whose weights it can take")
-    width: float = setting(1.0, "the backbone's channels, times this", above=0)
+    width: float = setting(1.0, "the backbone's channels, times this", above=0, high=16)
     output_stride: int = setting(
         8, "pixels of the input per pixel of the backbone's last features, as it has them", low=1
     )
@@ -154,7 +157,7 @@ class Model:
         choices=_heads,
     )
     dilations: tuple[int, ...] = setting(
-        (6, 12, 18, 24), "deeplab: dilation rate of each branch of a head", low=1
+        (6, 12, 18, 24), "deeplab: dilation rate of each branch of a head", low=1, high=4096
     )
     batch_norm: str = setting(
         "sync", "which statistics and parameters batch norm uses", choices=_batch_norms
@@ -377,7 +380,7 @@ class Budget:
         choices=("", "points", "pixels", "clicks"),
     )
     points_per_image: int = setting(40, "points an image", low=0)
-    max_fraction: float = setting(0.022, "share of an image's pixels", low=0)
+    max_fraction: float = setting(0.022, "share of an image's pixels", low=0, high=100)
     clicks_per_image: int = setting(40, "clicks an image", low=0)
     scope: str = setting(
         "",
@@ -386,7 +389,7 @@ class Budget:
         choices=("", "image", "pool"),
     )
     pool_limit: float = setting(
-        3.0, "pool: no image gets more than this many times its share", low=1
+        3.0, "pool: no image gets more than this many times its share", low=1, high=1e6
     )
 
 
@@ -494,7 +497,9 @@ class Config:
     warmup_steps: int = setting(
         200, "steps of the warm-up; 0 without a source, and only then", low=0
     )
-    stages: int = setting(3, "how many times the target is asked about and adapted to", low=0)
+    stages: int = setting(
+        3, "how many times the target is asked about and adapted to", low=0, high=10_000
+    )
     adapt_steps: int = setting(100, "steps of adaptation a stage", low=1)
     optimizer: Optimizer = section(Optimizer)
     loss: Loss = section(Loss)

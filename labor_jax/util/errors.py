@@ -55,6 +55,9 @@ def told_of(name: str, error: Exception) -> str:
     """An error that one part of many leads to, with the part's name, in one line."""
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        mend = "; give it a shorter name" if error.errno == errno.ENAMETOOLONG else ""
+        return f"{name}: {error.strerror}{mend}"
     return f"{name}: " + (
         runtime.told(error) or " ".join(f"{type(error).__name__}: {error}".split())[:300]
     )

@@ -91,6 +91,43 @@ def test_a_flag_that_is_missing_or_leads_nowhere_is_named(flags, word):
     assert word in told(*flags)
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "word"),
+    [
+        ("predict", ["--images=", "--out=o", "--workdir=w"], "--images: '' is no path"),
+        ("predict", ["--images=i", "--out=", "--workdir=w"], "--out: '' is no path"),
+        ("run", [QUICK, "--workdir="], "--workdir: '' is no path"),
+        ("annotate", ["export", "--workdir=w", "--format=coco", "--out="], "--out: '' is no path"),
+        ("convert-weights", ["a.pth", ""], "DST is missing"),
+        ("predict", ["--images=i", "--out=o", "--workdir=w", "--tile=٣٢x32"], "--tile"),
+        ("predict", ["--images=i", "--out=o", "--workdir=w", "--tile=999999x32"], "--tile"),
+        ("export", ["--workdir=w", "--size=²x32"], "--size"),
+        ("run", [QUICK, "--workdir=w", f"--config.input.blur=1{'0' * 400}"], "config.input.blur"),
+        ("compare", ["--seconds_per_click=nan"], "--seconds_per_click: nan is not finite"),
+        ("compare", ["--seconds_per_click=inf"], "--seconds_per_click: inf is not finite"),
+        ("compare", ["--seeds=100000000"], "--seeds"),
+        ("compare", [f"--budgets={'9' * 400}points"], "--budgets"),
+        ("compare", ["--budgets=nan%"], "--budgets"),
+        ("compare", ["--errors=nan"], "--errors"),
+    ],
+)
+def test_a_flag_that_is_empty_endless_or_no_number_is_named(
+    name, flags, word, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    if name == "compare":
+        flags = [QUICK, "--workdir=w", "--methods=random", "--budgets=4points", *flags]
+    assert word in told(*flags, name=name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scales", ["nan", "inf", "-1", "0", "0.01", "17", "1,nan", "1e-320"])
+def test_scales_that_leave_no_image_are_named(finished, tmp_path, scales):
+    (tmp_path / "images").mkdir()
+    flags = [f"--workdir={finished}", f"--images={tmp_path}/images", f"--out={tmp_path}/out"]
+    assert "config.evaluation.scales" in told(*flags, f"--scales={scales}", name="predict")
+
+
 @pytest.mark.parametrize("name", ["predict", "evaluate"])
 def test_a_folder_without_a_run_is_told(tmp_path, name):
     more = ["--images=x", "--out=y"] if name == "predict" else []
