@@ -10,7 +10,7 @@ answer shown as saved is in the run's journal, and the same command goes on.
 
 writes what is asked as tasks of another tool (cvat, labelstudio, coco, labelme or png), and takes
 its answers in, from a file, a folder or a zip archive. What is left out is told with its reason and
-a count; an import that takes nothing ends with status 2.
+a count. An import that leaves whole files out ends with status 1, one that takes nothing with 2.
 """
 
 import pathlib
@@ -136,7 +136,7 @@ def _define_import(values: flags.FlagValues) -> None:
     flags.DEFINE_string("annotator", "import", "whose answers they are", flag_values=values)
 
 
-def _import(values: flags.FlagValues) -> None:
+def _import(values: flags.FlagValues) -> int:
     from labor_jax.annotation import exchange, serving
     from labor_jax.infer import restore
 
@@ -156,6 +156,7 @@ def _import(values: flags.FlagValues) -> None:
             if done.tally.left_out
             else f"--file: nothing is answered in {path}; answer in the tool and export it again"
         )
+    return 1 if any(noun in ("archive", "file") for noun, _ in done.tally.left_out) else 0
 
 
 def _say(line: str | None) -> None:

@@ -92,7 +92,7 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
       UserError: the file is truncated or no image, or its pixels are fractions or of over 16 bits.
     """
     with opened(path, str(path), "image") as file:
-        orientation = _to_turn(file)
+        orientation = _to_turn(file, _orientation(file) or 1)
         if file.mode == "F":
             raise ValueError("its pixels are fractions; save it with 8 or 16 bits")
         if not file.mode.startswith("I"):
@@ -111,7 +111,7 @@ def image_frame(file: File, where: str) -> Frame:
     """
     with opened(file, where, "image") as image:
         size, orientation = image.size[::-1], _orientation(image) or 1
-        return Frame(size[::-1] if _to_turn(image) > 4 else size, orientation)
+        return Frame(size[::-1] if _to_turn(image, orientation) > 4 else size, orientation)
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -226,7 +226,10 @@ def _raw_label(file: File, where: str) -> tuple[np.ndarray, bool]:
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """What EXIF data say; None where there are none, or where nobody can read them."""
+    """What EXIF data say; None where there are none, or where nobody can read them.
+
+    It is asked for once: of a broken file the second answer may be another.
+    """
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # they are a small file of their own, and can be as broken as any
@@ -234,6 +237,6 @@ def _orientation(image: Image.Image) -> int | None:
     return value if value in range(1, 9) else None
 
 
-def _to_turn(image: Image.Image) -> int:
+def _to_turn(image: Image.Image, orientation: int) -> int:
     """The orientation by which an image's pixels still have to be turned; Pillow turns TIFF."""
-    return 1 if image.format == "TIFF" else _orientation(image) or 1
+    return 1 if image.format == "TIFF" else orientation

@@ -1,6 +1,7 @@
 """Predicting a folder with a run's segmenter."""
 
 import dataclasses
+import errno
 import itertools
 
 import cv2
@@ -82,6 +83,42 @@ def test_a_truncated_photograph_is_named_and_the_others_are_segmented(run, tmp_p
     assert done.tally.total() == "2 images taken; left out: 1 image"
     written = sorted(path.name for path in (tmp_path / "out").rglob("*.png"))
     assert written == ["0.v1.png", "2.v1.png"]
+
+
+def test_an_image_that_cannot_be_segmented_or_written_is_named_and_the_others_are_done(
+    run, tmp_path
+):
+    photos = photographs(tmp_path / "photos", [(48, 64), (60, 50), (48, 64), (48, 64)])
+    long = photos / "town 0" / ("n" * 244 + ".png")  # its map can be written, and not its overlay
+    (photos / "town 0" / "2.v1.png").rename(long)
+    marked = folder.load(str(photos), "", run.table).read_image(0)[0]
+
+    def predict(images, size):
+        if size == (60, 50):
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
+        if len(images) > 1 or (images[0, 0] == marked).all():
+            raise AssertionError("one of these")
+        return run.predict(images, size)
+
+    domain = folder.load(str(photos), "", run.table)
+    done = predict_folder(run._replace(predict=predict), domain, tmp_path / "out")
+    first, *rest = sorted(done.broken, key=len)
+    assert first == f"{domain.ids[0]}: AssertionError: one of these"
+    assert "1.v1: out of memory on the device" in " ".join(rest) and "--tile" in " ".join(rest)
+    assert "nnn: File name too long; give it a shorter name" in " ".join(rest)
+    assert done.tally.total() == "1 image taken; left out: 3 images"
+    assert (tmp_path / "out" / "town 1" / "3.v1_overlay.jpg").exists()
+
+
+def test_a_disk_that_is_full_ends_a_prediction_at_once(run, tmp_path, monkeypatch):
+    photos = photographs(tmp_path / "photos", [(48, 64)] * 3)
+
+    def write(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stream.outputs.Folder, "write", write)
+    with pytest.raises(OSError, match="No space left"):
+        predict_folder(run, folder.load(str(photos), "", run.table), tmp_path / "out")
 
 
 def test_a_folder_of_which_nothing_can_be_read_is_an_error(run, tmp_path):
