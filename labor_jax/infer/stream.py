@@ -34,6 +34,7 @@ __all__ = [
     "predict_video",
     "segmented",
     "video_writer",
+    "whole_frames",
     "writer",
 ]
 
