@@ -7,6 +7,7 @@ Prints the IoU of each class and the mIoU, in percent, at the labels' own resolu
 """
 
 import os
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -43,6 +44,8 @@ def _evaluate(values: flags.FlagValues) -> None:
         raise errors.UserError(f"--split={values.split}: {domain.name} has no labels to score with")
     with show_progress("evaluate", 0, len(domain.ids), "image") as progress:
         scores = evaluate(run.predict, domain, run.table, run.config, progress.advance)
+    for line in domain.tally.told() if domain.tally else ():
+        print(line, file=sys.stderr)
     print(f"{values.workdir} after {run.step} steps on {domain.name}, {len(domain.ids)} images")
     means = {"mIoU": scores["mIoU"]} | scores["subsets"]
     for name, score in (scores["per_class_iou"] | means).items():

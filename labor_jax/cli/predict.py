@@ -66,7 +66,7 @@ def _predict(values: flags.FlagValues) -> int:
         options = options._replace(overlap=values.overlap)
     cache.enable()
     run = segmenter.restore(values)
-    if given.is_file() and given.suffix.lower() not in image_files.SUFFIXES:
+    if given.is_file() and not image_files.is_image(given):
         done, broken = stream.predict_video(run, given, out, options, reads)
         what, told = "frame", []
     else:

@@ -20,6 +20,7 @@ __all__ = [
     "TURNED_ALIKE",
     "Frame",
     "image_frame",
+    "is_image",
     "label_is_turned",
     "like_image",
     "opened",
@@ -101,6 +102,15 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
         if grey.min() < 0 or grey.max() > 65535:
             raise ValueError("its pixels have more than 16 bits; save it with 8 or 16 bits")
         return np.repeat(turned((grey >> 8).astype(np.uint8), orientation)[..., None], 3, axis=2)
+
+
+def is_image(path: pathlib.Path) -> bool:
+    """Whether a file is an image: by its content, or at least by its name."""
+    try:
+        image_frame(path, str(path))
+        return True
+    except UserError:
+        return path.suffix.lower() in SUFFIXES
 
 
 def image_frame(file: File, where: str) -> Frame:

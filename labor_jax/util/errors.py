@@ -101,5 +101,7 @@ def exit_status(do: Callable[[], int | None]) -> int:
 
 
 def _told(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    # Names of files can have line breaks, and bytes that are no text.
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"error: {line}", file=sys.stderr)
     return 2

@@ -226,6 +226,13 @@ def test_a_broken_file_that_a_thread_reads_is_one_line_of_the_command(folders):
     assert "images/2.png: unreadable image" in told(QUICK, *flags)
 
 
+@pytest.mark.parametrize("name", [b"a\nb\r.png", b"a\xfe\x1b.png"])
+def test_a_name_with_line_breaks_or_without_letters_stays_in_one_line(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    line = told("--dataset=folder", f"--images={tmp_path}", name="prepare-data")
+    assert ".png: unreadable image" in line and line.isprintable()
+
+
 def test_a_class_table_that_does_not_fit_the_data_is_told(make_config, run, tmp_path):
     config = make_config("uda")
     config.classes.table = "cityscapes"

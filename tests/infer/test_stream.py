@@ -170,6 +170,16 @@ def film(path, frames):
     return path
 
 
+def test_an_image_is_told_from_a_video_by_its_content(finished, tmp_path):
+    photos = photographs(tmp_path / "photos", [(48, 64)])
+    (photos / "town 0" / "0.v1.png").rename(tmp_path / "photo")
+    ended = call(
+        "predict", f"--workdir={finished}", f"--images={tmp_path}/photo", f"--out={tmp_path}/out"
+    )
+    assert ended.status == 0 and "1 image segmented" in ended.stdout
+    assert images.read_label_png(tmp_path / "out" / "photo.png").shape == (48, 64)
+
+
 def test_a_video_becomes_label_maps_and_a_video(run, tmp_path):
     path = film(tmp_path / "drive.mp4", 6)
     assert predict_video(run, path, tmp_path / "out") == (6, [])
