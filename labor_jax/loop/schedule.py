@@ -16,20 +16,16 @@ results as if it had not been stopped.
 import contextlib
 import os
 import pathlib
-import sys
 from typing import Any
 
-import jax
 import ml_collections
-from clu import parameter_overview
 
-from labor_jax.annotation import annotators, asked_images
-from labor_jax.config import checking, places
-from labor_jax.data import domain, folder, labels, loading, rare_classes
+from labor_jax.annotation import annotators
+from labor_jax.data import labels, rare_classes
 from labor_jax.loop import (
-    asking,
     data_checks,
     frozen,
+    opening,
     phases,
     plan,
     previews,
@@ -40,9 +36,9 @@ from labor_jax.loop.compiled import compile_steps
 from labor_jax.loop.plan import Run
 from labor_jax.report.monitor import Monitor, check_records
 from labor_jax.report.summary import Summary
-from labor_jax.train import losses, parallel, state
+from labor_jax.train import state
 from labor_jax.train.checkpoint import Checkpoints
-from labor_jax.util import addresses, files, hosts, lock, plugins
+from labor_jax.util import files, hosts, lock
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -58,17 +54,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         writes to it.
       Waiting: people have to answer before the run can go on.
     """
-    plugins.load(config.plugins)
-    config = places.localized(config)
-    checking.check(config)
-    losses.check_names(config)
-    table = loading.table_from_config(config.classes)
-    workdir = pathlib.Path(addresses.local(workdir, "--workdir"))
-    hosts.check_shared(workdir)
-    resume.check_folder(config, workdir)
-    plan.check_batch(config)
-    asking.check_beside(config)
-    annotators.check(config)
+    config, workdir, table = opening.checked(config, workdir)
     summary = Summary(workdir, config)
     if summary.finished and resume.has_places(config, workdir):
         return summary.values
@@ -89,9 +75,7 @@ def _run(
         if hosts.first():
             resume.write_config(config, workdir)  # readers find by it what has moved
         return summary.values
-    domains = {n: loading.load(config[n], config.data_dir, table) for n in ("source", "val")}
-    domains["target"] = _as_asked(config, workdir, table)
-    plan.check_labels(config, domains)
+    domains = opening.open_domains(config, workdir, table)
     summary.values["data"] = data_checks.look(config, domains)
 
     checkpoints = Checkpoints(workdir, table, keep=config.warmup_steps)
@@ -123,32 +107,12 @@ def _run(
     return summary.values
 
 
-def _as_asked(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, table: labels.ClassTable
-) -> domain.Domain:
-    """The target's images that are as they were when the run first asked about them."""
-    spec = config.target
-    labelled = spec.domain == "folder" and spec.labels and asked_images.prints(workdir)
-    # Of images that came or went only one of the pair may be there.
-    target = (
-        folder.load(spec.images, "", table)
-        if labelled
-        else loading.load(spec, config.data_dir, table)
-    )
-    changes = asked_images.changes(workdir, target)
-    line = asked_images.describe(changes, target)
-    if line and hosts.first():
-        print(line, file=sys.stderr)
-    left = asked_images.remaining(target, changes)
-    return folder.load(spec.images, spec.labels, table, only=set(left.ids)) if labelled else left
-
-
 def _run_phases(this: Run, now: state.State) -> None:
     """Runs every phase that is not done at the step of `now`."""
     compiled = compile_steps(this.config, len(this.table))
     resumed = int(now.step)
     resume.check_history(this, resumed)
-    _introduce(this, now)
+    opening.introduce(this, now)
     for phase in plan.phases(this.config):
         if phase.last < resumed or (phase.first < phase.last == resumed):
             continue
@@ -172,20 +136,3 @@ def _run_phases(this: Run, now: state.State) -> None:
         previews.write_all(this, "final", now, compiled)
     this.summary.finish(reason)
     phases.report(this)
-
-
-def _introduce(this: Run, now: state.State) -> None:
-    """Prints what is about to run, and lists the segmenter's tensors in parameters.txt."""
-    params = now.segmenter.params
-    overview = parameter_overview.get_parameter_overview(params, include_stats=False)
-    if hosts.first():
-        files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
-    for name, lines in this.summary.values["data"].items():
-        for line in lines:
-            this.monitor.say(f"{name}: {line}")
-    domains = " → ".join(domain.name for domain in (this.source, this.target) if domain.ids)
-    this.monitor.say(
-        f"{this.config.method} · {domains} · segmenter of "
-        f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
-        f"{parallel.device_count(this.config.parallel)} x {jax.devices()[0].device_kind}"
-    )

@@ -107,7 +107,7 @@ def watched(base, make_config, spl) -> tuple[pathlib.Path, set[str]]:
         return domain.Domain(opened.name, opened.ids, opened.read_image, read_label)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule.loading, "load", watching)
+        patch.setattr(loading, "load", watching)
         schedule.run(make_config("labor_ppl", warmup_from=str(spl)), base / "ppl")
     return base / "ppl", readers
 
@@ -146,7 +146,7 @@ def final(workdir, initial):
 def test_the_summary_has_every_key_that_others_read(spl):
     summary = summary_of(spl)
     keys = ["config", "status", "mIoU", "per_class_iou", "budget", "stages", "subsets", "stopped"]
-    assert set(summary) == {*keys, "wall_seconds", "versions", "device"}
+    assert set(summary) == {*keys, "data", "wall_seconds", "versions", "device"}
     assert summary["status"] == "finished"
     budget = ["images", "pixels", "fraction", "points", "segments", "clicks", "void", "seconds"]
     assert set(budget) <= set(summary["budget"])
