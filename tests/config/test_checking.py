@@ -166,7 +166,11 @@ def test_every_key_has_a_meaning_and_every_number_a_range(key):
         ("model.width", 0.0, "0.0 is too small; give a number above 0"),
         ("optimizer.learning_rate", math.nan, "nan is not finite; give a number of at least 0"),
         ("optimizer.momentum", 1.0, "1.0 is too large; give a number of at least 0 and below 1"),
-        ("stages", 10**30, f"{10**30} is too large; give a whole number of at least 0, at most "),
+        (
+            "adapt_steps",
+            10**30,
+            f"{10**30} is too large; give a whole number of at least 1, at most ",
+        ),
         ("input.size", (16, 64), "(16, 64) is not 2 whole numbers from 32 to 32768"),
         ("evaluation.scales", (), "() is not one or more numbers above 0 and at most 16"),
         ("ppl.distance", "l1", "'l1' is not one of cosine, l2"),

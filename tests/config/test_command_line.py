@@ -10,7 +10,7 @@ from support import commands
         ("seed=-1", "seed: -1 is negative; give a whole number from 0 to 4294967295"),
         ("seed=4294967296", "seed: 4294967296 is too large; give a whole number from 0 to"),
         ("model.width=0", "model.width: 0.0 is too small; give a number above 0"),
-        ("model.dilations=(0,6)", "model.dilations: (0, 6) is not one or more whole numbers of"),
+        ("model.dilations=(0,6)", "model.dilations: (0, 6) is not one or more whole numbers from"),
         ("optimizer.learning_rate=-0.1", "optimizer.learning_rate: -0.1 is negative; give"),
         ("optimizer.learning_rate=nan", "optimizer.learning_rate: nan is not finite; give"),
         ("optimizer.momentum=1", "optimizer.momentum: 1.0 is too large; give"),
