@@ -54,7 +54,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         c.budget.points_per_image = 10
         c.adapt_steps = 100
         c.model.freeze, c.model.head, c.model.output_stride = True, "linear", 32
-        c.optimizer.average, c.optimizer.weight_decay = 0.0, 6e-3
+        c.optimizer.average, c.optimizer.weight_decay = 0.0, 2e-2
     if variant == "large":
         c.adapt_steps = 40_000
         c.input.crop = (360, 480)

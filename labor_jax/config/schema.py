@@ -190,6 +190,13 @@ class Frozen:
     pixels: int = setting(
         2000, "most labelled pixels of an image that a fit reads, drawn at random", low=1
     )
+    balance: float = setting(
+        0.5,
+        "a class's pixels count as its share of the labelled pixels to the power of minus this; "
+        "0 = all alike, 1 = all classes alike",
+        low=0,
+        high=1,
+    )
     cache_gb: float = setting(
         100.0,
         "most GB of the disk that the features of one domain may take",

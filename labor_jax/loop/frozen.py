@@ -22,7 +22,7 @@ from labor_jax.models.linear import kept
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.util import rng
 
-__all__ = ["MOST", "fit", "interpolated", "opened"]
+__all__ = ["MOST", "balanced", "fit", "interpolated", "opened"]
 
 MOST = 400_000
 """Pixels of either domain that a fit reads: 1.5 GB of features. More images give fewer each."""
@@ -49,7 +49,8 @@ def fit(
 ) -> state.State:
     """Fits the classifier from zeros to the source's labels and all target labels so far.
 
-    Each domain counts as a whole, the target `loss.target` times. At most `frozen.pixels` labelled
+    Each domain counts as a whole, the target `loss.target` times, and within it the classes as
+    `frozen.balance` says. At most `frozen.pixels` labelled
     pixels of an image are read, chosen by (seed, domain, image). A pixel's features are those of
     the cells around it, interpolated as `upsample` interpolates logits.
     """
@@ -75,7 +76,7 @@ def fit(
                 progress.advance(done)
             found = np.concatenate(seen)
             labels.append(found)
-            weights.append(np.full(len(found), weight / max(1, len(found)), np.float32))
+            weights.append(weight * balanced(found, config.frozen.balance))
     told = {"loss/fit": 0.0, "agreement/fit": 0.0}
     if features:
         fitted = linear_fit.fit(
@@ -95,6 +96,18 @@ def fit(
     this.monitor.record(phase.last, phase.name, phase.stage, told)
     this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
+
+
+def balanced(labels: np.ndarray, balance: float) -> np.ndarray:
+    """The weight of each pixel, [P] float32, whose sum is 1 (of no pixels: 0) [ours].
+
+    Args:
+      labels: [P] train ids.
+      balance: a pixel weighs as the share of its class to the power of minus this.
+    """
+    _, of_class, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = (counts / max(1, len(labels)))[of_class] ** -balance
+    return (weights / max(weights.sum(), 1e-12)).astype(np.float32)
 
 
 def _pixels(

@@ -125,6 +125,15 @@ def test_interpolated_features_give_the_upsampled_logits():
     np.testing.assert_allclose(at @ kernel, whole[rows, columns], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1), (0.5, 3), (1.0, 9)])
+def test_pixels_of_a_class_nine_times_as_rare_weigh_more_by_the_balance(balance, ratio):
+    labels = np.array([2] * 9 + [5], np.int32)
+    weights = frozen.balanced(labels, balance)
+    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(weights[9] / weights[0], ratio, rtol=1e-5)
+    assert frozen.balanced(labels[:0], balance).shape == (0,)
+
+
 # ------------------------------------------------------------------------------------- the cache
 
 
