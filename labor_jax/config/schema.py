@@ -199,7 +199,7 @@ class Frozen:
     )
     cache_gb: float = setting(
         100.0,
-        "most GB of the disk that the features of one domain may take",
+        "most GB of the disk that the features of a run's images may take",
         above=0,
         the_run=False,
     )

@@ -50,6 +50,7 @@ class Domain:
       headers: index -> the image's headers; None where they cannot be had at little cost.
       tally: what was left out when the images were looked for; None where nothing was.
       features: what the networks see in place of images; None: they see the images.
+      records: the files that hold all images, where they are no files of their own.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Domain:
     headers: Callable[[int], Headers] | None = None
     tally: Tally | None = None
     features: Features | None = None
+    records: tuple[pathlib.Path, ...] = ()
 
     @classmethod
     def none(cls) -> "Domain":
@@ -80,6 +82,7 @@ class Domain:
             file=None if file is None else lambda i: file(indices[i]),
             headers=None if headers is None else lambda i: headers(indices[i]),
             tally=self.tally,
+            records=self.records,
             features=features
             and Features(
                 read=lambda i: features.read(indices[i]),

@@ -41,7 +41,7 @@ def opened(
         return [level.astype(jnp.float16) for level in kept(levels)]
 
     backbone = {kind: values.get("backbone", {}) for kind, values in variables.items()}
-    return {name: with_features(domain, make, backbone, config) for name, domain in domains.items()}
+    return with_features(domains, make, backbone, config)
 
 
 def fit(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from labor_jax.util import runtime
 
 __all__ = [
+    "FULL",
     "UNUSABLE",
     "Stopped",
     "Terminated",

@@ -11,10 +11,13 @@ touches it every `BEAT` seconds. Where holder and reader are on one machine, the
 whether the holder is alive. Elsewhere, and after a reboot, the touches do: the file system's own
 clock is compared, so that the hosts' clocks need not agree. A lock whose holder is gone is taken
 over.
+
+`one_at_a_time` is for work that others wait for and then find done, such as preparing a data set.
 """
 
 import contextlib
 import errno
+import fcntl
 import functools
 import json
 import os
@@ -31,7 +34,7 @@ from typing import Any
 
 from labor_jax.util.errors import UserError
 
-__all__ = ["ANSWERS", "RUN", "hold", "path"]
+__all__ = ["ANSWERS", "RUN", "hold", "one_at_a_time", "path"]
 
 
 RUN, ANSWERS = "run", "answers"
@@ -76,6 +79,18 @@ def hold(workdir: str | os.PathLike, part: str, what: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # what was written stays
             for folder in made:
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def one_at_a_time(file: pathlib.Path) -> Iterator[None]:
+    """Holds a file's lock, for which others wait; the system releases it when the process dies."""
+    with open(file, "w") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that writes {file.parent}", file=sys.stderr)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def _take(lock: pathlib.Path, text: str) -> None:

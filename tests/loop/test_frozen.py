@@ -1,7 +1,13 @@
 """Runs on frozen features: their cache, their fit, and what a killed one ends with."""
 
+import concurrent.futures
+import dataclasses
+import errno
+import io
 import os
 import pathlib
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -137,9 +143,18 @@ def test_pixels_of_a_class_nine_times_as_rare_weigh_more_by_the_balance(balance,
 # ------------------------------------------------------------------------------------- the cache
 
 
+def grey_levels(images):
+    grey = jnp.asarray(images, jnp.float16).mean(-1, keepdims=True)
+    return [grey[:, ::4, ::4], grey[:, ::8, ::8] + 1]
+
+
 @pytest.fixture
-def small(make_frozen, tmp_path):
-    """A config with an empty data_dir, its target's images, and a backbone of two levels."""
+def small(make_frozen, tmp_path, monkeypatch):
+    """A config with an empty data_dir, its target's images, and a backbone of two levels.
+
+    `opened` gives the images with their features; `made` has the batches that it had to make.
+    """
+    monkeypatch.setattr(feature_cache, "BATCH", 3)
     config = make_frozen("random")
     domain = loading.load(config.target, config.data_dir, CAMVID)
     config.data_dir = str(tmp_path)
@@ -148,13 +163,12 @@ def small(make_frozen, tmp_path):
     def make(images):
         if not isinstance(images, jax.core.Tracer):
             made.append(len(images))
-        grey = jnp.asarray(images, jnp.float16).mean(-1, keepdims=True)
-        return [grey[:, ::4, ::4], grey[:, ::8, ::8] + 1]
+        return grey_levels(images)
 
-    def opened(bias=0.0):
+    def opened(bias=0.0, domain=domain, make=make):
         made.clear()
         values = {"bias": np.full(2, bias)}
-        return feature_cache.with_features(domain, make, values, config)
+        return feature_cache.with_features({"it": domain}, make, values, config)["it"]
 
     return config, domain, opened, made
 
@@ -167,10 +181,14 @@ def the_same(one, two):
     )
 
 
+def batches_of(domain):
+    return -(-len(domain.ids) // feature_cache.BATCH)
+
+
 def test_features_are_made_once_and_are_those_of_their_images(small):
     config, domain, opened, made = small
     first = opened()
-    assert len(made) == -(-len(domain.ids) // feature_cache.BATCH)
+    assert len(made) == batches_of(domain) > 2
     assert the_same(first, opened()) and made == []
     grey = domain.read_image(3).astype(np.float16).mean(-1, keepdims=True)
     np.testing.assert_allclose(first.features.read(3)[0], grey[::4, ::4], rtol=1e-2)
@@ -181,25 +199,27 @@ def test_features_are_made_once_and_are_those_of_their_images(small):
     assert rows == [0, 1] and isinstance(levels, tuple) and levels[1].shape[0] == 2
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "checksums"])
-def test_damaged_features_are_made_again(small, damage):
+@pytest.mark.parametrize("name", ["level_0.f16", "level_1.f16", "sizes.i32", "checksums.u32"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "longer", "zeros", "gone"])
+def test_damaged_features_are_made_again(small, name, damage):
     config, domain, opened, made = small
-    whole = [opened().features.read(i) for i in range(len(domain.ids))]
+    whole = opened()
+    right = [whole.features.read(i) for i in range(len(domain.ids))]
     (folder,) = features_of(config).iterdir()
-    file = folder / ("checksums.u32" if damage == "checksums" else "level_0.f16")
-    data = bytearray(file.read_bytes())
-    if damage == "cut":
-        file.write_bytes(data[: len(data) // 2])
-    elif damage == "gone":
-        file.unlink()
+    data = bytearray((folder / name).read_bytes())
+    if damage == "gone":
+        (folder / name).unlink()
     else:
-        data[1] ^= 255
-        file.write_bytes(data)
+        flipped = bytes([data[0], data[1] ^ 255]) + data[2:]
+        kinds = {"cut": data[:5], "longer": data + b"more", "zeros": bytes(len(data))}
+        (folder / name).write_bytes({"flipped": flipped, **kinds}[damage])
     again = opened()
-    assert made  # not all of it was good
-    for index, levels in enumerate(whole):
+    assert made or damage == "longer"  # which damages nothing but the length
+    for index, levels in enumerate(right):
         for one, two in zip(levels, again.features.read(index), strict=True):
             np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(again.features.sizes, whole.features.sizes)
+    assert the_same(again, opened()) and made == []
 
 
 def test_other_weights_or_another_size_have_features_of_their_own(small):
@@ -212,26 +232,119 @@ def test_other_weights_or_another_size_have_features_of_their_own(small):
     assert made and len(list(features_of(config).iterdir())) == 3
 
 
-def test_features_that_are_too_many_are_refused_before_they_are_made(small):
+@pytest.mark.parametrize("kind", ["records", "file"])
+def test_other_images_of_the_same_names_have_features_of_their_own(small, tmp_path, kind):
+    _, domain, opened, made = small
+    assert domain.records and all(path.is_file() for path in domain.records)
+    file = tmp_path / "images"
+    file.write_bytes(b"some images")
+    own = {"records": (file,), "file": lambda _: file}[kind]
+    before = dataclasses.replace(domain, **{"records": (), kind: own})
+    opened(domain=before)
+    opened(domain=before)
+    assert made == []
+    file.write_bytes(b"other images")
+    dark = dataclasses.replace(before, read_image=lambda i: domain.read_image(i) // 2)
+    assert opened(domain=dark).features.read(0)[0].max() < 128 and made
+
+
+def test_features_that_are_too_many_are_refused_before_they_are_made(small, monkeypatch):
     config, _, opened, made = small
     config.frozen.cache_gb = 1e-9
-    with pytest.raises(UserError, match=r"features take .* GB, but config\.frozen\.cache_gb is"):
+    with pytest.raises(
+        UserError, match=r"^config\.frozen\.cache_gb: .* GB, .* are free, but it is"
+    ):
+        opened()
+    config.frozen.cache_gb = 100.0
+    free = feature_cache.shutil.disk_usage(config.data_dir)._replace(free=10)
+    monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda _: free)
+    with pytest.raises(UserError, match=r"features: .* but 0\.00 GB are free; .*config\.data_dir"):
         opened()
     assert made == []
+    monkeypatch.undo()
+    opened()
+    monkeypatch.setattr(feature_cache.shutil, "disk_usage", lambda _: free)
+    opened()  # what is there needs no more room
+
+
+def test_all_features_of_a_run_are_counted_before_the_first_is_made(small):
+    config, domain, _, _ = small
+    one = domain.take([0])
+
+    def make(images):
+        assert isinstance(images, jax.core.Tracer), "nothing may be made"
+        return [jnp.zeros((len(images), 4, 4, 1), jnp.float16)]
+
+    config.frozen.cache_gb = (2 * 4 * 4 + 8 + 4) * 1.5 / 1e9  # room for one image, not for two
+    with pytest.raises(UserError, match="cache_gb"):
+        domains = {"source": one, "val": domain.take([1])}
+        feature_cache.with_features(domains, make, {"bias": np.ones(1)}, config)
+
+
+def test_a_kill_among_the_images_loses_one_batch(small):
+    _, domain, opened, made = small
+
+    def dying(images):
+        if not isinstance(images, jax.core.Tracer):
+            if len(made) == 2:
+                raise KeyboardInterrupt
+            made.append(len(images))
+        return grey_levels(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        opened(make=dying)
+    again = opened()
+    assert len(made) == batches_of(domain) - 2
+    assert the_same(again, opened(bias=1.0))
 
 
 def test_a_full_disk_is_one_line_and_what_is_made_stays(small, monkeypatch):
-    _, _, opened, made = small
-    whole = opened()
+    """Whichever file it is that finds no room, and however much of it was written."""
+    _, domain, opened, made = small
+    expected = opened(bias=-1.0)
+    write = io.BufferedRandom.write
+    for limit in range(1, 9, 3):
+        written = []
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+        class Full(io.BufferedRandom):
+            def write(self, data, written=written, limit=limit):
+                written.append(len(data))
+                if len(written) > limit:
+                    write(self, data[: len(data) // 2])
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return write(self, data)
 
-    monkeypatch.setattr(feature_cache.os, "posix_fallocate", full)
-    with pytest.raises(UserError, match="No space left on device; the features made so far stay"):
-        opened(bias=1.0)
-    monkeypatch.undo()
-    assert the_same(whole, opened()) and made == []
+        def opening(path, mode="r", *args, kind=Full, **values):
+            if mode == "r+b":
+                return kind(io.FileIO(path, mode))
+            return open(path, mode, *args, **values)
+
+        monkeypatch.setattr(feature_cache, "open", opening, raising=False)
+        with pytest.raises(UserError, match="No space left on device; the features made so far"):
+            opened(bias=float(limit))
+        monkeypatch.delattr(feature_cache, "open")
+        assert the_same(expected, opened(bias=float(limit)))
+        assert len(made) == batches_of(domain) - limit // 4  # files of a batch
+
+
+def test_two_runs_at_once_make_each_feature_once_and_both_have_them(small):
+    _, domain, opened, _ = small
+    both, count = threading.Barrier(2), []
+
+    def make(images):
+        if not isinstance(images, jax.core.Tracer):
+            count.append(len(images))
+            time.sleep(0.02)
+        return grey_levels(images)
+
+    def one(_):
+        both.wait()
+        return opened(make=make)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(one, range(2))
+    assert len(count) == batches_of(domain)
+    assert the_same(first, second) and the_same(first, opened(bias=1.0))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import functools
 import os
 import pathlib
@@ -23,6 +22,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.util import outputs
 from labor_jax.util.errors import UserError
+from labor_jax.util.lock import one_at_a_time
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -159,14 +159,6 @@ def disk_full_as_oserror(path: pathlib.Path) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def one_at_a_time(path: pathlib.Path) -> Iterator[None]:
-    """Holds a file lock, which the system releases when the process dies."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTable) -> Domain:
     """Opens one split, preparing the data set on first use.
 
@@ -195,4 +187,5 @@ def load(domain: str, split: str, data_dir: str, manual_dir: str, table: ClassTa
     def read_label(index: int) -> np.ndarray:
         return decoded(source[index]["label"], cv2.IMREAD_UNCHANGED)
 
-    return Domain(f"{domain} {split}", ids, read_image, read_label)
+    files = tuple(pathlib.Path(path) for path in made.info.splits[split].filepaths)
+    return Domain(f"{domain} {split}", ids, read_image, read_label, records=files)
