@@ -4,10 +4,9 @@ The fit starts anew each time. The classifier is therefore a function of feature
 alone, and a run that is killed during a fit makes the same one again.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import functools
+from collections.abc import Iterator
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -18,7 +17,7 @@ from labor_jax.data.labels import IGNORE
 from labor_jax.data.pipeline import ReadLabel
 from labor_jax.infer.feature_cache import with_features
 from labor_jax.loop.plan import Phase, Run
-from labor_jax.models.linear import kept
+from labor_jax.models.linear import ContextPooling, kept
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.util import rng
 
@@ -50,14 +49,12 @@ def fit(
     """Fits the classifier from zeros to the source's labels and all target labels so far.
 
     Each domain counts as a whole, the target `loss.target` times, and within it the classes as
-    `frozen.balance` says. At most `frozen.pixels` labelled
-    pixels of an image are read, chosen by (seed, domain, image). A pixel's features are those of
-    the cells around it, interpolated as `upsample` interpolates logits.
+    `frozen.balance` says. At most `frozen.pixels` labelled pixels of an image are read, chosen by
+    (seed, domain, image). A pixel's features are those of the cells around it, interpolated as
+    `upsample` interpolates logits.
     """
     config, classes = this.config, len(this.table)
-    network = state.make_networks(config, classes, axis_name=None).segmenter
     own = parallel.of_process(now)
-    look = _looking(network, own.segmenter.variables)
     features, labels, weights = [], [], []
     readers: list[tuple[Domain, ReadLabel | None, float, str]] = [
         (this.source, this.source.read_label, 1.0, "source"),
@@ -68,7 +65,7 @@ def fit(
         done = 0
         for domain, read, weight, name in readers:
             seen = [np.zeros(0, np.int32)]
-            for pixels, ids in _pixels(domain, read, look, config, name) if read else ():
+            for pixels, ids in _pixels(domain, read, config, name) if read else ():
                 if len(ids):
                     features.append(pixels)
                     seen.append(ids)
@@ -113,7 +110,6 @@ def balanced(labels: np.ndarray, balance: float) -> np.ndarray:
 def _pixels(
     domain: Domain,
     read: ReadLabel,
-    look: Callable[..., jax.Array],
     config: ml_collections.ConfigDict,
     name: str,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -136,7 +132,7 @@ def _pixels(
         ]
         room = _power_of_two(len(where))  # so that few shapes are compiled
         padded = [np.resize(places, room).astype(np.float32) for places in share]
-        found = look(domain.features.read(index), *padded)
+        found = _look(domain.features.read(index), *padded, dtype=config.model.dtype)
         yield np.asarray(found)[: len(where)], label.ravel()[where].astype(np.int32)
 
 
@@ -144,15 +140,13 @@ def _power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def _looking(network: nn.Module, variables: Any) -> Callable[..., jax.Array]:
-    """(levels of an image, rows [P], columns [P], each from 0 to 1) -> features [P, F] float32."""
-
-    @jax.jit
-    def look(levels: tuple[jax.Array, ...], rows: jax.Array, columns: jax.Array) -> jax.Array:
-        whole = network.apply(variables, tuple(level[None] for level in levels))["features"][0]
-        return interpolated(whole, rows, columns)
-
-    return look
+@functools.partial(jax.jit, static_argnames="dtype")
+def _look(
+    levels: tuple[jax.Array, ...], rows: jax.Array, columns: jax.Array, *, dtype: str
+) -> jax.Array:
+    """The features [P, F] of an image's levels at rows [P] and columns [P], each from 0 to 1."""
+    batch = [level[None].astype(dtype) for level in levels]
+    return interpolated(ContextPooling(jnp.dtype(dtype)).apply({}, batch)[0], rows, columns)
 
 
 def interpolated(features: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """DeepLab-V2's head: the paper's classifier."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,8 +10,17 @@ from jax import Array, lax
 
 __all__ = [
     "DeepLabHead",
+    "LastLevel",
     "shifted",
 ]
+
+
+class LastLevel(nn.Module):
+    """The neck of the paper's head: its classifiers see the backbone's last level as it is."""
+
+    def __call__(self, levels: Sequence[Array], train: bool = False) -> Array:
+        """levels: [B, h, w, F] each; returns the last one. `train` is not read."""
+        return levels[-1]
 
 
 class DeepLabHead(nn.Module):

@@ -51,7 +51,7 @@ class Decoder(nn.Module):
             return nn.relu(self.norm(name=f"{name}_bn")(x, train))
 
         def separable(x: Array, dilation: int, name: str) -> Array:
-            x = Depthwise(3, 1, dilation, "pytorch", self.dtype, name=f"{name}_depthwise")(x)
+            x = Depthwise(3, 1, dilation, "pytorch", dtype=self.dtype, name=f"{name}_depthwise")(x)
             x = nn.relu(self.norm(name=f"{name}_depthwise_bn")(x, train))
             return pointwise(x, CHANNELS, name)
 

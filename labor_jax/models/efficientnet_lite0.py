@@ -76,9 +76,9 @@ class Block(nn.Module):
         if self.expansion > 1:
             y = Pointwise(self.expansion * x.shape[-1], dtype=self.dtype, name="expand")(y)
             y = nn.relu6(self.norm(name="expand_bn")(y, train))
-        y = Depthwise(self.window, self.stride, self.dilation, STYLE, self.dtype, name="depthwise")(
-            y
-        )
+        y = Depthwise(
+            self.window, self.stride, self.dilation, STYLE, dtype=self.dtype, name="depthwise"
+        )(y)
         y = nn.relu6(self.norm(name="depthwise_bn")(y, train))
         y = Pointwise(self.features, dtype=self.dtype, name="project")(y)
         y = self.norm(name="project_bn")(y, train)

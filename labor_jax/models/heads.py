@@ -13,7 +13,7 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from labor_jax.models.batch_norm import FOLDED, BatchNorm
-from labor_jax.models.deeplab_v2 import DeepLabHead
+from labor_jax.models.deeplab_v2 import DeepLabHead, LastLevel
 from labor_jax.models.deeplab_v3plus import Decoder
 from labor_jax.models.linear import ContextPooling, Linear
 
@@ -27,13 +27,12 @@ class Head(NamedTuple):
     """The parts of a head.
 
     Attributes:
-      neck: makes a module that maps (levels, train) to features [B, h, w, F]; None where the last
-        level is these features.
+      neck: makes a module that maps (levels, train) to features [B, h, w, F].
       classifier: makes a module that maps the features to logits [B, h, w, C] float32.
       auxiliary: the same for the last but one level; None where there is no auxiliary classifier.
     """
 
-    neck: Callable[[], nn.Module] | None
+    neck: Callable[[], nn.Module]
     classifier: Callable[[], nn.Module]
     auxiliary: Callable[[], nn.Module] | None
 
@@ -45,7 +44,7 @@ def make(
     dilations = tuple(model_cfg.dilations)
     if model_cfg.head == "deeplab_v2":
         dilated = partial(DeepLabHead, num_classes, dilations, dtype)
-        return Head(None, dilated, dilated)
+        return Head(LastLevel, dilated, dilated)
     linear = partial(Linear, num_classes, dtype)
     if model_cfg.head == "linear":
         return Head(partial(ContextPooling, dtype), linear, None)

@@ -30,14 +30,14 @@ from labor_jax.models.backbone import (
     register,
 )
 from labor_jax.models.batch_norm import EPSILON, FOLDED, KINDS, BatchNorm
-from labor_jax.models.depthwise import depthwise, padding
+from labor_jax.models.depthwise import padding
+from labor_jax.models.separable import Depthwise
 
 __all__ = [
     "LEVELS",
     "OWN",
     "STAGES",
     "TORCHVISION",
-    "Depthwise",
     "MobileNetV2",
     "as_product",
     "build",
@@ -64,26 +64,6 @@ LEVELS = (1, 2, 4, 6)
 def as_product(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
     """A 1x1 convolution as a matrix product, whose gradient is a third faster on CPUs."""
     return x @ kernel[0, 0]
-
-
-class Depthwise(nn.Module):
-    """`depthwise` with a kernel and perhaps a bias."""
-
-    stride: int
-    dilation: int
-    style: str
-    use_bias: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        channels = x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, 1, channels))
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        y = depthwise(x, kernel, self.stride, self.dilation, self.style)
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (channels,)).astype(self.dtype)
-        return y
 
 
 def scaled(channels: int, width: float) -> int:
@@ -146,11 +126,12 @@ class MobileNetV2(nn.Module):
         def filtered(x: Array, stride: int, dilation: int) -> Array:
             name = f"{next(number):02d}"
             y = Depthwise(
+                3,
                 stride,
                 dilation,
                 self.style,
-                folded,
-                self.dtype,
+                use_bias=folded,
+                dtype=self.dtype,
                 name=f"{name}_dw" if folded else name,
             )(x)
             return normed(y, name)

@@ -36,7 +36,7 @@ class Segmenter(nn.Module):
 
     def setup(self) -> None:
         """The head's parts."""
-        self.neck = self.head.neck() if self.head.neck is not None else None
+        self.neck = self.head.neck()
         self.main = self.head.classifier()
         if self.head.auxiliary is not None:
             self.aux = self.head.auxiliary()
@@ -49,7 +49,7 @@ class Segmenter(nn.Module):
         `train` chooses batch statistics where batch norm is not frozen.
         """
         levels = self.levels(inputs, train)
-        features = levels[-1] if self.neck is None else self.neck(levels, train)
+        features = self.neck(levels, train)
         out = {"main": self.main(features), "features": features}
         return out | {"aux": self.aux(levels[-2])} if self.head.auxiliary is not None else out
 

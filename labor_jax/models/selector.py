@@ -30,14 +30,14 @@ class Selector(nn.Module):
 
     def setup(self) -> None:
         """The neck and two classifiers."""
-        self.neck = self.head.neck() if self.head.neck is not None else None
+        self.neck = self.head.neck()
         self.c1 = self.head.classifier()
         self.c2 = self.head.classifier()
 
     def __call__(self, inputs: Inputs, train: bool = False) -> dict[str, Array]:
         """Returns `c1` and `c2` [B, h, w, C] float32 and `features` [B, h, w, F]."""
         levels = levels_of(inputs, self.backbone, self.style, self.dtype, train)
-        features = levels[-1] if self.neck is None else self.neck(levels, train)
+        features = self.neck(levels, train)
         return {**self.heads(features), "features": features}
 
     def heads(self, features: Array) -> dict[str, Array]:

@@ -34,7 +34,7 @@ class Pointwise(nn.Module):
 
 
 class Depthwise(nn.Module):
-    """A depthwise convolution without bias.
+    """A depthwise convolution.
 
     `style` says how it is padded, see `depthwise.padding`.
     """
@@ -43,6 +43,7 @@ class Depthwise(nn.Module):
     stride: int
     dilation: int
     style: str
+    use_bias: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -51,4 +52,7 @@ class Depthwise(nn.Module):
         shape = (self.window, self.window, 1, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        return depthwise(x, kernel, self.stride, self.dilation, self.style)
+        y = depthwise(x, kernel, self.stride, self.dilation, self.style)
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (x.shape[-1],)).astype(self.dtype)
+        return y

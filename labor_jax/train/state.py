@@ -137,9 +137,7 @@ def averaged(state: State, config: ml_collections.ConfigDict) -> Trained | None:
 
 
 def segmenter_taught(config: ml_collections.ConfigDict) -> int:
-    """The global step from which on the segmenter has learnt from labels."""
-    if config.source.domain:
-        return 1
+    """The global step from which on the segmenter of a run without a source knows labels."""
     fitted = config.selector.steps if strategies.needs_selector(config.method) else 0
     return config.warmup_steps + fitted + 1
 

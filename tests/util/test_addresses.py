@@ -11,9 +11,9 @@ from labor_jax.util.errors import UserError
 @pytest.mark.parametrize(
     ("given", "path"),
     [
-        ("~", "/home/ana"),
-        ("~/runs/x", "/home/ana/runs/x"),
-        (pathlib.Path("~/x"), "/home/ana/x"),
+        ("~", "/people/ana"),
+        ("~/runs/x", "/people/ana/runs/x"),
+        (pathlib.Path("~/x"), "/people/ana/x"),
         ("runs/x", "runs/x"),
         ("/data/a:b/c", "/data/a:b/c"),
         ("run_12:30", "run_12:30"),
@@ -23,7 +23,7 @@ from labor_jax.util.errors import UserError
     ],
 )
 def test_a_path_of_this_machine_is_itself_with_home_in_place_of_the_tilde(monkeypatch, given, path):
-    monkeypatch.setenv("HOME", "/home/ana")
+    monkeypatch.setenv("HOME", "/people/ana")
     assert addresses.local(given, "--workdir") == path
 
 
