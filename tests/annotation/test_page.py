@@ -92,8 +92,9 @@ def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, 
         assert place(page) == "point 3 of 4 · image 1 of 2"
         page.keyboard.press("s")
         page.get_by_text("skipped", exact=True).wait_for()
-        press(page, "0")
-        assert place(page) == "point 1 of 4 · image 2 of 2", "what was skipped comes at the end"
+        page.keyboard.press("0")
+        # What was skipped comes at the end. The page may show the third answer before it goes on.
+        wait_until(lambda: place(page) == "point 1 of 4 · image 2 of 2")
         press(page, "Backspace")
         assert place(page) == "point 3 of 4 · image 1 of 2", "back across images"
         press(page, "2", *"1111", "9")
