@@ -9,7 +9,9 @@ https://download.pytorch.org/models/resnet101-63fe2227.pth, as weights/resnet101
 
 The expected mIoU is the paper's: 66.6 (SPL), 66.7 with every label, 36.6 from the source alone. The
 paper gives no schedule, so it is ours: 40,000 steps of warm-up with RIPU's batch, then three stages
-with 2,000 steps of the selector and 10,000 of adaptation each.
+with 2,000 steps of the selector and 10,000 of adaptation each. These are for one device with two
+images of either domain. On more devices a batch is larger, and steps and learning rates follow from
+it (docs/accelerators.md); how well that learns was not measured.
 
 The time was not measured, as there was no accelerator. XLA counts 13.4 TFLOP for a step of
 adaptation and 6.1 for a step of the selector, 973,000 in all. In hours this is 270 divided by the
@@ -36,7 +38,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.model.backbone = "resnet101"
     c.model.batch_norm = "frozen"
     c.model.weights = "weights/resnet101.pth"
-    c.batch_size = 2
+    c.batch_size = c.images_a_device = 2
     c.warmup_steps, c.adapt_steps, c.selector.steps = 40_000, 10_000, 2_000
     c.spl.cell = 32
     c.ppl.radius = 16

@@ -33,9 +33,9 @@ class Work(NamedTuple):
 
 def make(config: ml_collections.ConfigDict) -> Work:
     """The work of one of the devices on which a run of the config trains."""
-    config = config.copy_and_resolve_references()
     devices = parallel.device_count(config.parallel)
-    config.batch_size = max(1, config.batch_size // devices)
+    config = config.copy_and_resolve_references()
+    config.batch_size = config.images_a_device or max(1, config.batch_size // devices)
     config.eval_batch_size = max(1, config.eval_batch_size // devices)
     classes = len(loading.table_from_config(config.classes))
     start = state.init_state(config, classes)

@@ -17,6 +17,7 @@ from labor_jax.config import checking, places
 from labor_jax.data import loading
 from labor_jax.loop import resume, schedule
 from labor_jax.report.template import duration
+from labor_jax.train import batch
 from labor_jax.util import addresses, files, lock, outputs, plugins
 from labor_jax.util.errors import UserError
 
@@ -72,6 +73,7 @@ def run(
     for cell in plan:
         with _named(cell):
             checking.check(configs[cell])
+            configs[cell] = batch.on_devices(configs[cell])
             resume.check_same_run(configs[cell], workdir / cell.name)
     table = loading.table_from_config(config.classes)
     target, val = (loading.load(config[n], config.data_dir, table) for n in ("target", "val"))

@@ -356,6 +356,7 @@ def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
         ("optimizer.average", not config.optimizer.average, "0: there are no steps to average"),
         ("evaluation.scales", config.evaluation.scales == (1.0,), "(1.0,): features have one size"),
         ("evaluation.flip", not config.evaluation.flip, "False: features are of one view"),
+        ("images_a_device", not config.images_a_device, "0: a fit has no batches"),
         ("input.source_size", not config.input.source_size, "(): features have one size"),
     )
     for key, kept, right in needed:

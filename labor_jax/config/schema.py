@@ -496,7 +496,17 @@ class Config:
     model: Model = section(Model)
     frozen: Frozen = section(Frozen)
     batch_size: int = setting(
-        8, "source images a step, and as many target images, over all devices", low=1
+        8,
+        "source images a step, and as many target images, over all devices; with "
+        "`images_a_device`, the batch that steps and rates were written for",
+        low=1,
+    )
+    images_a_device: int = setting(
+        0,
+        "source images a step on each device: steps and rates follow from the batch that this "
+        "makes; 0 = `batch_size` split over the devices",
+        low=0,
+        the_run=False,
     )
     accumulate: int = setting(
         1, "parts of a device's batch, one after the other: more take less memory", low=1

@@ -13,7 +13,8 @@ from labor_jax.config import checking, places
 from labor_jax.data import domain, folder, labels, loading
 from labor_jax.loop import asking, plan, resume
 from labor_jax.loop.plan import Run
-from labor_jax.train import losses, parallel, state
+from labor_jax.train import batch, losses, parallel, state
+from labor_jax.train.optimizers import segmenter_steps
 from labor_jax.util import addresses, files, hosts, plugins
 
 __all__ = ["checked", "introduce", "open_domains"]
@@ -22,7 +23,7 @@ __all__ = ["checked", "introduce", "open_domains"]
 def checked(
     config: ml_collections.ConfigDict, workdir: str | os.PathLike
 ) -> tuple[ml_collections.ConfigDict, pathlib.Path, labels.ClassTable]:
-    """The config with paths of this machine, the run's DIR and its classes.
+    """The config with paths of this machine and for its devices, the run's DIR and its classes.
 
     Raises:
       UserError: something is wrong that can be known before any data is read.
@@ -31,11 +32,11 @@ def checked(
     config = places.localized(config)
     checking.check(config)
     losses.check_names(config)
+    config = batch.on_devices(config)
     table = loading.table_from_config(config.classes)
     workdir = pathlib.Path(addresses.local(workdir, "--workdir"))
     hosts.check_shared(workdir)
     resume.check_folder(config, workdir)
-    plan.check_batch(config)
     asking.check_beside(config)
     annotators.check(config)
     return config, workdir, table
@@ -90,3 +91,9 @@ def introduce(this: Run, now: state.State) -> None:
         f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
         f"{parallel.device_count(this.config.parallel)} x {jax.devices()[0].device_kind}"
     )
+    if this.config.images_a_device:
+        this.monitor.say(
+            f"{this.config.images_a_device} images a device are batches of "
+            f"{this.config.batch_size}: {segmenter_steps(this.config):,} steps of the segmenter, "
+            f"learning rate {this.config.optimizer.learning_rate:.3g}"
+        )

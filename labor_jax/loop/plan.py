@@ -11,7 +11,6 @@ from labor_jax.loop import asking
 from labor_jax.report.monitor import Monitor
 from labor_jax.report.summary import Summary
 from labor_jax.selection import strategies
-from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util.errors import UserError
 
@@ -90,14 +89,3 @@ def check_labels(config: ml_collections.ConfigDict, domains: dict[str, domain.Do
                 f"config.{name}: {domains[name].name} has no labels {why}; "
                 f"give config.{name}.labels{otherwise}"
             )
-
-
-def check_batch(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError where a batch cannot be split evenly over devices and `accumulate`."""
-    parts = parallel.device_count(config.parallel) * config.accumulate
-    if config.batch_size % parts:
-        raise UserError(
-            f"config.batch_size: {config.batch_size} images cannot be split evenly over "
-            f"{parts // config.accumulate} devices x {config.accumulate} of config.accumulate; "
-            f"give a multiple of {parts}"
-        )

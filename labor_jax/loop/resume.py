@@ -96,6 +96,8 @@ def check_same_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         changed = differences(read_config(workdir), config)
         if changed:
             told = "; ".join(map(str, changed))
+            if config.images_a_device and "batch_size" in (change.key for change in changed):
+                told += " (its config.images_a_device was on another number of devices)"
             raise UserError(
                 f"--workdir: {workdir} holds a run with another config: {told}; "
                 f"give the same config to go on with it, or another --workdir"

@@ -17,6 +17,7 @@ HOW = {
     "parallel",
     "checkpoint_every",
     "frozen.cache_gb",
+    "images_a_device",
     "log_every",
     "warmup_from",
     "plugins",
