@@ -19,7 +19,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from labor_jax.config import files
-from labor_jax.util import addresses, errors, stopping
+from labor_jax.util import addresses, errors, malloc, stopping
 
 
 def process(main: Callable[[Sequence[str]], int]) -> int:
@@ -28,6 +28,7 @@ def process(main: Callable[[Sequence[str]], int]) -> int:
     A signal ends it in one line and in time.
     """
     faulthandler.enable()
+    malloc.keep_freed()
     warnings.filterwarnings("ignore", module="PIL")  # it is told what cannot be read
     # Orbax and TFDS log every file, and the traceback of whatever they raise.
     logging.use_absl_handler()

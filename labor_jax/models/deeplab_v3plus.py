@@ -9,7 +9,7 @@ from jax import Array
 
 from labor_jax.models.batch_norm import BatchNorm
 from labor_jax.models.resize import upsample
-from labor_jax.models.separable import Depthwise, Pointwise
+from labor_jax.models.separable import SMALL, Depthwise, Pointwise
 
 __all__ = [
     "CHANNELS",
@@ -47,17 +47,25 @@ class Decoder(nn.Module):
         fine, last = levels[0], levels[-1]
 
         def pointwise(x: Array, channels: int, name: str) -> Array:
-            x = Pointwise(channels, dtype=self.dtype, name=name)(x)
+            x = Pointwise(channels, kernel_init=SMALL, dtype=self.dtype, name=name)(x)
             return nn.relu(self.norm(name=f"{name}_bn")(x, train))
 
         def separable(x: Array, dilation: int, name: str) -> Array:
-            x = Depthwise(3, 1, dilation, "pytorch", dtype=self.dtype, name=f"{name}_depthwise")(x)
+            x = Depthwise(
+                3,
+                1,
+                dilation,
+                "pytorch",
+                kernel_init=SMALL,
+                dtype=self.dtype,
+                name=f"{name}_depthwise",
+            )(x)
             x = nn.relu(self.norm(name=f"{name}_depthwise_bn")(x, train))
             return pointwise(x, CHANNELS, name)
 
-        everywhere = Pointwise(CHANNELS, use_bias=True, dtype=self.dtype, name="image")(
-            last.mean((1, 2), keepdims=True)
-        )
+        everywhere = Pointwise(
+            CHANNELS, use_bias=True, kernel_init=SMALL, dtype=self.dtype, name="image"
+        )(last.mean((1, 2), keepdims=True))
         context = [
             jnp.broadcast_to(nn.relu(everywhere), (*last.shape[:3], CHANNELS)),
             pointwise(last, CHANNELS, "here"),

@@ -16,6 +16,7 @@ from labor_jax.models.batch_norm import FOLDED, BatchNorm
 from labor_jax.models.deeplab_v2 import DeepLabHead, LastLevel
 from labor_jax.models.deeplab_v3plus import Decoder
 from labor_jax.models.linear import ContextPooling, Linear
+from labor_jax.models.separable import SMALL
 
 __all__ = ["NAMES", "Head", "classifiers", "make"]
 
@@ -45,12 +46,14 @@ def make(
     if model_cfg.head == "deeplab_v2":
         dilated = partial(DeepLabHead, num_classes, dilations, dtype)
         return Head(LastLevel, dilated, dilated)
-    linear = partial(Linear, num_classes, dtype)
     if model_cfg.head == "linear":
+        linear = partial(Linear, num_classes, dtype=dtype)
         return Head(partial(ContextPooling, dtype), linear, None)
     # Beside a backbone without batch norm the decoder has its own: it is not trained before.
     kind = "sync" if model_cfg.batch_norm == FOLDED else model_cfg.batch_norm
     norm = partial(BatchNorm, kind=kind, axis_name=axis_name, ordered=ordered, dtype=dtype)
+    # Zeros would keep the first gradient from the neck.
+    linear = partial(Linear, num_classes, SMALL, dtype)
     return Head(partial(Decoder, dilations, norm, dtype), linear, None)
 
 

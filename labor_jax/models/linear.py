@@ -25,18 +25,19 @@ WINDOWS = (7, 15)
 class Linear(nn.Module):
     """The same linear map of the features to logits at every position.
 
-    Fresh weights are zeros, so every class is as probable as any other. Fitting a linear layer is a
-    convex problem, so it needs no random start.
+    By default fresh weights are zeros, so every class is as probable as any other. Fitting a linear
+    layer is a convex problem, so it needs no random start.
     """
 
     num_classes: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
         """features: [B, h, w, F]; returns logits [B, h, w, num_classes] float32."""
         shape = (1, 1, features.shape[-1], self.num_classes)
-        kernel = self.param("kernel", nn.initializers.zeros, shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
         exact = jnp.promote_types(jnp.float32, self.dtype)
         product = jnp.matmul(
