@@ -150,6 +150,9 @@ class Model:
     output_stride: int = setting(
         8, "pixels of the input per pixel of the backbone's last features, as it has them", low=1
     )
+    levels: int = setting(
+        4, "DINOv2: how many of its last layers the head sees; published are 1 and 4", low=1, high=4
+    )
     head: str = setting(
         "deeplab_v2",
         "what makes logits of the backbone's features: `deeplab_v2` is the paper's; "
@@ -168,7 +171,7 @@ class Model:
         choices=("float32", "bfloat16"),
     )
     remat: bool = setting(
-        False, "ResNets: whether blocks are computed twice, to keep less of them in memory"
+        False, "whether blocks are computed twice, to keep less of them in memory; not MobileNetV2"
     )
     freeze: bool = setting(
         False,

@@ -41,7 +41,7 @@ FORMAT = 2
 BATCH = 8
 """Images that are made at once. It is always the same ones, so levels made again are the same."""
 
-MODEL_KEYS = ("backbone", "style", "width", "output_stride", "batch_norm", "dtype")
+MODEL_KEYS = ("backbone", "style", "width", "output_stride", "levels", "batch_norm", "dtype")
 """The keys of the section `model` on which levels depend."""
 
 Make = Callable[[np.ndarray], Sequence[np.ndarray]]

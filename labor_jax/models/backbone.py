@@ -6,7 +6,7 @@ it can be told, how files of its weights name them, and which parameters learn a
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
@@ -28,6 +28,7 @@ __all__ = [
     "names",
     "pytorch_shape",
     "register",
+    "to_pytorch",
 ]
 
 Shape = tuple[int, ...]
@@ -39,7 +40,8 @@ class Build(Protocol):
     The module is called with images [B, H, W, 3] of `dtype` and `train`, whether batch norm takes
     the batch's statistics. It returns a tuple of features [B, h, w, F] of two or more layers, from
     fine to coarse; h and w of the last one are H and W over the output stride, rounded up (one more
-    of each in the style "caffe", whose pooling rounds up). `model.head` says which levels are used:
+    of each in the style "caffe", whose pooling rounds up). A vision transformer's have one stride,
+    and for "linear" one level is enough. `model.head` says which levels are used:
     "deeplab_v2" the last two, of which the earlier one is never coarser than stride 16;
     "deeplab_v3plus" the first, best at stride 4, and the last; "linear" all of them.
     """
@@ -64,29 +66,36 @@ class Layout:
     Attributes:
       name: unique among all layouts.
       known_by: a regular expression that a key of such a file matches from its start.
-      network: which network has these keys, the name of a backbone or of a network like it.
+      network: the shapes of a file's tensors by key -> which network they are of, the name of a
+        backbone or of a network like it.
       width: (regular expression of a key, length of its tensor's first axis at `model.width` 1.0).
       sources: (path of a variable in the backbone, its shape) -> the keys of the file, with their
         shapes, from which it is made.
-      value: the tensors of `sources`, in their order -> the variable, float32.
+      value: (the tensors of `sources` in their order, the variable's shape) -> the variable,
+        float32.
       styles: (regular expression, style) pairs. A key that matches shows that the file was trained
         in this `model.style`.
       left_out: (regular expression, description) pairs of keys that the backbone does not need.
       unlike: the shapes of a file's tensors by key -> of which other network they are, and what to
         give instead, for an error; "" where they may be of this one.
       pytorch: whether kernels are [out, in, height, width] and heads have AdaptSegNet's names.
+      split: (a variable, the number of its `sources`) -> the tensors of a file that is written; the
+        inverse of `value`.
     """
 
     name: str
     known_by: str
-    network: Callable[[Iterable[str]], str]
+    network: Callable[[Mapping[str, Shape]], str]
     width: tuple[str, int]
     sources: Callable[[str, Shape], dict[str, Shape]]
-    value: Callable[[list[np.ndarray]], np.ndarray]
+    value: Callable[[list[np.ndarray], Shape], np.ndarray]
     styles: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     unlike: Callable[[Mapping[str, Shape]], str] = lambda shapes: ""
     pytorch: bool = False
+    split: Callable[[np.ndarray, int], list[np.ndarray]] = lambda variable, _: [
+        to_pytorch(variable)
+    ]
 
 
 class Installed(NamedTuple):
@@ -181,3 +190,8 @@ def pytorch_shape(shape: Shape) -> Shape:
 def from_pytorch(tensor: np.ndarray) -> np.ndarray:
     """PyTorch's tensor in our layout: [height, width, in, out] for a kernel."""
     return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
+
+
+def to_pytorch(tensor: np.ndarray) -> np.ndarray:
+    """Our tensor in PyTorch's layout; the inverse of `from_pytorch`."""
+    return tensor.transpose(3, 2, 0, 1) if tensor.ndim == 4 else tensor

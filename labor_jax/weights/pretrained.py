@@ -186,7 +186,7 @@ def fit(
             f" batch_norm"
         )
     values = {
-        name: state_dict.value(name, [tensors[key] for key in keys], layout)
+        name: state_dict.value(name, shapes[name], [tensors[key] for key in keys], layout)
         for name, keys in sources.items()
     }
     left_out = weights.left_out | {key: why for key, why in reasons.items() if why}

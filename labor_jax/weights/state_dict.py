@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from labor_jax.models import backbone
-from labor_jax.models.backbone import Layout, Shape, from_pytorch, pytorch_shape
+from labor_jax.models.backbone import Layout, Shape, from_pytorch, pytorch_shape, to_pytorch
 from labor_jax.util.errors import UserError
+from labor_jax.weights import licences
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -102,6 +103,8 @@ def network(tensors: Tensors) -> Network:
     Raises:
       UserError: it is no known network, or only resembles one.
     """
+    if terms := licences.refusal(tensors):
+        raise UserError(terms)
     layout = next((known for known in backbone.layouts() if _any(tensors, known.known_by)), None)
     if layout is None:
         some = ", ".join(sorted(tensors)[:3])
@@ -109,7 +112,8 @@ def network(tensors: Tensors) -> Network:
             f"not the weights of a known network; it holds {some}; give those of one of "
             f"{', '.join(backbone.names())}, see docs/data_and_weights.md"
         )
-    if unlike := layout.unlike({key: tensor.shape for key, tensor in tensors.items()}):
+    shapes = {key: tensor.shape for key, tensor in tensors.items()}
+    if unlike := layout.unlike(shapes):
         raise UserError(unlike)
     key, usual = layout.width
     channels = next((x.shape[:1] for name, x in tensors.items() if re.fullmatch(key, name)), ())
@@ -119,7 +123,7 @@ def network(tensors: Tensors) -> Network:
     (usual_bias, _), *_ = biases.most_common(1) or [((0,), 0)]
     return Network(
         layout,
-        layout.network(tensors),
+        layout.network(shapes),
         width=channels[0] / usual if channels else 1.0,
         head=head,
         branches=branches,
@@ -171,22 +175,26 @@ def sources(name: str, shape: Shape, layout: Layout) -> dict[str, Shape]:
     return {name: pytorch_shape(shape)}
 
 
-def value(name: str, found: list[np.ndarray], layout: Layout) -> np.ndarray:
+def value(name: str, shape: Shape, found: list[np.ndarray], layout: Layout) -> np.ndarray:
     """One of our tensors, float32, from those of its `sources` in their order."""
     if _BACKBONE.match(name):
-        return layout.value(found)
+        return layout.value(found, shape)
     return np.asarray(from_pytorch(found[0]) if layout.pytorch else found[0], np.float32)
 
 
 def to_file(ours: Tensors, layout: Layout) -> dict[str, np.ndarray]:
-    """Our tensors under a layout's keys, for a layout with one source for each tensor."""
-    tensors = {}
+    """Our tensors under a layout's keys, for a layout whose `split` undoes its `value`."""
+    tensors: dict[str, np.ndarray] = {}
     for name, array in ours.items():
-        (key,) = sources(name, array.shape, layout)
-        tensors[key] = array.transpose(3, 2, 0, 1) if layout.pytorch and array.ndim == 4 else array
-        if layout.pytorch and key.endswith("running_var"):
-            counter = key.replace("running_var", "num_batches_tracked")
-            tensors[counter] = np.zeros((), np.int64)
+        keys = sources(name, array.shape, layout)
+        if _BACKBONE.match(name):
+            parts = layout.split(array, len(keys))
+        else:
+            parts = [to_pytorch(array) if layout.pytorch else array]
+        tensors |= zip(keys, parts, strict=True)
+    variances = [key for key in tensors if layout.pytorch and key.endswith("running_var")]
+    for key in variances:
+        tensors[key.replace("running_var", "num_batches_tracked")] = np.zeros((), np.int64)
     return tensors
 
 

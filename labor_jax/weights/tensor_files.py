@@ -35,8 +35,8 @@ __all__ = [
 SUFFIXES = (".pth", ".safetensors", ".npz")
 WRITTEN = (".safetensors", ".npz")
 """The suffixes that `encode` writes. PyTorch reads the first with `safetensors.torch.load_file`."""
-LARGEST = 4 * 2**30
-"""The most bytes of a file, and of a compressed file's content; a ResNet-101 has 180 MB."""
+LARGEST = 6 * 10**9
+"""The most bytes of a file, and of a compressed file's content; DINOv2's giant has 4.5 GB."""
 
 # `safetensors.numpy` has no bfloat16.
 _SAFETENSORS = {
@@ -71,7 +71,7 @@ def read(path: str | os.PathLike) -> TensorFile:
             f"{path}: no such file of weights; docs/data_and_weights.md says where to get them"
         )
     if os.path.getsize(path) > LARGEST:
-        raise UserError(f"{path}: larger than 4 GB; give a file of weights alone")
+        raise UserError(f"{path}: larger than 6 GB; give a file of weights alone")
     data = pathlib.Path(path).read_bytes()
     is_safetensors = data[8:9] == b"{"
     if not is_safetensors and (mistaken := contents.mistaken(data[: contents.BEGIN])):
@@ -149,7 +149,7 @@ def _decode(data: bytes) -> TensorFile:
 
 def _decode_npz(data: bytes, entries: list[zipfile.ZipInfo]) -> dict[str, np.ndarray]:
     if sum(entry.file_size for entry in entries) > LARGEST:
-        raise UserError("it would unpack to more than 4 GB")
+        raise UserError("it would unpack to more than 6 GB")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return dict(archive)
 
