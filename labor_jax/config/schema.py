@@ -247,6 +247,13 @@ class Loss:
 
     aux: float = setting(0.1, "deeplab_v2: the auxiliary head's cross-entropy (lambda_seg)", low=0)
     target: float = setting(1.0, "the cross-entropy of labelled target pixels", low=0)
+    balance: float = setting(
+        0.0,
+        "in these cross-entropies a class's pixels count as its share of the batch's labelled "
+        "pixels to the power of minus this; 0 = all alike, 1 = all classes alike",
+        low=0,
+        high=1,
+    )
     negative: float = setting(
         0.0, "RIPU's negative learning on the target; RIPU uses 1, 0 = off", low=0
     )

@@ -26,6 +26,7 @@ __all__ = [
     "OptionalLoss",
     "SumCount",
     "adversarial",
+    "balanced",
     "check_names",
     "count",
     "cross_entropy",
@@ -72,6 +73,26 @@ def share(total: jax.Array, count: jax.Array) -> jax.Array:
     return total / jnp.maximum(count, 1.0)
 
 
+def balanced(labels: jax.Array, classes: int, balance: float, axis_name: str | None) -> jax.Array:
+    """The weight of each pixel; of all labelled pixels on all devices the weights' mean is 1 [ours].
+
+    A class that has the share f of these pixels weighs f^-balance beside the others.
+
+    Args:
+      labels: [B, H, W] uint8 train ids, 255 = no label; its weight is of no use.
+      classes: C.
+      balance: `loss.balance`.
+      axis_name: the mapped axis.
+    Returns:
+      [B, H, W] float32.
+    """
+    here = (labels[..., None] == jnp.arange(classes)).sum((0, 1, 2), dtype=jnp.float32)
+    pixels = here if axis_name is None else jax.lax.psum(here, axis_name)
+    weights = jnp.where(pixels > 0, jnp.maximum(pixels, 1.0) ** -balance, 0.0)
+    weights *= share(pixels.sum(), (pixels * weights).sum())
+    return weights[jnp.minimum(labels, classes - 1)]
+
+
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, weights: jax.Array | None = None
 ) -> SumCount:
@@ -80,8 +101,7 @@ def cross_entropy(
     Args:
       logits: [B, H, W, C] float32.
       labels: [B, H, W] uint8 train ids, 255 = ignored.
-      weights: [B, H, W] float32, of each pixel in the sum but not in the count [cited: DACS]; None
-        = 1.
+      weights: [B, H, W] float32, of each pixel in the sum but not in the count; None = 1.
     """
     valid = labels != IGNORE
     safe = jnp.where(valid, labels, 0).astype(jnp.int32)

@@ -73,6 +73,12 @@ def adapt_step(
     told: Metrics = {}
     if teacher.teaches(config):
         batch, counts["taught"], told = teacher.teach(state, batch, **shared)
+    if balance := config.loss.balance:
+        classes = state.thresholds.shape[0]
+        batch = {
+            name: part | {"weight": losses.balanced(part["label"], classes, balance, axis_name)}
+            for name, part in batch.items()
+        }
 
     def gradients_of(batch_stats: Any, part: Batch) -> tuple[Any, Any]:
         for_segmenter, batch_stats, maps, metrics = segmenter_gradients(
@@ -118,7 +124,8 @@ def segmenter_gradients(
     whose statistics are of one domain.
 
     Args:
-      batch: a part of `adapt_step`'s on this device.
+      batch: a part of `adapt_step`'s on this device, with "weight" [B, H, W] float32 where
+        `loss.balance` weighs its labels.
       counts: float32 [], the labelled pixels of either domain, and those that are "taught", in all
         parts on all devices.
       axis_name: the mapped axis.
@@ -156,7 +163,9 @@ def segmenter_gradients(
             factors = {"source": 1.0, "target": config.loss.target}
             for name, part in batch.items():
                 if name in factors:
-                    local, _ = losses.cross_entropy(logits[name], part["label"])
+                    local, _ = losses.cross_entropy(
+                        logits[name], part["label"], part.get("weight")
+                    )
                     metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
                     total += weight * factors[name] * metrics[f"loss/{name}_{head}"]
                 if "taught" in part:

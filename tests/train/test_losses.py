@@ -1,5 +1,7 @@
 """Losses as (sum, count), against NumPy and the published programs."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,24 @@ def test_ignored_pixels_get_no_gradient_and_others_do():
     expected = np.zeros(SHAPE)
     expected[1, 2, 3] = [0.2, 0.2, 0.2, 0.2, -0.8]
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+@given(LABELS, st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_balanced_weights_are_of_mean_1_and_lift_a_class_by_a_power_of_its_share(labels, balance):
+    weights = np.asarray(losses.balanced(labels, SHAPE[-1], balance, None))
+    pixels = np.bincount(labels[labels < 255], minlength=SHAPE[-1])
+    assert weights[labels < 255].sum() == pytest.approx(pixels.sum(), rel=1e-5)
+    found = {c: weights[labels == c] for c in np.flatnonzero(pixels)}
+    for c, d in itertools.combinations(found, 2):
+        np.testing.assert_allclose(
+            found[c][0] / found[d], (pixels[c] / pixels[d]) ** -balance, rtol=1e-5
+        )
+
+
+def test_balance_1_makes_all_classes_that_are_there_count_alike():
+    labels = np.uint8([[[0, 0, 0, 0, 0, 2, 255, 255]]])
+    weights = np.asarray(losses.balanced(labels, 5, 1.0, None))
+    assert weights[labels == 0].sum() == pytest.approx(3) == pytest.approx(weights[0, 0, 5])
 
 
 @given(LOGITS, LABELS)

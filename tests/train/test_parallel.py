@@ -18,7 +18,7 @@ SUPPORT = pathlib.Path(__file__).parents[1] / "support"
 MODES = ("jit", "pmap", "shard_map")
 STEPS = ("adapt_step", "selector_step")
 VARIANTS = {
-    "sync": {"optimizer.average": 0.9},
+    "sync": {"optimizer.average": 0.9, "loss.balance": 0.5},
     "frozen": {"model.batch_norm": "frozen"},
     "weights": {"selector.discrepancy": "weights"},
     "parts": {"model.batch_norm": "frozen", "accumulate": 2},
