@@ -163,9 +163,7 @@ def segmenter_gradients(
             factors = {"source": 1.0, "target": config.loss.target}
             for name, part in batch.items():
                 if name in factors:
-                    local, _ = losses.cross_entropy(
-                        logits[name], part["label"], part.get("weight")
-                    )
+                    local, _ = losses.cross_entropy(logits[name], part["label"], part.get("weight"))
                     metrics[f"loss/{name}_{head}"] = losses.share(local, counts[name])
                     total += weight * factors[name] * metrics[f"loss/{name}_{head}"]
                 if "taught" in part:

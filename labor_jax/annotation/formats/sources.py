@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from labor_jax.util import folders
+from labor_jax.util import contents, folders
 from labor_jax.util.errors import UserError
 from labor_jax.util.tally import LeftOut, Tally, one_line
 
@@ -24,17 +24,6 @@ MOST = 2**28
 SMALL, RATIO = 2**24, 100
 """A file in an archive that has more bytes than this may be so many times as large as packed."""
 LOCKED = "with a password"
-UNPACK, AGAIN = "unpack it and give the folder", "download the file itself"
-STRANGE = {
-    b"\x1f\x8b": ("that is a gzip archive", UNPACK),
-    b"7z\xbc\xaf": ("that is a 7z archive", UNPACK),
-    b"Rar!": ("that is a rar archive", UNPACK),
-    b"PK\x03\x04": ("that is a damaged zip archive", AGAIN),
-    b"<!doctype html": ("that is a web page", AGAIN),
-    b"<html": ("that is a web page", AGAIN),
-    b"version https://git-lfs": ("that is a pointer of Git LFS", "get the file by git lfs pull"),
-}
-"""How files begin, in lower case, that were taken for others; what they are and what to do."""
 
 
 class Member(NamedTuple):
@@ -148,6 +137,7 @@ def _check_text(data: bytes) -> None:
     """Raises LeftOut if a file is empty, or something else that people take for it."""
     if not data.strip():
         raise LeftOut("that is empty")
-    for start, (reason, mend) in STRANGE.items():
-        if data[: len(start)].lower() == start.lower():
-            raise LeftOut(reason, mend)
+    if found := contents.recognised(data[: contents.BEGIN]):
+        raise LeftOut(f"that is {found.what}", found.mend)
+    if data.startswith(b"PK\3\4"):
+        raise LeftOut("that is a damaged zip archive", "download it again")
