@@ -74,7 +74,7 @@ def share(total: jax.Array, count: jax.Array) -> jax.Array:
 
 
 def balanced(labels: jax.Array, classes: int, balance: float, axis_name: str | None) -> jax.Array:
-    """The weight of each pixel; of all labelled pixels on all devices the weights' mean is 1 [ours].
+    """The weight of each pixel, of mean 1 over all labelled pixels on all devices [ours].
 
     A class that has the share f of these pixels weighs f^-balance beside the others.
 
