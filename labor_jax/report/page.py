@@ -7,13 +7,16 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from markupsafe import Markup
+
 from labor_jax.annotation import ledger
 from labor_jax.data import images
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import charts, pictures
 from labor_jax.report.run_files import RunFiles, read_run_files
-from labor_jax.report.template import plural, render
+from labor_jax.report.template import percent, plural, render
 from labor_jax.selection import strategies
 from labor_jax.util import files
 
@@ -137,50 +140,94 @@ def class_rows(run: RunFiles, table: ClassTable) -> list[dict[str, Any]]:
 
 
 def examples(run: RunFiles, target: Domain, table: ClassTable) -> list[dict[str, Any]]:
-    """The previewed images: each with its photograph, and with its pictures for each stage."""
+    """The previewed images: photograph, what was learnt of it, and the pictures of each stage."""
     index = {id_: n for n, id_ in enumerate(target.ids)}
-    shown = [image for image in run.images if image in index]
-    return [
-        _example(run, image, f"photo-{n}", target.read_image(index[image]), table)
-        for n, image in enumerate(shown)
-    ]
+    shown = [(image, index[image]) for image in run.images if image in index]
+    found = []
+    for n, (image, at) in enumerate(shown):
+        photo, pixels = f"photo-{n}", target.read_image(at)
+        size = (pixels.shape[0], pixels.shape[1])
+        stages = [stage for stage, paths in run.previews.items() if image in paths]
+        # Of images that people answer, nothing may tell them the truth before the end.
+        truth = target.read_label(at) if target.read_label and "final" in stages else None
+        found.append(
+            {
+                "name": image,
+                "photo": pictures.photo(pixels, photo),
+                "overview": _overview(run, image, photo, size, stages, truth, table),
+                "stages": [
+                    (f"Stage {stage}", _stage(run, image, photo, size, stage, table))
+                    for stage in stages
+                    if stage != "final"
+                ],
+            }
+        )
+    return found
 
 
-def _example(
-    run: RunFiles, image: str, name: str, pixels: Any, table: ClassTable
-) -> dict[str, Any]:
-    size = pixels.shape[:2]
-    rows: list[dict[str, Any]] = []
-    so_far: list[dict[str, Any]] = []
-    for stage, paths in run.previews.items():
-        if image not in paths:
-            continue
-        label = images.read_label_png(paths[image])
-        query = run.queries.get((stage, image))
-        answers = run.answers.get((stage, image), [])
-        so_far = so_far + answers
-        prediction = pictures.prediction_layer(label, table)
-        cells = [
-            ("Image", pictures.picture(size, name, [], f"{image}: the image")),
-            ("Prediction", pictures.picture(size, name, [prediction], f"{image}: prediction")),
-        ]
-        if query is not None:
-            asked = pictures.what_was_asked(query)
-            layers = pictures.asked_layers(query)
-            cells.append((asked, pictures.picture(size, f"{name}-dim", layers, asked)))
-        if stage == "final" and so_far:
-            text = f"All answers: {plural(len(so_far), 'clicks')}"
-            layers = pictures.answer_layers(so_far, size, table)
-            cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
-        elif answers:
-            unsure = sum(a["class"] == IGNORE for a in answers)
-            text = f"Answered: {plural(len(answers), 'clicks')}"
-            text += f", {unsure} unsure" if unsure else ""
-            layers = pictures.answer_layers(answers, size, table)
-            cells.append((text, pictures.picture(size, f"{name}-dim", layers, text)))
-        title = "End of the run" if stage == "final" else f"Stage {stage}"
-        rows.append({"title": title, "cells": cells})
-    return {"name": image, "photo": pictures.photo(pixels, name), "rows": rows}
+Cells = list[tuple[str, Markup]]
+"""Pictures side by side, each with what it shows."""
+
+
+def _overview(
+    run: RunFiles,
+    image: str,
+    photo: str,
+    size: tuple[int, int],
+    stages: Sequence[int | str],
+    truth: np.ndarray | None,
+    table: ClassTable,
+) -> Cells:
+    """An image, its prediction before the first answer and after the last, answers, truth."""
+    labels = {stage: images.read_label_png(run.previews[stage][image]) for stage in stages}
+    answers = [a for stage in stages for a in run.answers.get((stage, image), [])]
+    cells = [("Image", pictures.picture(size, photo, [], f"{image}: the image"))]
+
+    def show(title: str, label: np.ndarray) -> None:
+        layer = pictures.prediction_layer(label, table)
+        cells.append((title, pictures.picture(size, photo, [layer], f"{image}: {title}")))
+
+    if stages[0] != "final":
+        show("Before any answer", labels[stages[0]])
+    if answers:
+        title = f"All answers: {plural(len(answers), 'clicks')}"
+        layers = pictures.answer_layers(answers, size, table)
+        cells.append((title, pictures.picture(size, f"{photo}-dim", layers, title)))
+    if "final" in stages:
+        show("End of the run", labels["final"])
+    if truth is not None:
+        show("Truth", truth)
+    return cells
+
+
+def _stage(
+    run: RunFiles,
+    image: str,
+    photo: str,
+    size: tuple[int, int],
+    stage: int | str,
+    table: ClassTable,
+) -> Cells:
+    """The prediction before a stage's answers, where the heads disagree, questions and answers."""
+    layer = pictures.prediction_layer(images.read_label_png(run.previews[stage][image]), table)
+    cells = [("Prediction", pictures.picture(size, photo, [layer], f"{image}: prediction"))]
+    if path := run.masks.get((stage, image)):
+        mask = images.read_label_png(path) > 0
+        title = f"The heads disagree: {percent(mask.mean())} % of pixels"
+        cells.append(
+            (title, pictures.picture(size, f"{photo}-dim", [pictures.mask_layer(mask)], title))
+        )
+    if query := run.queries.get((stage, image)):
+        title = pictures.what_was_asked(query)
+        layers = pictures.asked_layers(query)
+        cells.append((title, pictures.picture(size, f"{photo}-dim", layers, title)))
+    if answers := run.answers.get((stage, image), []):
+        unsure = sum(a["class"] == IGNORE for a in answers)
+        title = f"Answered: {plural(len(answers), 'clicks')}"
+        title += f", {unsure} unsure" if unsure else ""
+        layers = pictures.answer_layers(answers, size, table)
+        cells.append((title, pictures.picture(size, f"{photo}-dim", layers, title)))
+    return cells
 
 
 def ledger_rows(run: RunFiles) -> dict[str, Any]:

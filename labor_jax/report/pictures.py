@@ -24,6 +24,8 @@ PIXELS_SIDE = 400
 """Images whose longest side is below this, in pixels, are enlarged without interpolation."""
 ASKED = (0, 229, 255)
 """The colour of what was asked."""
+DISAGREE = (255, 179, 0)
+"""The colour of the pixels on which the selector's two heads disagree."""
 HATCH, OUTLINE = 253, 254
 """Values in drawn segments besides train ids: unsure answers, and outlines."""
 
@@ -70,6 +72,13 @@ def prediction_layer(label: np.ndarray, table: ClassTable) -> Markup:
     encoded = images.encode_palette_png(label, images.label_palette(table), IGNORE)
     layer = _image(encoded, "image/png", label.shape, **_rendering(label.shape))
     return Markup('<g opacity="0.78">{}</g>').format(layer)
+
+
+def mask_layer(mask: np.ndarray) -> Markup:
+    """The layer of the inconsistency mask, [H, W] bool, in `DISAGREE`."""
+    palette = np.full((256, 3), DISAGREE, np.uint8)
+    drawn = enlarge(np.where(mask, 0, IGNORE).astype(np.uint8))
+    return _image(images.encode_palette_png(drawn, palette, IGNORE), "image/png", mask.shape)
 
 
 def asked_layers(query: dict[str, Any]) -> list[Markup]:

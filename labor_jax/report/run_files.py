@@ -25,6 +25,7 @@ class RunFiles:
       config: the run's config, by dotted key.
       records: the lines of `metrics.jsonl`.
       previews: by stage, "final" last, and image: the file of the prediction.
+      masks: by stage and image: the file of the inconsistency mask.
       queries: those about previewed images.
       answers: those about previewed images that stand, in the journal's order.
       ledger: a row for each query, as `ledger.rows` gives it.
@@ -37,6 +38,7 @@ class RunFiles:
     config: dict[str, Any]
     records: list[dict[str, Any]]
     previews: dict[int | str, dict[str, pathlib.Path]]
+    masks: dict[StageImage, pathlib.Path]
     queries: dict[StageImage, dict[str, Any]]
     answers: dict[StageImage, list[dict[str, Any]]]
     ledger: list[ledger.Row]
@@ -72,6 +74,11 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
         config=flat(summary.get("config") or _json(workdir / "config.json")),
         records=read_metrics(workdir),
         previews=previews,
+        masks={
+            (stage, image): path
+            for stage, paths in _by_stage(workdir / "previews", "mask").items()
+            for image, path in paths.items()
+        },
         queries=queries,
         answers=answers,
         ledger=rows,
@@ -84,11 +91,16 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
 def read_previews(folder: pathlib.Path) -> dict[int | str, dict[str, pathlib.Path]]:
     """The files of the predictions that were kept, by stage, "final" last, and image."""
     previews: dict[int | str, dict[str, pathlib.Path]] = {}
-    for stage in sorted(folder.glob("stage_*"), key=lambda p: int(p.name.removeprefix("stage_"))):
-        previews[int(stage.name.removeprefix("stage_"))] = _by_id(stage)
+    previews.update(_by_stage(folder, "stage").items())
     if (folder / "final").is_dir():
         previews["final"] = _by_id(folder / "final")
     return previews
+
+
+def _by_stage(folder: pathlib.Path, kind: str) -> dict[int, dict[str, pathlib.Path]]:
+    """The files in folders KIND_1, KIND_2, …, by stage and image."""
+    found = {int(path.name.rpartition("_")[2]): path for path in folder.glob(f"{kind}_*")}
+    return {stage: _by_id(found[stage]) for stage in sorted(found)}
 
 
 def _by_id(folder: pathlib.Path) -> dict[str, pathlib.Path]:

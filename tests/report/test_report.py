@@ -73,7 +73,8 @@ def test_points_are_ringed_and_every_answer_shows_at_its_stage_and_at_the_end(tm
     assert report.count("circle", **{"class": "answered"}) == 2 * (len(answers) - unsure) > 0
     assert report.text.count("Asked:") == len(read.queries) == 6 * 3
     assert report.text.count("Answered:") == len(read.answers)
-    assert report.text.count("End of the run") == 6
+    assert report.text.count("End of the run") == report.text.count("Before any answer") == 6
+    assert report.text.count("The heads disagree:") == 6 * 3
 
 
 def test_the_curves_show_share_and_clicks_where_something_was_asked(reports):
@@ -93,6 +94,15 @@ def test_a_run_that_goes_on_shows_what_there_is(reports):
     text = reports["partial"].text
     assert "running" in text and "Not scored" in text
     assert text.count("Asked:") == 6 and "End of the run" not in text
+
+
+def test_the_truth_is_shown_at_the_end_and_not_while_people_may_answer(tmp_path):
+    target = write_run(tmp_path, "labor_ppl")
+    truth = np.full((24, 32), TABLE.names.index("car"), np.uint8)
+    object.__setattr__(target, "read_label", lambda _: truth)
+    assert Page(write_report(tmp_path, target, TABLE).read_text()).text.count("Truth") == 6
+    shutil.rmtree(tmp_path / "previews" / "final")
+    assert "Truth" not in Page(write_report(tmp_path, target, TABLE).read_text()).text
 
 
 def test_a_run_that_has_just_begun_has_a_report(tmp_path):

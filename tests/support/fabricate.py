@@ -8,7 +8,7 @@ import numpy as np
 
 from labor_jax.annotation import ledger
 from labor_jax.data.domain import Domain
-from labor_jax.data.images import write_label_png
+from labor_jax.data.images import encode_png, write_label_png
 from labor_jax.data.labels import CAMVID, IGNORE, colorize
 from labor_jax.util import files
 
@@ -81,6 +81,9 @@ def write_run(
             predicted = guess(truth, stage, n)
             if n < 6:
                 write_label_png(workdir / f"previews/stage_{stage}/{image}.png", predicted, TABLE)
+            if n < 6 and asks:
+                mask = encode_png(np.where(predicted == truth, 0, 255).astype(np.uint8))
+                files.write_atomic(workdir / f"previews/mask_{stage}/{image}.png", mask)
             if asks:
                 query, answers = ask(asks, image, stage, truth, predicted, n)
                 lines.append(query)
