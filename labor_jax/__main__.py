@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "labor_jax.cli.demo",
     "run": "labor_jax.cli.run",
     "annotate": "labor_jax.cli.annotate",
+    "live": "labor_jax.cli.live",
     "evaluate": "labor_jax.cli.evaluate",
     "predict": "labor_jax.cli.predict",
     "export": "labor_jax.cli.export",

@@ -3,6 +3,9 @@
 A task is a query, or the same query once more for a second opinion. A person works on it in a
 client, such as an open page of a browser. The client holds a lease on the task: no other client
 may answer it. The lease ends a while after the client's last sign of life.
+
+A run that waits has asked all its queries. A desk with a `Supply` has none of them at first: it
+draws a query when somebody is free, writes it to the stage's file, and only then gives it.
 """
 
 import collections
@@ -12,7 +15,7 @@ import os
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,11 @@ LEASE = 30.0
 """Seconds that a lease lasts after the client's last request; the page sends one every five."""
 LONGEST = 3600.0
 """Seconds; an answer that claims to have taken longer is refused."""
+
+
+Supply = Callable[[Mapping[str, list[q.Query]], Set[str]], q.Query | None]
+"""(the queries so far by image, in order; the images not to ask about now) -> the next query, whose
+id is new; None: nothing more is asked."""
 
 
 class Refused(Exception):
@@ -109,6 +117,7 @@ class Desk:
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
         is_there: Callable[[str], bool] = lambda _: True,
+        supply: Supply | None = None,
     ) -> None:
         """Reads all queries and the journal.
 
@@ -120,12 +129,16 @@ class Desk:
           clock: the time in seconds; it never goes back.
           is_there: the id of an image -> whether it can be shown as it was when it was asked about.
             Tasks about others are not given.
+          supply: where queries come from while people answer; it is called by one thread at a time.
+            None: they are all in the run's files.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
         self._lease, self._clock, self._is_there = lease, clock, is_there
+        self._supply = supply
         self._away: set[str] = set()  # the images that were last seen not to be there
         self._lock = threading.Lock()
         self._tasks: dict[str, Task] = {}
+        self._asked: dict[str, list[q.Query]] = {}  # by image
         self._by_id: dict[str, Answer] = {}
         self._stages: set[int] = set()
         self._spent: dict[str, list[float]] = {}
@@ -169,6 +182,8 @@ class Desk:
                 (t for t in self._shown() if t.open and self._may(t, client, annotator, now)),
                 key=lambda task: self._rank(task, client, annotator),
             )
+            if not wanted and not any(self._is_fresh(t, annotator) for t in free):
+                free = self._supplied() + free
             next_ones = itertools.islice(self._there(wanted, free), 2)
             task, then = next(next_ones, None), next(next_ones, None)
             tasks = self._shown()
@@ -195,8 +210,35 @@ class Desk:
             }
 
     def _shown(self) -> list[Task]:
-        """The tasks about images that are not known to be away."""
-        return [t for t in self._tasks.values() if t.query["image"] not in self._away]
+        """The tasks for people about images that are not known to be away."""
+        return [
+            t
+            for t in self._tasks.values()
+            if t.query["image"] not in self._away and t.query.get("origin") != q.VOLUNTEERED
+        ]
+
+    def _supplied(self) -> list[Task]:
+        """A task about a new query, if there is one; it is in the stage's file by then."""
+        busy = set(self._away)
+        while self._supply is not None:
+            busy |= {t.query["image"] for t in self._shown() if t.open}
+            query = self._supply(self._asked, busy)
+            if query is None:
+                break
+            if self._is_there(query["image"]):
+                q.append_query(self._workdir, query)
+                return [self._ask(query)]
+            self._away.add(query["image"])
+            busy.add(query["image"])
+        return []
+
+    def _ask(self, query: q.Query) -> Task:
+        """A new task about a query."""
+        task = Task(query, False)
+        self._tasks[task.id] = task
+        self._asked.setdefault(query["image"], []).append(query)
+        self._stages.add(query["stage"])
+        return task
 
     def _there(self, wanted: Task | None, free: list[Task]) -> Iterator[Task]:
         """The wanted task and then the free ones, of those whose images are there."""
@@ -238,6 +280,12 @@ class Desk:
         task = self._tasks.get(task_id)
         return None if task is None else task.query["image"]
 
+    def spent(self) -> dict[str, Any]:
+        """What all annotators have done so far: "clicks", and "seconds" that they took."""
+        with self._lock:
+            clicks, seconds = np.sum([(0, 0.0), *self._spent.values()], axis=0).tolist()
+            return {"clicks": int(clicks), "seconds": seconds}
+
     def release(self, client: str) -> None:
         """Ends a client's leases; it was closed."""
         with self._lock:
@@ -262,7 +310,7 @@ class Desk:
           OSError: the journal cannot be written; nothing was saved.
         """
         with self._lock:
-            saved, refused, lines = [], {}, []
+            saved, refused, lines, asked = [], {}, [], []
             for one in said:
                 number = one.get("id") if isinstance(one, dict) else None
                 try:
@@ -270,6 +318,9 @@ class Desk:
                         raise Refused("an answer has an id of 8 to 64 characters")
                     if number not in self._by_id:
                         task, line = self._line(one, client, annotator)
+                        if task.id not in self._tasks:
+                            asked.append(self._ask(task.query).query)
+                            task = self._tasks[task.id]
                         task.add(line)
                         self._by_id[number] = line
                         lines.append((task, line))
@@ -277,6 +328,8 @@ class Desk:
                 except Refused as reason:
                     refused[str(number)[:64]] = str(reason)
             try:
+                for query in asked:
+                    q.append_query(self._workdir, query)
                 if lines:
                     journal.append(self._workdir, [line for _, line in lines], self._table)
             except OSError:
@@ -305,11 +358,14 @@ class Desk:
         more = {"id": one["id"], "seconds": round(float(seconds), 3)}
         if "undo" in one:
             before = self._by_id.get(one["undo"]) if isinstance(one["undo"], str) else None
+            task = self._volunteered(before) or task
             if before is None or task.answers.get(journal.place(before)) is not before:
                 raise Refused("that answer does not stand")
             if before["annotator"] != annotator:
                 raise Refused("that answer is somebody else's")
             return task, before | more | {"undo": True}
+        if "pixel" in one:
+            task, one = self._chosen(task, one["pixel"]), one | {"piece": 0}
         piece, label = one.get("piece"), one.get("class")
         if type(piece) is not int or not 0 <= piece < len(task.left):
             raise Refused("there is no such piece")
@@ -319,11 +375,46 @@ class Desk:
         if task.left[piece] <= 0:
             raise Refused("this is answered already")
         more |= {"second": True} if task.second else {}
+        more |= self._shown_with(one.get("shown"))
         if task.query["kind"] == "points":
             more["point"] = task.query["points"][piece]
         else:
             more["runs"] = self._part(task, piece, one.get("runs"))
         return task, journal.answer(task.query, piece, label, annotator, **more)
+
+    def _chosen(self, task: Task, pixel: Any) -> Task:
+        """A new task about a point of a task's image that a person chose; raises Refused."""
+        query = task.query
+        height, width = query["size"]
+        if not (isinstance(pixel, list) and [type(value) for value in pixel] == [int, int]):
+            raise Refused("a pixel is [x, y]")
+        if self._supply is None:
+            raise Refused("only what is asked can be answered")
+        x, y = pixel
+        if not (0 <= x < width and 0 <= y < height):
+            raise Refused("there is no such pixel")
+        before = self._asked[query["image"]]
+        if any(pixel in asked.get("points", ()) for asked in before):
+            raise Refused("this pixel is asked about already")
+        chosen = q.point_query(query["image"], query["stage"], (height, width), [(y, x)])
+        origin = {"id": q.next_id(chosen, before), "origin": q.VOLUNTEERED}
+        return Task(chosen | origin, False)
+
+    def _volunteered(self, before: Answer | None) -> Task | None:
+        """The task of an answer to a point that a person chose; None for others."""
+        task = self._tasks.get(before["query"]) if before else None
+        return task if task and task.query.get("origin") == q.VOLUNTEERED else None
+
+    def _shown_with(self, shown: Any) -> dict[str, Any]:
+        """What a line says of the prediction that was in sight; raises Refused."""
+        if shown is None:
+            return {}
+        kinds = {"model": int, "guess": int}
+        if not isinstance(shown, dict) or {k: type(shown[k]) for k in shown} != kinds:
+            raise Refused("what is shown has a model and a guess")
+        if shown["model"] < 0 or not 0 <= shown["guess"] < len(self._table):
+            raise Refused("there is no such model or class")
+        return {"shown": True, **shown}
 
     def _part(self, task: Task, piece: int, runs: Any) -> list[int]:
         """The runs of an answer to a segment: the given ones, or all pixels without an answer.
@@ -371,10 +462,12 @@ class Desk:
         those that the annotator has begun, then first opinions, then second ones.
         """
         held = bool(task.holder and task.holder[0] == client)
-        skipped = task.skipped and all(
-            (piece, annotator) in task.skipped for piece in task.open_pieces()
-        )
-        return (bool(skipped), not held, not task.by[annotator], task.second)
+        return (not self._is_fresh(task, annotator), not held, not task.by[annotator], task.second)
+
+    def _is_fresh(self, task: Task, annotator: str) -> bool:
+        """Whether the annotator has not skipped all that is open of a task."""
+        skipped = (piece for piece, name in task.skipped if name == annotator)
+        return not task.skipped or not set(task.open_pieces()) <= set(skipped)
 
     def _count(self, line: Answer) -> None:
         spent = self._spent.setdefault(line["annotator"], [0, 0.0])
@@ -393,6 +486,7 @@ class Desk:
         """Makes all tasks from the files anew; leases are kept."""
         holders = {task.id: task.holder for task in self._tasks.values()}
         self._tasks, self._by_id, self._spent, self._last = {}, {}, {}, {}
+        self._asked = {}
         for stage in sorted(self._stages):
             queries = [x for x in q.read_queries(self._workdir, stage) if q.pieces(x)]
             # Spread evenly over the stage's images.
@@ -401,6 +495,8 @@ class Desk:
             for task in [Task(x, False) for x in queries] + [Task(x, True) for x in seconds]:
                 self._tasks[task.id] = task
                 task.holder = holders.get(task.id)
+            for query in queries:
+                self._asked.setdefault(query["image"], []).append(query)
         for line in journal.lines(self._workdir, self._table):
             asked = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
             if asked:

@@ -16,19 +16,20 @@ object:
     "id"         of a person's answer: one that is sent twice is written once
     "undo"       true takes back the answer that stands at the same place
     "second"     true marks a second opinion: it is compared with the first and gives no label
+    "shown"      true where a model's prediction was in sight; with "model" and "guess"
+    "model"      of an answer while a model learns: the version whose guess the line has
+    "guess"      the class, a train id, that this version predicted there
 
 An answer stands if no later line took it back or replaced it. Its place is its piece, and within a
 segment the first pixel of its runs.
 """
 
-import contextlib
-import fcntl
 import json
 import math
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -103,20 +104,7 @@ def append(workdir: str | os.PathLike, answers: Iterable[Answer], table: ClassTa
     """
     digest = table.digest()
     lines = "".join(json.dumps(a | {"classes": digest}) + "\n" for a in answers).encode()
-    path(workdir).parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path(workdir).exists()
-    with open(path(workdir), "ab", buffering=0) as file, _in_turn(file):
-        end = _whole_lines(path(workdir))
-        try:
-            file.truncate(end)
-            while lines:
-                lines = lines[file.write(lines) :]
-            os.fsync(file.fileno())
-            if is_new:
-                files.sync_folder(path(workdir).parent)
-        except BaseException:
-            file.truncate(end)  # the next line would be joined to half of this one
-            raise
+    files.append_lines(path(workdir), lines)
 
 
 def lines(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
@@ -135,7 +123,7 @@ def _placed(workdir: str | os.PathLike, table: ClassTable) -> Iterator[tuple[int
     file = path(workdir)
     if not file.exists():
         return
-    end = _whole_lines(file)
+    end = files.whole_lines(file)
     place, digest = 0, table.digest()
     with open(file, "rb") as opened:
         for number, line in enumerate(opened, start=1):
@@ -218,20 +206,6 @@ def fitting(query: Query, answers: Iterable[Answer]) -> list[Answer]:
     return found
 
 
-def _whole_lines(file: pathlib.Path, block: int = 2**16) -> int:
-    """How many bytes a file's whole lines have; it is read in blocks from its end."""
-    with open(file, "rb") as opened:
-        left = opened.seek(0, os.SEEK_END)
-        while left:
-            start = max(0, left - block)
-            opened.seek(start)
-            found = opened.read(left - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
-            left = start
-    return 0
-
-
 def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
     """The answers that stand and give labels, in order.
 
@@ -271,14 +245,6 @@ def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer
       UserError: as `fitting`.
     """
     return fitting(query, labelling(written.get(query["id"], [])))
-
-
-@contextlib.contextmanager
-def _in_turn(file: IO[bytes]) -> Iterator[None]:
-    """Holds the system's lock of a file that is open for writing, until it is closed."""
-    with contextlib.suppress(OSError):  # some network file systems have none
-        fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def standing(entries: Iterable[Answer]) -> list[Answer]:

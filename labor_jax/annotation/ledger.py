@@ -12,7 +12,7 @@ import numpy as np
 
 from labor_jax.annotation import journal
 from labor_jax.annotation.journal import Answer
-from labor_jax.annotation.queries import Query, asked_pixels
+from labor_jax.annotation.queries import VOLUNTEERED, Query, asked_pixels
 from labor_jax.data.labels import IGNORE
 from labor_jax.selection.segments import run_pixels
 
@@ -33,7 +33,7 @@ __all__ = [
 
 IDLE = 60.0
 """Seconds; an answer that took longer counts as this many: the person did something else."""
-COUNTS = ("pixels", "points", "segments", "clicks", "void")
+COUNTS = ("pixels", "points", "segments", "clicks", "volunteered", "void")
 """The keys of a row that are summed up."""
 Row = dict[str, Any]
 
@@ -48,6 +48,8 @@ def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
         "pixels", "points", "segments": how many were asked, at the label's own resolution;
         "clicks": how many answers were given, one for a point and one for each part of a segment;
           an answer that was taken back is counted;
+        "volunteered": how many of these are about points that people chose; such points are not
+          among those asked, their pixels are;
         "void": how many answers that stand are unsure or void; they give no label;
         "seconds": what the answers took; None where no person answered.
     """
@@ -58,14 +60,16 @@ def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
 def row(query: Query, lines: Iterable[Answer]) -> Row:
     """A query's row, as `rows` gives it; `lines` are those of this query."""
     lines = [entry for entry in lines if not entry.get("second")]
-    seconds = _seconds(lines)
+    seconds, clicks = _seconds(lines), sum(map(is_click, lines))
+    chosen = query.get("origin") == VOLUNTEERED
     return {
         "image": query["image"],
         "stage": query["stage"],
         "pixels": len(asked_pixels(query)),
-        "points": len(query.get("points", ())),
+        "points": 0 if chosen else len(query.get("points", ())),
         "segments": len(query.get("segments", ())),
-        "clicks": sum(map(is_click, lines)),
+        "clicks": clicks,
+        "volunteered": clicks if chosen else 0,
         "void": sum(entry["class"] == IGNORE for entry in journal.standing(lines)),
         "seconds": sum(seconds) if seconds else None,
     }

@@ -11,6 +11,12 @@ A query is a JSON object:
     "segments"  [[start, length, start, length, ...], ...], where the kind is "segments": the
                 row-major run lengths of each (see selection/segments.py)
     "whole"     true where a segment gets one class, its majority's; otherwise it may get several
+    "origin"    "held" where answers are kept from the fit and score it; "volunteered" where a
+                person chose the point; otherwise the method asks
+
+While a model learns from answers as they come (`labor_jax.live`), an image is asked again and again
+in one stage, and "id" is "STAGE/IMAGE#NUMBER". The file then has a line for each query, added when
+it is first shown.
 
 A piece of a query is one of its points or segments; pieces are numbered from 0. A stage's queries
 are one file, `queries/stage_N.jsonl`: a line for each image, in the domain's order.
@@ -31,7 +37,10 @@ from labor_jax.util import files
 from labor_jax.util.errors import UserError
 
 __all__ = [
+    "HELD",
+    "VOLUNTEERED",
     "Query",
+    "append_query",
     "asked_pixels",
     "by_asked_image",
     "by_image",
@@ -40,6 +49,7 @@ __all__ = [
     "each_query",
     "join_parts",
     "missing",
+    "next_id",
     "piece_pixels",
     "pieces",
     "point_query",
@@ -54,6 +64,9 @@ __all__ = [
 
 
 Query = dict[str, Any]
+
+HELD, VOLUNTEERED = "held", "volunteered"
+"""The values that a query's "origin" can have."""
 
 
 def point_query(image: str, stage: int, size: tuple[int, int], points: Iterable) -> Query:
@@ -96,6 +109,15 @@ def segment_query(
         "segments": segment_runs(segments),
     }
     return query | {"whole": True} if whole else query
+
+
+def next_id(query: Query, before: Iterable[Query]) -> str:
+    """The id of a query about an image that may be asked again, "STAGE/IMAGE#NUMBER".
+
+    Args:
+      before: the image's queries so far.
+    """
+    return f"{query['stage']}/{query['image']}#{1 + sum(1 for _ in before)}"
 
 
 def cost(query: Query, unit: str) -> int:
@@ -166,6 +188,16 @@ def write_queries(
     files.write_atomic(queries_path(workdir, stage, part), lines)
 
 
+def append_query(workdir: str | os.PathLike, query: Query) -> None:
+    """Adds a query to its stage's file, and returns when it is on disk.
+
+    Raises:
+      OSError: it cannot be written; the file is as it was.
+    """
+    path = queries_path(workdir, query["stage"])
+    files.append_lines(path, f"{json.dumps(query)}\n".encode())
+
+
 def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:
     """Joins the parts of all processes into the stage's file, and deletes them.
 
@@ -182,13 +214,15 @@ def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:
         path.unlink()
 
 
-def each_query(workdir: str | os.PathLike, stage: int) -> Iterator[Query]:
+def each_query(workdir: str | os.PathLike, stage: int, growing: bool = False) -> Iterator[Query]:
     """A stage's queries, read one at a time; none where the file does not exist.
 
+    Args:
+      growing: whether queries may be added just now; half a line at the end is then left out.
     Raises:
       UserError: the file is damaged.
     """
-    return (query for _, query in _placed(workdir, stage))
+    return (query for _, query in _placed(workdir, stage, growing))
 
 
 def read_queries(workdir: str | os.PathLike, stage: int) -> list[Query]:
@@ -227,10 +261,12 @@ def by_asked_image(workdir: str | os.PathLike) -> dict[str, list[Query]]:
     return found
 
 
-def _placed(workdir: str | os.PathLike, stage: int) -> Iterator[tuple[int, Query]]:
+def _placed(
+    workdir: str | os.PathLike, stage: int, growing: bool = False
+) -> Iterator[tuple[int, Query]]:
     path = queries_path(workdir, stage)
     try:
-        yield from files.json_lines(path)
+        yield from files.json_lines(path, growing)
     except ValueError:
         raise _damaged(path) from None
 

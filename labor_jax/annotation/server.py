@@ -1,6 +1,7 @@
 """The web server behind `labor-jax annotate`: it serves the page, tasks and images, takes answers.
 
-It has access to the desk and to `read_image` only, so that no request can read the ground truth.
+It has access to the desk, `read_image` and the newest model only, so that no request can read the
+ground truth.
 No part of a request is used as the path of a file.
 """
 
@@ -28,6 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.newest import Newest
 from labor_jax.data.labels import ClassTable
 from labor_jax.util import files
 from labor_jax.util.errors import UserError
@@ -205,6 +207,7 @@ def make_app(
     table: ClassTable,
     read_image: Callable[[str], np.ndarray],
     setup: dict[str, Any],
+    newest: Newest | None = None,
 ) -> Starlette:
     """The app that serves the page's files and its requests, without the guard.
 
@@ -214,6 +217,7 @@ def make_app(
       read_image: an image's id -> [H, W, 3] uint8 RGB.
       setup: what the page is told besides the classes: "run" (an id), "annotator", "workdir" and
         "in_frame" (whether it is shown inside a notebook).
+      newest: the model that learns meanwhile; None where there is none.
     """
     folder = resources.files("labor_jax.annotation") / "web"
     pages = {f"/{file.name}": file.read_bytes() for file in folder.iterdir()}
@@ -233,7 +237,7 @@ def make_app(
         return Response(pages[path], media_type=TYPES[pathlib.PurePath(path).suffix])
 
     def get_setup(_: Request) -> Response:
-        return JSONResponse(setup | {"classes": classes})
+        return JSONResponse(setup | {"classes": classes, "live": newest is not None})
 
     def get_task(request: Request) -> Response:
         task = desk.view(request.query_params.get("id", ""))
@@ -247,6 +251,25 @@ def make_app(
             return Response(png(image), media_type="image/png")
         except (UserError, OSError, KeyError) as error:
             return _say(410, f"the image {image} cannot be shown any more: {error}")
+
+    def get_model(request: Request) -> Response:
+        if newest is None:
+            return _say(404, "no model learns here")
+        told = newest.told() | desk.spent()
+        if request.query_params.get("since") == str(told["version"]):
+            told.pop("curve", None)  # the page has it
+        return JSONResponse(told)
+
+    def get_prediction(request: Request) -> Response:
+        image = desk.image(request.query_params.get("id", ""))
+        if newest is None or image is None:
+            return _say(404, "there is no such task, or no model learns here")
+        found = newest.predict(image)
+        if found is None:
+            return Response(status_code=204)
+        version, predicted = found
+        body = cv2.imencode(".png", predicted, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        return Response(body, media_type="image/png", headers={"X-Model": str(version)})
 
     async def post(request: Request) -> Response:
         said = await _read_json(request)
@@ -280,6 +303,8 @@ def make_app(
             Route("/api/setup", get_setup),
             Route("/api/task", get_task),
             Route("/api/image", get_image),
+            Route("/api/model", get_model),
+            Route("/api/prediction", get_prediction),
             *[Route(path, post, methods=["POST"]) for path in POSTS],
         ]
     )

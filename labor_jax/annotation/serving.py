@@ -10,10 +10,11 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import uvicorn
+from starlette.applications import Starlette
 
 from labor_jax.annotation import asked_images, desk, journal, ledger, server
 from labor_jax.config import places
@@ -58,36 +59,52 @@ def serve(
         program takes answers.
     """
     run = open_run(workdir)
-    table = run.table
     with (
         lock.hold(workdir, lock.ANSWERS, "labor-jax annotate"),
-        _listening(host, port) as listener,
+        listening(host, port) as listener,
     ):
         if run.said:
             print(run.said, file=sys.stderr)
-        setup = {
-            "run": hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[
-                :16
-            ],
-            "annotator": annotator,
-            "workdir": str(workdir),
-            "in_frame": in_frame,
-        }
-        tasks = desk.Desk(workdir, table, again, is_there=run.is_there)
-        app = server.make_app(tasks, table, run.read_image, setup)
-        token, port = server.read_token(workdir), listener.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"open http://{shown}:{port}/?token={token}", flush=True)
-        guard = server.Guard(app, token, host, port, in_frame)
-        settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
-        if in_frame and stat.S_ISFIFO(os.fstat(0).st_mode):
-            threading.Thread(target=_end_with_notebook, daemon=True).start()
-        try:
-            uvicorn.Server(settings).run(sockets=[listener])
-        except KeyboardInterrupt:
-            print()
-        for line in ledger.describe(journal.lines(workdir, table)):
+        tasks = desk.Desk(workdir, run.table, again, is_there=run.is_there)
+        setup = make_setup(workdir, run.table, annotator, in_frame)
+        app = server.make_app(tasks, run.table, run.read_image, setup)
+        answer_requests(app, workdir, host, listener, in_frame)
+        for line in ledger.describe(journal.lines(workdir, run.table)):
             print(line)
+
+
+def make_setup(
+    workdir: pathlib.Path, table: ClassTable, annotator: str, in_frame: bool
+) -> dict[str, Any]:
+    """What `server.make_app` tells the page of a run."""
+    run = hashlib.sha256(f"{workdir.resolve()} {table.digest()}".encode()).hexdigest()[:16]
+    return {"run": run, "annotator": annotator, "workdir": str(workdir), "in_frame": in_frame}
+
+
+def answer_requests(
+    app: Starlette,
+    workdir: pathlib.Path,
+    host: str,
+    listener: socket.socket,
+    in_frame: bool = False,
+) -> None:
+    """Prints the address and answers requests until it is interrupted.
+
+    Args:
+      app: what `server.make_app` made; it is guarded here.
+      listener: of `listening`.
+    """
+    token, port = server.read_token(workdir), listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"open http://{shown}:{port}/?token={token}", flush=True)
+    guard = server.Guard(app, token, host, port, in_frame)
+    settings = uvicorn.Config(guard, log_level="error", access_log=False, server_header=False)
+    if in_frame and stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_notebook, daemon=True).start()
+    try:
+        uvicorn.Server(settings).run(sockets=[listener])
+    except KeyboardInterrupt:
+        print()
 
 
 def _end_with_notebook() -> None:
@@ -127,7 +144,12 @@ def open_run(workdir: pathlib.Path) -> Opened:
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens; port 0 is any that is free.
+
+    Raises:
+      UserError: it cannot listen there.
+    """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)

@@ -48,6 +48,14 @@ def _define_workdir(values: flags.FlagValues) -> None:
 
 def _define_serve(values: flags.FlagValues) -> None:
     _define_workdir(values)
+    define_server(values)
+    flags.DEFINE_integer(
+        "again", 0, "images a stage of which a second opinion is asked", 0, flag_values=values
+    )
+
+
+def define_server(values: flags.FlagValues) -> None:
+    """Defines the flags that tell where and to whom the page is served."""
     flags.DEFINE_string(
         "annotator", "", "who answers; the page asks where this is not given", flag_values=values
     )
@@ -64,13 +72,14 @@ def _define_serve(values: flags.FlagValues) -> None:
         "a notebook of this machine may show the page in a frame",
         flag_values=values,
     )
-    flags.DEFINE_integer(
-        "again", 0, "images a stage of which a second opinion is asked", 0, flag_values=values
-    )
 
 
-def _serve(values: flags.FlagValues) -> None:
-    from labor_jax.annotation import serving
+def check_host(values: flags.FlagValues) -> None:
+    """Warns of a host that lets other machines in.
+
+    Raises:
+      UserError: it was not said that this is meant.
+    """
     from labor_jax.annotation.server import LOOPBACK
 
     host = values.host
@@ -82,8 +91,20 @@ def _serve(values: flags.FlagValues) -> None:
         print(
             f"warning: whoever can reach {host} and knows the token can see the images and answer"
         )
-    workdir = pathlib.Path(values.workdir)
-    serving.serve(workdir, host, values.port, values.annotator, values.again, values.in_frame)
+
+
+def _serve(values: flags.FlagValues) -> None:
+    from labor_jax.annotation import serving
+
+    check_host(values)
+    serving.serve(
+        pathlib.Path(values.workdir),
+        values.host,
+        values.port,
+        values.annotator,
+        values.again,
+        values.in_frame,
+    )
 
 
 # ------------------------------------------------------------------------------------ other tools

@@ -429,6 +429,39 @@ class Stop:
 
 
 @dataclasses.dataclass(frozen=True)
+class Live:
+    """A model that learns while people answer (`labor-jax live`)."""
+
+    points: int = setting(
+        5, "points of an image that are asked one after the other", low=1, high=1000
+    )
+    pool: int = setting(
+        32, "images that the newest model looks at to choose the next questions", low=1
+    )
+    held: float = setting(
+        0.1,
+        "share of the sittings whose points are random and whose answers score the fit, unseen",
+        low=0,
+        below=1,
+    )
+    answers: int = setting(
+        5, "answers after which the classifier is fitted again", low=1, the_run=False
+    )
+    seconds: float = setting(
+        0.5,
+        "seconds after the first answer it does not know, after which it is fitted in any case",
+        low=0,
+        the_run=False,
+    )
+    save: int = setting(
+        100,
+        "answers between checkpoints, each with scores and a report; the end is saved besides",
+        low=1,
+        the_run=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """How images are predicted, to be scored or shown."""
 
@@ -540,6 +573,7 @@ class Config:
     superpixels: Superpixels = section(Superpixels, since="query")
     budget: Budget = section(Budget, since="query")
     stop: Stop = section(Stop, since="adapt")
+    live: Live = section(Live, since="query")
     evaluation: Evaluation = section(Evaluation, since="evaluate")
     eval_batch_size: int = setting(
         8, "images that are predicted at once, over all devices", low=1, since="evaluate"

@@ -5,7 +5,8 @@ alone, and a run that is killed during a fit makes the same one again.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +22,33 @@ from labor_jax.models.linear import ContextPooling, kept
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.util import rng
 
-__all__ = ["MOST", "balanced", "fit", "interpolated", "opened"]
+__all__ = [
+    "MOST",
+    "balanced",
+    "features_at",
+    "fit",
+    "interpolated",
+    "opened",
+    "power_of_two",
+    "with_classifier",
+]
 
 MOST = 400_000
 """Pixels of either domain that a fit reads: 1.5 GB of features. More images give fewer each."""
 
 
 def opened(
-    domains: dict[str, Domain], now: state.State, config: ml_collections.ConfigDict, classes: int
+    domains: dict[str, Domain],
+    now: state.State,
+    config: ml_collections.ConfigDict,
+    classes: int,
+    before_a_batch: Callable[[int], None] = lambda images: None,
 ) -> dict[str, Domain]:
-    """The domains with their features, made where they are not on disk yet."""
+    """The domains with their features, made where they are not on disk yet.
+
+    Args:
+      before_a_batch: is told how many images' features are about to be made; it may raise.
+    """
     network = state.make_networks(config, classes, axis_name=None).segmenter
     variables = jax.device_get(parallel.of_process(now).segmenter.variables)
 
@@ -39,8 +57,13 @@ def opened(
         levels = network.apply(variables, images, method="levels")
         return [level.astype(jnp.float16) for level in kept(levels)]
 
+    def told(images: Any) -> Any:
+        if not isinstance(images, jax.core.Tracer):
+            before_a_batch(len(images))
+        return make(images)
+
     backbone = {kind: values.get("backbone", {}) for kind, values in variables.items()}
-    return with_features(domains, make, backbone, config)
+    return with_features(domains, told, backbone, config)
 
 
 def fit(
@@ -84,15 +107,20 @@ def fit(
             steps=phase.last - phase.first,
             decay=config.optimizer.weight_decay,
         )
-        main = {"kernel": fitted.kernel[None, None], "bias": fitted.bias}
-        params = own.segmenter.params | {"main": main}
-        own = own.replace(segmenter=own.segmenter.replace(params=params))
+        own = with_classifier(own, fitted)
         told = {"loss/fit": float(fitted.loss), "agreement/fit": float(fitted.agreement)}
     own = own.replace(step=jnp.int32(phase.last), selector=None)
     now = parallel.replicate(own, config.parallel)
     this.monitor.record(phase.last, phase.name, phase.stage, told)
     this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
+
+
+def with_classifier(now: state.State, fitted: linear_fit.Fitted) -> state.State:
+    """A state whose segmenter has a fitted classifier."""
+    main = {"kernel": fitted.kernel[None, None], "bias": fitted.bias}
+    params = now.segmenter.params | {"main": main}
+    return now.replace(segmenter=now.segmenter.replace(params=params))
 
 
 def balanced(labels: np.ndarray, balance: float) -> np.ndarray:
@@ -125,18 +153,35 @@ def _pixels(
         if len(where) > most:
             random = rng.generator(config.seed, f"frozen/{name}/{image}")
             where = np.sort(random.choice(where, most, replace=False))
-        rows, columns = np.divmod(where, label.shape[1])
-        share = [
-            places / max(1, length - 1)
-            for places, length in zip((rows, columns), label.shape, strict=True)
-        ]
-        room = _power_of_two(len(where))  # so that few shapes are compiled
-        padded = [np.resize(places, room).astype(np.float32) for places in share]
-        found = _look(domain.features.read(index), *padded, dtype=config.model.dtype)
-        yield np.asarray(found)[: len(where)], label.ravel()[where].astype(np.int32)
+        room = power_of_two(len(where))  # so that few shapes are compiled
+        found = features_at(domain, index, where, label.shape, room, config.model.dtype)
+        yield found, label.ravel()[where].astype(np.int32)
 
 
-def _power_of_two(number: int) -> int:
+def features_at(
+    domain: Domain, index: int, where: np.ndarray, size: tuple[int, int], room: int, dtype: str
+) -> np.ndarray:
+    """The features of an image's pixels, [P, F] float32.
+
+    Args:
+      domain: with features.
+      index: of the image.
+      where: [P] int, flat numbers of pixels at the label's resolution.
+      size: (H, W) of the label.
+      room: at least P; a program is compiled for each.
+      dtype: `config.model.dtype`.
+    """
+    assert domain.features is not None
+    share = [
+        places / max(1, length - 1)
+        for places, length in zip(np.divmod(where, size[1]), size, strict=True)
+    ]
+    padded = [np.resize(places, room).astype(np.float32) for places in share]
+    return np.asarray(_look(domain.features.read(index), *padded, dtype=dtype))[: len(where)]
+
+
+def power_of_two(number: int) -> int:
+    """The least power of two that is not less than a number from 1."""
     return 1 << (number - 1).bit_length()
 
 

@@ -24,7 +24,10 @@ from labor_jax.util.errors import UserError
 SOURCE_PIXELS = "source_pixels.npy"
 """The classes of the source's label maps, counted for `config.input.rare_classes`."""
 
-FILES = ("metrics.jsonl", "parameters.txt", "report.html", SOURCE_PIXELS, "summary.json")
+LIVE = "live.jsonl"
+"""The file by which a folder is known as that of `labor-jax live`: a line for each fit."""
+
+FILES = (LIVE, "metrics.jsonl", "parameters.txt", "report.html", SOURCE_PIXELS, "summary.json")
 FOLDERS = ("annotations", "previews", "queries", "tensorboard")
 
 
@@ -44,6 +47,17 @@ def check_folder(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> No
                 f"give a new folder"
             )
     check_same_run(config, workdir)
+
+
+def check_kind(workdir: pathlib.Path, live: bool) -> None:
+    """Raises UserError where DIR holds a run of the other kind: live, or in stages."""
+    there = (workdir / "config.json").exists()
+    if there and (workdir / LIVE).exists() != live:
+        held, needed = ("stages", "labor-jax run") if live else ("learning live", "labor-jax live")
+        raise UserError(
+            f"--workdir: {workdir} holds a run of {held}; go on with {needed}, or give another "
+            f"--workdir"
+        )
 
 
 @contextlib.contextmanager

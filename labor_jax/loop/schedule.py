@@ -55,6 +55,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
       Waiting: people have to answer before the run can go on.
     """
     config, workdir, table = opening.checked(config, workdir)
+    resume.check_kind(workdir, live=False)
     summary = Summary(workdir, config)
     if summary.finished and resume.has_places(config, workdir):
         return summary.values

@@ -3,13 +3,14 @@
 import array
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 LONGEST_NAME = 143
 """How many bytes a name of ours has at most; eCryptfs allows no more, others 255."""
@@ -118,6 +119,57 @@ def read_json(path: str | os.PathLike) -> Any:
       ValueError: it is no JSON.
     """
     return json.loads(pathlib.Path(path).read_text())
+
+
+def append_lines(path: str | os.PathLike, lines: bytes) -> None:
+    """Adds whole lines to a file, and returns when they are on disk.
+
+    Threads and programs take turns. A last line without its end was left by a killed program. It is
+    cut off before.
+
+    Args:
+      path: its folder is made if it does not exist.
+      lines: each with its end.
+    Raises:
+      OSError: they cannot be written, for example because the disk is full; none was added.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with open(path, "ab", buffering=0) as file, _in_turn(file):
+        end = whole_lines(path)
+        try:
+            file.truncate(end)
+            while lines:
+                lines = lines[file.write(lines) :]
+            os.fsync(file.fileno())
+            if is_new:
+                sync_folder(path.parent)
+        except BaseException:
+            file.truncate(end)  # the next line would be joined to half of this one
+            raise
+
+
+@contextlib.contextmanager
+def _in_turn(file: IO[bytes]) -> Iterator[None]:
+    """Holds the system's lock of a file that is open for writing, until it is closed."""
+    with contextlib.suppress(OSError):  # some network file systems have none
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def whole_lines(path: str | os.PathLike, block: int = 2**16) -> int:
+    """How many bytes a file's whole lines have; it is read in blocks from its end."""
+    with open(path, "rb") as opened:
+        left = opened.seek(0, os.SEEK_END)
+        while left:
+            start = max(0, left - block)
+            opened.seek(start)
+            found = opened.read(left - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            left = start
+    return 0
 
 
 def json_lines(path: str | os.PathLike, growing: bool = False) -> Iterator[tuple[int, Any]]:

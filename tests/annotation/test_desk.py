@@ -9,6 +9,7 @@ from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.data.labels import CAMVID
+from labor_jax.util import files
 
 SIZE = (8, 10)
 NUMBERS = itertools.count()
@@ -292,3 +293,133 @@ def test_where_all_images_are_away_there_is_no_task(workdir, clock):
     desk = Desk(workdir, CAMVID, clock=clock, is_there=lambda image: False)
     told = desk.take("page", "ana")
     assert told["task"] is None and told["open"] == told["total"] == 0
+
+
+# ----------------------------------------------------------------- queries that come as one answers
+
+
+@pytest.fixture
+def supplied(tmp_path):
+    """A desk of images "a", "b" and "c", each of which is asked about twice, a point at a time."""
+
+    def supply(asked, busy):
+        for number in (1, 2):
+            for image in "abc":
+                if image not in busy and len(asked.get(image, ())) < number:
+                    query = q.point_query(image, 1, SIZE, [(number, number)])
+                    return query | {"id": q.next_id(query, asked.get(image, ()))}
+        return None
+
+    return lambda: Desk(tmp_path, CAMVID, supply=supply), tmp_path
+
+
+def test_a_supplied_query_is_on_disk_before_it_is_given_and_none_is_made_ahead(supplied):
+    make, workdir = supplied
+    desk = make()
+    assert q.read_queries(workdir, 1) == []
+    assert desk.take("page", "ana")["task"] == "1/a#1"
+    assert [query["id"] for query in q.read_queries(workdir, 1)] == ["1/a#1"]
+    assert desk.take("page", "ana")["task"] == "1/a#1", "the same until it is answered"
+    assert not record(desk, say("1/a#1"))
+    assert desk.take("page", "ana")["task"] == "1/b#1"
+    assert len(q.read_queries(workdir, 1)) == 2
+
+
+def test_two_people_get_no_query_twice_and_what_one_leaves_open_comes_first(supplied):
+    make, _ = supplied
+    desk = make()
+    assert [desk.take(f"page {n}", f"name {n}")["task"] for n in range(3)] == [
+        "1/a#1",
+        "1/b#1",
+        "1/c#1",
+    ]
+    assert desk.take("page 3", "name 3")["task"] is None, "each image is at somebody's"
+    desk.release("page 1")
+    assert desk.take("page 3", "name 3")["task"] == "1/b#1"
+
+
+def test_a_desk_that_starts_again_goes_on_with_the_same_queries(supplied):
+    make, workdir = supplied
+    desk = make()
+    for task in ("1/a#1", "1/b#1"):
+        assert desk.take("page", "ana")["task"] == task
+        assert not record(desk, say(task))
+    assert desk.take("page", "ana")["task"] == "1/c#1"
+    with open(q.queries_path(workdir, 1), "ab") as file:
+        file.write(b'{"id": "1/a#')  # a process that is killed in the middle of a line
+    files.append_lines(q.queries_path(workdir, 1), b"")
+    again = make()
+    assert again.take("page", "ana")["task"] == "1/c#1"
+    assert not record(again, say("1/c#1"))
+    assert again.take("page", "ana")["task"] == "1/a#2"
+
+
+def test_what_is_skipped_waits_until_nothing_else_is_asked(supplied):
+    make, _ = supplied
+    desk = make()
+    assert not record(desk, say(desk.take("page", "ana")["task"], label=None))
+    tasks = []
+    while (task := desk.take("page", "ana")["task"]) not in tasks:
+        tasks.append(task)
+        if task != "1/a#1":
+            assert not record(desk, say(task))
+    assert tasks == ["1/b#1", "1/c#1", "1/b#2", "1/c#2", "1/a#1"]
+
+
+def test_any_pixel_can_be_answered_once_and_is_kept_apart(supplied):
+    make, workdir = supplied
+    desk = make()
+    task = desk.take("page", "ana")["task"]
+    own = say(task, pixel=[7, 5], label=2)
+    assert not record(desk, own) and not record(desk, own)
+    (entry,) = journal.read(workdir, CAMVID)
+    (query,) = (x for x in q.read_queries(workdir, 1) if x.get("origin"))
+    assert (query["origin"], query["points"], query["id"]) == (q.VOLUNTEERED, [[7, 5]], "1/a#2")
+    assert (entry["query"], entry["point"], entry["class"]) == ("1/a#2", [7, 5], 2)
+    assert record(desk, say(task, pixel=[7, 5])) == ["this pixel is asked about already"]
+    assert record(desk, say(task, pixel=[1, 1])) == ["this pixel is asked about already"]
+    assert not record(desk, undo(own, task))
+    assert journal.read(workdir, CAMVID) == []
+    assert desk.take("other", "bob")["task"] == "1/b#1", "nobody is asked about another's pixel"
+
+
+@pytest.mark.parametrize(
+    "pixel", [[-1, 0], [0, 8], [10, 0], [1.0, 2], [1], "1,2", None, [True, 1], [[1], 2]]
+)
+def test_a_pixel_outside_the_image_is_refused(supplied, pixel):
+    make, workdir = supplied
+    desk = make()
+    assert record(desk, say(desk.take("page", "ana")["task"], pixel=pixel))
+    assert len(q.read_queries(workdir, 1)) == 1 and journal.lines(workdir, CAMVID) == []
+
+
+def test_a_run_that_waits_is_answered_only_where_it_asks(desk, workdir):
+    assert record(desk, say("1/a", pixel=[7, 5])) == ["only what is asked can be answered"]
+
+
+def test_what_was_in_sight_stands_in_the_journal(desk, workdir):
+    desk.take("page", "ana")
+    assert not record(desk, say("1/a", shown={"model": 12, "guess": 4}))
+    (line,) = journal.lines(workdir, CAMVID)
+    assert (line["shown"], line["model"], line["guess"], line["class"]) == (True, 12, 4, 3)
+    for shown in ({}, {"model": 1}, {"model": -1, "guess": 1}, {"model": 1, "guess": 11}, [1], 5):
+        assert record(desk, say("1/a", piece=1, shown=shown))
+    odd = {"model": 1, "guess": 1, "class": 9}
+    assert record(desk, say("1/a", piece=1, shown=odd)), "it cannot overwrite the answer's keys"
+
+
+def test_a_full_disk_loses_neither_query_nor_answer(supplied, monkeypatch):
+    make, workdir = supplied
+    desk = make()
+    task = desk.take("page", "ana")["task"]
+    own = say(task, pixel=[7, 5])
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(OSError):
+            desk.record("page", "ana", [own])
+    assert not record(desk, own)
+    assert len(journal.read(workdir, CAMVID)) == 1

@@ -40,6 +40,7 @@ def test_rows_count_what_was_asked_and_answered(truth, mask, places):
         "points": 0,
         "segments": segments.max(),
         "clicks": parts,
+        "volunteered": 0,
         "void": void_parts,
         "seconds": None,
     }
@@ -50,10 +51,19 @@ def test_rows_count_what_was_asked_and_answered(truth, mask, places):
         "points": len(places),
         "segments": 0,
         "clicks": len(places),
+        "volunteered": 0,
         "void": sum(truth[place] == 255 for place in places),
         "seconds": None,
     }
     assert set(third.values()) == {"b", 2, 0, None}
+
+
+def test_points_that_people_chose_are_clicks_and_none_that_was_asked():
+    query = q.point_query("a", 1, SIZE, [(1, 2)]) | {"origin": q.VOLUNTEERED}
+    answers = oracle.annotate(query, np.zeros(SIZE, np.uint8))
+    (own,) = ledger.rows([query], [*answers, *answers])
+    assert (own["points"], own["pixels"]) == (0, 1)
+    assert own["clicks"] == own["volunteered"] == 2
 
 
 def row(image, stage, **counts):

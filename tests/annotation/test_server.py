@@ -15,6 +15,7 @@ from support import commands
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.newest import Newest
 from labor_jax.config import default_config
 from labor_jax.data.labels import CAMVID
 from labor_jax.util import files
@@ -34,9 +35,9 @@ def workdir(tmp_path):
     return tmp_path
 
 
-def guarded(workdir, host="127.0.0.1", in_frame=False, read=lambda _: IMAGE):
+def guarded(workdir, host="127.0.0.1", in_frame=False, read=lambda _: IMAGE, newest=None):
     setup = {"run": "r", "annotator": "ana", "workdir": str(workdir)}
-    app = server.make_app(Desk(workdir, CAMVID), CAMVID, read, setup)
+    app = server.make_app(Desk(workdir, CAMVID), CAMVID, read, setup, newest)
     return server.Guard(app, TOKEN, host, 8765, in_frame)
 
 
@@ -80,7 +81,8 @@ def test_no_page_may_frame_it_but_a_notebook_of_this_machine_where_that_is_asked
 
 
 def test_pages_name_no_other_place_and_may_load_from_none(client):
-    for path in ("/", "/page.css", "/page.js", "/talk.js", "/view.js", "/work.js", "/patterns.js"):
+    names = ("page.css", "page.js", "talk.js", "view.js", "work.js", "patterns.js", "live.js")
+    for path in ("/", *(f"/{name}" for name in names)):
         answer = client.get(path)
         assert answer.status_code == 200
         text = answer.text.replace("http://www.w3.org/2000/svg", "")
@@ -127,9 +129,34 @@ def test_a_full_disk_is_told_and_the_answer_can_be_sent_again(client, workdir, m
     assert len(journal.read(workdir, CAMVID)) == 1
 
 
+def test_a_model_that_learns_is_told_and_predicts_and_other_runs_have_none(client, workdir):
+    assert client.get("/api/setup").json()["live"] is False
+    for path in ("/api/model", "/api/prediction?id=1/deep/a"):
+        assert client.get(path).status_code == 404
+    predicted = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE) % 11
+    found = []
+    told = {"version": 7, "curve": [[1, 2.0, 1.0, 3.0]]}
+    newest = Newest(lambda: dict(told), lambda image: found[-1] if found else None)
+    live = TestClient(guarded(workdir, newest=newest), base_url=OWN)
+    assert live.get("/api/model").status_code == 403
+    live.get(f"/?token={TOKEN}")
+    assert live.get("/api/setup").json()["live"] is True
+    assert live.get("/api/model").json() == told | {"clicks": 0, "seconds": 0}
+    assert "curve" not in live.get("/api/model?since=7").json(), "the page has it"
+    where = {"params": {"id": "1/deep/a"}}
+    assert live.get("/api/prediction", **where).status_code == 204
+    found.append((7, predicted))
+    answer = live.get("/api/prediction", **where)
+    assert answer.headers["x-model"] == "7" and "default-src" in str(answer.headers)
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(answer.content))), predicted)
+
+
 # --------------------------------------------------------------------------------------- refuses
 
-PATHS = ("/", "/page.js", "/api/setup", "/api/task?id=1/deep/a", "/api/image?id=1/deep/a")
+PATHS = (
+    *("/", "/page.js", "/live.js", "/api/setup", "/api/task?id=1/deep/a"),
+    *("/api/image?id=1/deep/a", "/api/model", "/api/prediction?id=1/deep/a"),
+)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -200,6 +227,8 @@ def test_a_post_of_another_page_is_refused(client, workdir, origin):
         "/api/image?id=deep/a",
         "/api/task?id=../config",
         "/api/label?id=1/deep/a",
+        "/api/prediction?id=../../../etc/passwd",
+        "/api/prediction?id=deep/a",
     ],
 )
 def test_no_file_can_be_reached_by_a_path(client, path):

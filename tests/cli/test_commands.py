@@ -47,6 +47,7 @@ FLAGS = {
     "demo": ["quick", "config", "workdir"],
     "run": ["config", "workdir", "distributed"],
     "annotate": ["workdir", "port"],
+    "live": ["config", "workdir", "port"],
     "evaluate": ["workdir", "scales", "split"],
     "predict": ["workdir", "scales", "images", "tile"],
     "export": ["workdir", "format"],

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.filling import filled
+from support.frozen_runs import frozen_config
 
 from labor_jax.annotation import queries as q
 from labor_jax.config import checking
@@ -22,37 +22,15 @@ from labor_jax.data.labels import CAMVID
 from labor_jax.infer import feature_cache, restore
 from labor_jax.infer.batches import inference_batches
 from labor_jax.loop import frozen, schedule
-from labor_jax.models.build import build_segmenter
 from labor_jax.models.resize import upsample
 from labor_jax.util.errors import UserError
-from labor_jax.weights import pretrained, tensor_files
 
 
 @pytest.fixture(scope="module")
 def make_frozen(make_config, tmp_path_factory):
     """A method's quick run on a frozen narrow ResNet whose weights are in a file."""
     folder = tmp_path_factory.mktemp("weights")
-
-    def make(method, **values):
-        changes = {"model.head": "linear", "adapt": "none", "stages": 2, "model.freeze": True}
-        config = make_config(method, **changes | values)
-        config.optimizer.weight_decay = 1e-2
-        path = folder / "backbone.safetensors"
-        if not path.exists():
-            image = np.zeros((1, *config.input.size, 3), np.uint8)
-            backbone = filled(build_segmenter(config.model, 11), image)
-            values = {
-                f"{kind}/backbone/{'/'.join(names)}": leaf
-                for kind, tree in backbone.items()
-                for names, leaf in jax.tree_util.tree_leaves_with_path(tree["backbone"])
-                for names in [[entry.key for entry in names]]
-            }
-            tensors, _ = pretrained.export(values, "resnet18", ())
-            path.write_bytes(tensor_files.encode(tensors, ".safetensors"))
-        config.model.weights = str(path)
-        return config
-
-    return make
+    return lambda method, **values: frozen_config(make_config, folder, method, **values)
 
 
 def features_of(config) -> pathlib.Path:

@@ -1,5 +1,6 @@
 // What a person does: keys and mouse, and what follows from them.
 
+import { Live } from "./live.js";
 import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
 import { Expired, Gone, Talk } from "./talk.js";
 import { View } from "./view.js";
@@ -17,10 +18,10 @@ const keys = setup.classes.map((_, i) =>
   CLASS_KEYS[i] ?? CLASS_KEYS[i - CLASS_KEYS.length + 10]?.toUpperCase());
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
-let talk, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let talk, live = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
 let ended = null;  // what the server told when nothing was open for this page, and the timer that asks again
 let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
-let history = [];  // what Backspace takes back: {task, answers} or {task, skipped: piece}
+let history = [];  // what Backspace takes back: {task, answers}, {task, skipped: piece} or {task, chosen}
 const ahead = new Map(); // tasks that are fetched before they are needed
 const clock = { spent: 0, since: 0 };
 
@@ -74,11 +75,9 @@ async function nextTask(want) {
     }
     $("end").hidden = true;
     document.body.dataset.kind = work.kind;
-    $("ask").textContent = work.kind === "points"
-      ? "What is the pixel in the ring?" : "What is the outlined piece?";
-    $("hint").textContent = work.kind === "points"
-      ? "Press the key of its class. It is saved, and the next one comes."
-      : "Press the key of its class. Shift-click: several at once. B: split it.";
+    chosen = null;
+    tellAsk();
+    live?.follow(work).catch(() => {});
     $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
     $("name").textContent = work.name;
     busy = false;
@@ -101,7 +100,7 @@ function nextOpen(from) {
 }
 
 function goTo(piece) {
-  current = piece; picked = []; brush = null; hidden = false;
+  current = piece; picked = []; brush = null; hidden = false; chosen = null;
   if (piece === null) { nextTask(); return; }
   view.lookAt(work, work.box([piece]), zoom);
   startClock();
@@ -116,6 +115,7 @@ function makeId() {
 
 function answer(label) {
   if (busy || current === null) return;
+  if (chosen) { answerChosen(label); return; }
   const part = brush?.painted.size ? [...brush.painted].sort((a, b) => a - b) : null;
   const pieces = part ? [current] : [current, ...picked];
   const seconds = readClock() / pieces.length, boxes = [], answers = [], said = [];
@@ -125,7 +125,7 @@ function answer(label) {
       one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
     }
     said.push({ id: one.id, task: work.task, piece, class: label, seconds,
-      ...(part ? { runs: one.runs } : {}) });
+      ...(part ? { runs: one.runs } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
     boxes.push(work.set(one));
     answers.push(one);
     work.skipped.delete(piece);
@@ -141,8 +141,47 @@ function answer(label) {
   if (part && work.isOpen(current)) { brush = null; startClock(); draw(); } else goTo(nextOpen(current));
 }
 
+// What an answer says of the prediction that was in sight.
+function shownWith(at) {
+  const shown = at && live?.shownAt(work, at);
+  return shown ? { shown } : {};
+}
+
+// A pixel that nobody asked about, chosen by a click or by Shift and arrows.
+function choose(x, y) {
+  x = Math.floor(x); y = Math.floor(y);
+  if (!live || x < 0 || y < 0 || x >= work.width || y >= work.height) return;
+  chosen = [x, y];
+  hidden = false;
+  tellAsk();
+  draw();
+}
+
+function answerChosen(label) {
+  const one = { id: makeId(), task: work.task, pixel: chosen, class: label, seconds: readClock(),
+    ...shownWith(chosen) };
+  talk.say(annotator, [one]);
+  history.push({ task: work.task, chosen: { id: one.id, at: chosen } });
+  totals.clicks += 1;
+  totals.seconds += Math.min(one.seconds, 60);
+  flash(label);
+  toast(`${label === UNSURE ? "unsure" : setup.classes[label].name} · your own pixel`);
+  chosen = null;
+  startClock();
+  tellAsk();
+  draw();
+}
+
+function tellAsk() {
+  $("ask").textContent = chosen ? "What is the pixel that you chose?"
+    : work.kind === "points" ? "What is the pixel in the ring?" : "What is the outlined piece?";
+  $("hint").textContent = chosen ? "Press the key of its class. Esc: back to the question."
+    : work.kind === "points" ? "Press the key of its class. It is saved, and the next one comes."
+      : "Press the key of its class. Shift-click: several at once. B: split it.";
+}
+
 function skip() {
-  if (busy || current === null) return;
+  if (busy || current === null || chosen) return;
   talk.say(annotator, [{ id: makeId(), task: work.task, piece: current, class: null, seconds: readClock() }]);
   work.skipped.add(current);
   history.push({ task: work.task, skipped: current });
@@ -153,6 +192,7 @@ function skip() {
 async function back() {
   if (busy) return;
   if (brush) { toggleBrush(); return; }
+  if (chosen) { chosen = null; tellAsk(); draw(); return; }
   const last = history.at(-1) ?? (ended?.last && { task: ended.last });
   if (!last) { toast("There is nothing to take back"); return; }
   if (last.task !== work?.task) {
@@ -163,6 +203,12 @@ async function back() {
     return;
   }
   history.pop();
+  if ("chosen" in last) {
+    talk.say(annotator, [{ id: makeId(), task: work.task, undo: last.chosen.id, seconds: readClock() }]);
+    toast("taken back");
+    startClock();
+    return;
+  }
   if ("skipped" in last) {
     work.skipped.delete(last.skipped);
     goTo(last.skipped);
@@ -250,12 +296,16 @@ function draw() {
     asked = false;
     if (!work) return;
     view.resize();
-    view.draw(work, { current, picked, hidden, brush });
+    const at = chosen ?? (work.kind === "points" && current !== null ? work.pieces[current] : null);
+    view.draw(work, { current, picked, hidden, brush, at, chosen,
+      over: live?.layerOf(work), opacity: live?.opacity });
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
-    const at = Math.min(work.done + 1, count);
+    const number = Math.min(work.done + 1, count);
     const rate = totals.clicks && innerWidth > 1100 ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
-    $("progress").textContent = `${one} ${at} of ${count} · image ${totals.at} of ${totals.total}${rate}`;
-    $("bar").style.width = `${100 * (totals.done + work.done / count) / Math.max(1, totals.total)}%`;
+    const image = live ? `image ${totals.total}` : `image ${totals.at} of ${totals.total}`;
+    $("progress").textContent = `${one} ${number} of ${count} · ${image}${rate}`;
+    const share = live ? work.done / count : (totals.done + work.done / count) / Math.max(1, totals.total);
+    $("bar").style.width = `${100 * share}%`;
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
       : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
@@ -351,6 +401,11 @@ function listKeys() {
     ["+ −", "zoom; so does the mouse wheel"],
     ["← ↑ → ↓", "move the image; so does dragging. Enter comes back"],
   ];
+  if (live) {
+    rows.push([".", "show or hide what the model predicts"], [",", "show or hide what changed at its last fit"],
+      ["[ ]", "opacity of the prediction"],
+      ["click", "answer a pixel of your own choice; so do Shift and arrows. Esc comes back"]);
+  }
   if (!points) {
     rows.push(["Shift ← ↑ → ↓", "take along the next piece on that side; so does Shift-click"],
       ["click", "answer this piece next"],
@@ -395,6 +450,9 @@ function arrow([dx, dy], shift) {
     if (shift) paint(false);
   } else if (shift && work.kind === "segments") {
     pickTowards(dx, dy);
+  } else if (shift && live) {
+    const [x, y] = chosen ?? work.pieces[current], step = Math.max(1, Math.round(6 / view.zoom));
+    choose(Math.min(work.width - 1, Math.max(0, x + step * dx)), Math.min(work.height - 1, Math.max(0, y + step * dy)));
   } else {
     view.x += 60 * dx / view.zoom; view.y += 60 * dy / view.zoom;
   }
@@ -410,7 +468,7 @@ addEventListener("keydown", event => {
   const label = classOf(event), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.key === "Tab" || (event.altKey && key !== "Alt")) return;
   const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", ...Object.keys(ARROWS)].includes(key)
-    || "shb?+-=[]".includes(key);
+    || "shb?+-=[]".includes(key) || (live && ".,".includes(key));
   if (!known) return;
   if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
   event.preventDefault();
@@ -422,13 +480,16 @@ addEventListener("keydown", event => {
   }
   pressed = event.timeStamp;
   if (ARROWS[key]) arrow(ARROWS[key], event.shiftKey);
+  else if (live && !brush && "[]".includes(key)) live.fade(key === "]" ? 0.1 : -0.1);
   else if (key === "+" || key === "=") zoomBy(1);
   else if (key === "-") zoomBy(-1);
   else if (event.repeat) return; // a key held down answers once
   else if (label >= 0) answer(label);
   else if (key === " ") answer(UNSURE);
   else if (key === "Backspace") back();
-  else if (key === "Escape") { brush = null; picked = []; draw(); }
+  else if (key === "Escape") { brush = null; picked = []; chosen = null; tellAsk(); draw(); }
+  else if (live && key === ".") live.toggle("prediction", work);
+  else if (live && key === ",") live.toggle("changes", work);
   else if (key === "Enter") {
     if (brush) paint(false); else view.lookAt(work, work.box([current, ...picked]), zoom);
     draw();
@@ -464,8 +525,10 @@ $("view").addEventListener("pointermove", event => {
 $("view").addEventListener("pointerup", event => {
   const was = drag;
   drag = null;
-  if (!was || was.moved || brush || busy || work?.kind !== "segments") return;
-  const piece = pieceAt(...view.toImage(event.clientX, event.clientY));
+  if (!was || was.moved || brush || busy || !work || current === null) return;
+  const place = view.toImage(event.clientX, event.clientY);
+  if (work.kind === "points") { choose(...place); return; }
+  const piece = pieceAt(...place);
   if (event.shiftKey) pick(piece);
   else if (piece !== null && piece !== current) { current = piece; picked = []; draw(); }
 });
@@ -524,6 +587,15 @@ let client = sessionStorage.getItem("labor_jax:client");
 if (!client) sessionStorage.setItem("labor_jax:client", client = makeId());
 talk = new Talk(setup.run, client, { onState: showSaved, onRefused: refused, onExpired: showError });
 talk.tell();
+if (setup.live) {
+  document.body.dataset.live = "";
+  live = new Live(talk, setup.classes, looks, draw);
+  for (const button of document.querySelectorAll("[data-show]")) {
+    button.addEventListener("click", () => { live.toggle(button.dataset.show, work); button.blur(); });
+  }
+  $("opacity").addEventListener("input", event => live.fade(Number(event.target.value) - live.opacity));
+  $("opacity").addEventListener("change", event => event.target.blur());
+}
 $("as").textContent = `as ${annotator}`;
 await nextTask();
 setInterval(() => {

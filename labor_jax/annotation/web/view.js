@@ -58,21 +58,29 @@ export class View {
     ];
   }
 
-  draw(work, { current, picked, hidden, brush }) {
+  // `at` is the point that is asked, or chosen by a person where `chosen`; `over` a layer of the
+  // image's size that is drawn at an opacity.
+  draw(work, { current, picked, hidden, brush, at, chosen, over, opacity }) {
     const { context, canvas, scale } = this;
     const left = canvas.width / 2 - this.x * scale, top = canvas.height / 2 - this.y * scale;
     this.clear();
     const x0 = Math.max(0, Math.floor(-left / scale)), y0 = Math.max(0, Math.floor(-top / scale));
     const x1 = Math.min(work.width, Math.ceil((canvas.width - left) / scale));
     const y1 = Math.min(work.height, Math.ceil((canvas.height - top) / scale));
-    if (x1 <= x0 || y1 <= y0) return this.drawInset(work, current);
+    if (x1 <= x0 || y1 <= y0) return this.drawInset(work, current, over, opacity);
     context.imageSmoothingEnabled = this.zoom < 2;
     const place = [x0, y0, x1 - x0, y1 - y0,
       left + x0 * scale, top + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale];
     context.drawImage(work.image, ...place);
+    if (over) {
+      context.imageSmoothingEnabled = false;
+      context.globalAlpha = opacity;
+      context.drawImage(over, ...place);
+      context.globalAlpha = 1;
+    }
     if (!hidden && current !== null) {
       if (work.kind === "points") {
-        this.ring(left + (work.pieces[current][0] + 0.5) * scale, top + (work.pieces[current][1] + 0.5) * scale);
+        this.ring(left + (at[0] + 0.5) * scale, top + (at[1] + 0.5) * scale, chosen ? PICKED : LINE);
       } else {
         context.imageSmoothingEnabled = false;
         context.drawImage(work.layer, ...place);
@@ -86,15 +94,15 @@ export class View {
         if (brush) this.cursor(brush);
       }
     }
-    this.drawInset(work, current);
+    this.drawInset(work, current, over, opacity);
   }
 
   // A ring around a pixel, which itself stays free.
-  ring(x, y) {
+  ring(x, y, line) {
     const { context, ratio } = this;
     const radius = Math.max(15 * ratio, 0.75 * this.scale + 9 * ratio);
     const half = this.scale / 2 + ratio;
-    for (const [color, width] of [[HALO, 7.5], [LINE, 3.5]]) {
+    for (const [color, width] of [[HALO, 7.5], [line, 3.5]]) {
       context.strokeStyle = color; context.lineWidth = width * ratio; context.lineCap = "butt";
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
@@ -105,7 +113,7 @@ export class View {
       context.stroke();
     }
     if (this.zoom >= 4) {
-      context.strokeStyle = LINE; context.lineWidth = ratio;
+      context.strokeStyle = line; context.lineWidth = ratio;
       context.strokeRect(x - half, y - half, 2 * half, 2 * half);
     }
   }
@@ -130,7 +138,7 @@ export class View {
     this.stroke(circle, [[HALO, 3], [PICKED, 1.5]]);
   }
 
-  drawInset(work, current) {
+  drawInset(work, current, over, opacity) {
     const { inset } = this, context = inset.getContext("2d", { alpha: false });
     const ratio = this.ratio, wide = Math.round(306 * ratio);
     const high = Math.round(Math.min(wide * work.height / work.width, 260 * ratio));
@@ -141,6 +149,11 @@ export class View {
     context.fillStyle = "#000"; context.fillRect(0, 0, wide, high);
     context.imageSmoothingEnabled = scale < 2;
     context.drawImage(work.thumb, left, 0, scale * work.width, scale * work.height);
+    if (over) {
+      context.globalAlpha = opacity;
+      context.drawImage(over, left, 0, scale * work.width, scale * work.height);
+      context.globalAlpha = 1;
+    }
     const across = this.canvas.width / this.scale, down = this.canvas.height / this.scale;
     const box = [left + (this.x - across / 2) * scale, (this.y - down / 2) * scale,
       across * scale, down * scale];

@@ -1,0 +1,22 @@
+"""What the page is told of a model that learns while people answer."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Newest"]
+
+
+class Newest(NamedTuple):
+    """The newest model; its functions may be called from several threads.
+
+    Attributes:
+      told: what the page shows of it besides predictions, as JSON has it: "version", how many lines
+        of the journal it knows; "curve", its scores so far; the rest is the page's alone.
+      predict: an image's id -> the version and its prediction, [H, W] uint8 train ids; None before
+        the first fit.
+    """
+
+    told: Callable[[], dict[str, Any]]
+    predict: Callable[[str], tuple[int, np.ndarray] | None]

@@ -1,0 +1,151 @@
+"""From the journal to a classifier: a pure function of features, journal and config.
+
+The fit starts anew each time, so nothing is carried from one to the next. A process that is killed
+and started again makes the same classifier of the same journal, bit for bit.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from labor_jax.annotation import journal
+from labor_jax.annotation import queries as q
+from labor_jax.annotation.journal import Answer
+from labor_jax.data.domain import Domain
+from labor_jax.data.labels import IGNORE
+from labor_jax.loop import frozen
+from labor_jax.train import linear_fit
+
+__all__ = ["Features", "Given", "fit", "given", "predicted", "split"]
+
+ROOM = 64
+"""Points of an image that are looked up at once, and the fewest for which a fit is compiled."""
+
+
+class Given(NamedTuple):
+    """Pixels with a class, sorted by image and pixel.
+
+    Attributes:
+      image: [P] int64, the number of each pixel's image in the domain.
+      pixel: [P] int64, its flat number at the label's resolution.
+      label: [P] int32 train ids.
+    """
+
+    image: np.ndarray
+    pixel: np.ndarray
+    label: np.ndarray
+
+    def same(self, other: "Given") -> bool:
+        """Whether two are equal."""
+        return all(np.array_equal(a, b) for a, b in zip(self, other, strict=True))
+
+
+def split(
+    lines: Iterable[Answer], queries: Mapping[str, q.Query]
+) -> tuple[list[Answer], list[Answer]]:
+    """The answers that stand, to learn from and to score with.
+
+    Args:
+      lines: the journal's, or the first ones.
+      queries: all of them, by id. Answers to those of origin "held" are the second list.
+    """
+    learnt: list[Answer] = []
+    held: list[Answer] = []
+    for entry in journal.labelling(lines):
+        is_held = queries[entry["query"]].get("origin") == q.HELD
+        (held if is_held else learnt).append(entry)
+    return learnt, held
+
+
+def given(answers: Iterable[Answer], queries: Mapping[str, q.Query], domain: Domain) -> Given:
+    """The pixels that answers give a class; those of images that are not there are left out.
+
+    Where two answers are about one pixel, the later one counts.
+    """
+    index = {image: i for i, image in enumerate(domain.ids)}
+    found: dict[tuple[int, int], int] = {}
+    for entry in answers:
+        if entry["image"] in index and entry["class"] != IGNORE:
+            x, y = entry["point"]
+            width = queries[entry["query"]]["size"][1]
+            found[index[entry["image"]], y * width + x] = entry["class"]
+    rows = np.array([(*at, label) for at, label in sorted(found.items())], np.int64).reshape(-1, 3)
+    return Given(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int32))
+
+
+class Features:
+    """Looks up the features of pixels; each pixel's are computed once and kept in memory.
+
+    They are computed in calls of one shape, so a pixel's do not depend on which others are looked
+    up with it.
+    """
+
+    def __init__(self, domain: Domain, dtype: str) -> None:
+        """Looks nothing up yet.
+
+        Args:
+          domain: with features.
+          dtype: `config.model.dtype`.
+        """
+        self._domain, self._dtype = domain, dtype
+        self._known: dict[tuple[int, int], np.ndarray] = {}
+
+    def of(self, pixels: Given) -> np.ndarray:
+        """[P, F] float32."""
+        keys = list(zip(pixels.image.tolist(), pixels.pixel.tolist(), strict=True))
+        lacking: dict[int, list[int]] = {}
+        for image, pixel in keys:
+            if (image, pixel) not in self._known:
+                lacking.setdefault(image, []).append(pixel)
+        for image, some in lacking.items():
+            self._look(image, some)
+        found = [self._known[key] for key in keys]
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
+
+    def _look(self, image: int, some: list[int]) -> None:
+        domain = self._domain
+        assert domain.features is not None
+        height, width = domain.features.sizes[image].tolist()
+        for start in range(0, len(some), ROOM):
+            part = np.array(some[start : start + ROOM])
+            found = frozen.features_at(domain, image, part, (height, width), ROOM, self._dtype)
+            # Copies: a row of a shared array would keep all of it in memory.
+            for pixel, row in zip(part.tolist(), found, strict=True):
+                self._known[image, pixel] = row.copy()
+
+
+def fit(
+    features: np.ndarray, labels: np.ndarray, config: ml_collections.ConfigDict, classes: int
+) -> linear_fit.Fitted | None:
+    """The classifier of some labelled pixels, as host arrays; None of no pixel.
+
+    Rows without weight fill the pixels up to a power of two, so that few programs are compiled.
+
+    Args:
+      features: [P, F] float32.
+      labels: [P] int32 train ids.
+      config: `adapt_steps`, `optimizer.weight_decay`, `frozen.balance`.
+      classes: how many there are.
+    """
+    number = len(labels)
+    if not number:
+        return None
+    missing = max(ROOM, frozen.power_of_two(number)) - number
+    weights = frozen.balanced(labels, config.frozen.balance)
+    fitted = linear_fit.fit(
+        np.pad(features, ((0, missing), (0, 0))),
+        np.pad(labels, (0, missing)),
+        np.pad(weights, (0, missing)),
+        classes=classes,
+        steps=config.adapt_steps,
+        decay=config.optimizer.weight_decay,
+    )
+    return jax.device_get(fitted)
+
+
+def predicted(fitted: linear_fit.Fitted, features: np.ndarray) -> np.ndarray:
+    """The classes of pixels with features [P, F]: [P] int64."""
+    return (features @ np.asarray(fitted.kernel) + np.asarray(fitted.bias)).argmax(1)

@@ -1,0 +1,415 @@
+"""The thread that learns: it follows the journal, fits, publishes, and saves an ordinary run."""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import queries as q
+from labor_jax.annotation.newest import Newest
+from labor_jax.data import labels
+from labor_jax.data.domain import Domain
+from labor_jax.infer import steps as infer_steps
+from labor_jax.infer.evaluate import evaluate
+from labor_jax.live import learner, questions, scores
+from labor_jax.loop import frozen, previews, resume
+from labor_jax.loop.compiled import compile_steps
+from labor_jax.loop.plan import Run
+from labor_jax.report.monitor import Monitor
+from labor_jax.report.page import write_report
+from labor_jax.report.summary import Summary
+from labor_jax.train import linear_fit, parallel, state
+from labor_jax.train.checkpoint import Checkpoints
+from labor_jax.util import files
+
+__all__ = ["Learned", "Session", "learn"]
+
+LOOK = 0.03
+"""Seconds between two looks at the journal's size."""
+FEW = 5
+"""A class with fewer answers is told to lack some."""
+MOST_POINTS = 500
+"""So many of the newest points of the curve are shown."""
+COMPARED = 20
+"""So many answers more, and the newest classifier is compared anew with that of half of them."""
+
+
+class Learned(NamedTuple):
+    """A classifier and what it was made of.
+
+    Attributes:
+      version: how many lines of the journal it knows.
+      given: the pixels that it was fitted to.
+      fitted: None where there was no pixel.
+      scored: its score on the held answers.
+    """
+
+    version: int
+    given: learner.Given
+    fitted: linear_fit.Fitted | None
+    scored: scores.Scored
+
+
+def learn(
+    lines: Sequence[journal.Answer],
+    queries: Mapping[str, q.Query],
+    domain: Domain,
+    features: learner.Features,
+    config: ml_collections.ConfigDict,
+    classes: int,
+    before: Learned | None = None,
+    held: Sequence[journal.Answer] | None = None,
+) -> Learned:
+    """The classifier of the journal's lines.
+
+    Args:
+      lines: the journal's, or its first ones.
+      queries: all of them, by id.
+      domain: the target's images, with features.
+      features: of the same domain.
+      config: see `learner.fit`.
+      classes: how many there are.
+      before: an earlier one; its fit is taken where the pixels are the same.
+      held: the answers to score with; None for those of the lines.
+    """
+    own, own_held = learner.split(lines, queries)
+    given = learner.given(own, queries, domain)
+    test = learner.given(own_held if held is None else held, queries, domain)
+    if before is not None and before.given.same(given):
+        fitted = before.fitted
+    else:
+        fitted = learner.fit(features.of(given), given.label, config, classes)
+    told = np.zeros(len(test.label), np.int64)
+    if fitted is not None and len(told):
+        told = learner.predicted(fitted, features.of(test))
+    score = scores.scored(test.image, told, test.label, classes, config.seed)
+    return Learned(len(lines), given, fitted, score)
+
+
+class Session:
+    """A live run in progress: it learns in a thread of its own until it is closed.
+
+    Attributes:
+      error: what ended the thread before its time; None while it is well.
+    """
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        workdir: pathlib.Path,
+        table: labels.ClassTable,
+        domains: Mapping[str, Domain],
+    ) -> None:
+        """Begins nothing yet.
+
+        Args:
+          domains: "source", which is empty, "target" and "val".
+        """
+        self._config, self._workdir, self._table = config, workdir, table
+        self._domains = dict(domains)
+        self._index = {image: i for i, image in enumerate(domains["target"].ids)}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
+        self._made = 0  # images whose features were made
+        self._learned: Learned | None = None
+        self._proposals: Sequence[questions.Proposal] = ()
+        self._gained: dict[str, Any] | None = None
+        told = [line for _, line in files.json_lines(workdir / resume.LIVE)]
+        self._curve = [_point(line) for line in told]
+        self._recorded = max((line["version"] for line in told), default=-1)
+        self._compared = 0
+        self.error: Exception | None = None
+
+    # ------------------------------------------------------------------- for the server's threads
+
+    def newest(self) -> Newest:
+        """What the page may ask of the model."""
+        return Newest(self.told, self.predict)
+
+    def next_query(self, asked: Mapping[str, list[q.Query]], busy: Set[str]) -> q.Query | None:
+        """The desk's supply, see `questions.next_query`."""
+        target = self._domains["target"]
+        return questions.next_query(
+            asked, busy, self._proposals, target, self._size_of, self._config
+        )
+
+    def told(self) -> dict[str, Any]:
+        """What the page shows of the newest classifier.
+
+        "version": how many lines of the journal it knows, -1 before the first fit; "made" and
+        "images": how many images have features, and how many there are; "error": what ended the
+        thread, None while it is well; "curve": clicks, mIoU, low and high of each so far;
+        "training": pixels that it was fitted to; "counts": these by class; "lacking": the classes
+        with fewer than `FEW`; "held", "mIoU", "low", "high": its score; "gain" and "advice": see
+        `scores`.
+        """
+        learned, classes = self._learned, len(self._table)
+        told: dict[str, Any] = {
+            "version": -1,
+            "made": min(self._made, len(self._index)),
+            "images": len(self._index),
+            "error": None if self.error is None else str(self.error),
+            "curve": [point for point in self._curve if point[1] is not None][-MOST_POINTS:],
+        }
+        if learned is None:
+            return told
+        score = learned.scored
+        return told | {
+            "version": learned.version,
+            "fitted": learned.fitted is not None,
+            "training": len(learned.given.label),
+            "counts": np.bincount(learned.given.label, minlength=classes).tolist(),
+            "lacking": list(scores.lacking(learned.given.label, classes, FEW)),
+            "held": score.answers,
+            "mIoU": score.miou,
+            "low": score.low,
+            "high": score.high,
+            "enough": scores.ENOUGH,
+            "gain": self._gained,
+            "advice": scores.advice(self._gained, score.answers),
+        }
+
+    def predict(self, image: str) -> tuple[int, np.ndarray] | None:
+        """The newest version and its prediction of an image, [H, W] uint8; None before a fit."""
+        learned = self._learned
+        if learned is None or learned.fitted is None or image not in self._index:
+            return None
+        return learned.version, self._predicted(learned.fitted, self._index[image])
+
+    def _predicted(self, fitted: linear_fit.Fitted, index: int) -> np.ndarray:
+        target = self._domains["target"]
+        assert target.features is not None
+        levels: Any = tuple(level[None] for level in target.features.read(index))
+        size = self._size_of(target.ids[index])
+        return self._compiled.predict(self._applied(fitted).shipped, levels, size)[0]
+
+    def _size_of(self, image: str) -> tuple[int, int]:
+        """(H, W) of an image's label."""
+        target, index = self._domains["target"], self._index[image]
+        if target.features is not None:
+            height, width = target.features.sizes[index].tolist()
+        else:
+            height, width = target.read_image(index).shape[:2]
+        return height, width
+
+    # --------------------------------------------------------------------------------- the thread
+
+    def start(self) -> None:
+        """Begins to learn."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread, which first learns what it does not know yet and saves it.
+
+        Raises:
+          Exception: what had ended the thread before.
+        """
+        self._stop.set()
+        self._thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        try:
+            with contextlib.suppress(_Stopped):
+                self._prepare()
+                self._follow()
+        except Exception as error:  # answers are taken all the same, and the page tells of it
+            self.error = error
+
+    def _prepare(self) -> None:
+        """Makes what is needed to fit: the backbone, the images' features, compiled steps."""
+        config, classes = self._config, len(self._table)
+        now = parallel.replicate(state.init_state(config, classes), config.parallel)
+        self._now = now
+        self._compiled = compile_steps(config, classes)
+        for name in ("target", "val"):
+            some = {name: self._domains[name]}
+            self._domains |= frozen.opened(some, now, config, classes, self._before_a_batch)
+        self._features = learner.Features(self._domains["target"], config.model.dtype)
+        self._compile()
+
+    def _before_a_batch(self, images: int) -> None:
+        """Counts the images whose features are made; ends the thread where it is to end."""
+        if self._stop.is_set():
+            raise _Stopped
+        self._made += images
+
+    def _compile(self) -> None:
+        """Compiles what a first fit needs, before a person waits for it."""
+        one = learner.Given(np.zeros(1, int), np.zeros(1, int), np.zeros(1, np.int32))
+        fitted = learner.fit(self._features.of(one), one.label, self._config, len(self._table))
+        assert fitted is not None
+        self._predicted(fitted, 0)
+        infer = functools.partial(self._infer, self._applied(fitted))
+        questions.propose({}, 0, self._domains["target"], infer, self._config)
+
+    def _follow(self) -> None:
+        """Fits whenever enough was answered, and saves now and then, until it is closed."""
+        config, workdir, path = self._config, self._workdir, journal.path(self._workdir)
+        summary = Summary(workdir, config)
+        saved = max((row["version"] for row in summary.values["stages"]), default=0)
+        lines: list[journal.Answer] = []
+        read, known, since = -1, -1, 0.0
+        with (
+            contextlib.closing(Checkpoints(workdir, self._table, keep=0)) as checkpoints,
+            Monitor(workdir, saved) as monitor,
+        ):
+            this = Run(
+                config, workdir, self._table, **self._domains, monitor=monitor,
+                checkpoints=checkpoints, summary=summary,
+            )  # fmt: skip
+            while True:
+                stopping = self._stop.is_set()
+                if (size := _size(path)) != read:
+                    lines, read = journal.lines(workdir, self._table), size
+                    since = since or time.monotonic()
+                new, waited = len(lines) - known, time.monotonic() - since
+                if new and (
+                    stopping or new >= config.live.answers or waited >= config.live.seconds
+                ):
+                    self._learn(lines)
+                    known, since = len(lines), 0.0
+                elif not stopping:
+                    time.sleep(LOOK)
+                if known > saved and (stopping or known - saved >= config.live.save):
+                    self._save(this)
+                    saved = known
+                if stopping and known == len(lines):
+                    return
+
+    def _learn(self, lines: Sequence[journal.Answer]) -> None:
+        """Fits, publishes the classifier, and then what it would ask."""
+        config, target, classes = self._config, self._domains["target"], len(self._table)
+        asked = _asked(self._workdir)
+        by_id = {query["id"]: query for own in asked.values() for query in own}
+        fit = functools.partial(
+            learn,
+            queries=by_id,
+            domain=target,
+            features=self._features,
+            config=config,
+            classes=classes,
+        )
+        begun = time.monotonic()
+        learned = fit(lines, before=self._learned)
+        self._learned = learned
+        self._record(lines, learned, time.monotonic() - begun)
+        if learned.fitted is not None and not self._stop.is_set():
+            infer = functools.partial(self._infer, self._applied(learned.fitted))
+            self._proposals = questions.propose(asked, learned.version, target, infer, config)
+        if len(lines) >= self._compared + COMPARED and learned.scored.answers >= scores.ENOUGH:
+            self._compared = len(lines)
+            half = fit(lines[: len(lines) // 2], held=learner.split(lines, by_id)[1])
+            self._gained = scores.gain(learned.scored, half.scored)
+
+    def _record(self, lines: Sequence[journal.Answer], learned: Learned, seconds: float) -> None:
+        """Adds a line about a fit to `live.jsonl`."""
+        score = learned.scored
+        people = ledger.annotators(lines)
+        line = {
+            "version": learned.version,
+            "clicks": sum(row["clicks"] for row in people),
+            "seconds": round(sum(row["seconds"] or 0.0 for row in people), 1),
+            "training": len(learned.given.label),
+            "held": score.answers,
+            "mIoU": score.miou,
+            "low": score.low,
+            "high": score.high,
+            "fit_seconds": round(seconds, 3),
+        }
+        if learned.version > self._recorded:
+            self._recorded = learned.version
+            self._curve = [*self._curve, _point(line)]
+            files.append_lines(self._workdir / resume.LIVE, f"{json.dumps(line)}\n".encode())
+
+    def _applied(self, fitted: linear_fit.Fitted) -> state.State:
+        """A state with the classifier and without a backbone: it is applied to levels."""
+        now = parallel.of_process(self._now)
+        bare = now.segmenter.replace(params={}, batch_stats={}, opt_state=())
+        step = jnp.int32(state.segmenter_taught(self._config))
+        return frozen.with_classifier(now.replace(segmenter=bare, step=step), fitted)
+
+    def _infer(
+        self,
+        now: state.State,
+        levels: Any,
+        taken: np.ndarray,
+        keys: np.ndarray,
+        size: tuple[int, int],
+    ) -> dict[str, np.ndarray]:
+        return self._mapped(tuple(size))(now, {"image": levels, "taken": taken, "key": keys})
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def _mapped(self, size: tuple[int, int]) -> Any:
+        config = self._config
+        step = functools.partial(
+            infer_steps.query,
+            networks=state.make_networks(config, len(self._table), axis_name=None),
+            size=size,
+            number=config.live.points,
+            config=config,
+        )
+        return parallel.map_inference(step, config.parallel)
+
+    # --------------------------------------------------------------------------- an ordinary run
+
+    def _save(self, this: Run) -> None:
+        """Writes checkpoint, label maps, scores, previews and report of the newest classifier."""
+        learned, config = self._learned, self._config
+        if learned is None or learned.fitted is None:
+            return
+        version = learned.version
+        now = frozen.with_classifier(parallel.of_process(self._now), learned.fitted)
+        now = parallel.replicate(now.replace(step=jnp.int32(version)), config.parallel)
+        this.checkpoints.save(version, parallel.of_all(now), wait=True)
+        queries, lines = _each(this.workdir), journal.lines(this.workdir, this.table)[:version]
+        sizes = {query["image"]: tuple(query["size"]) for query in queries}
+        journal.write_labels(this.workdir, journal.labelling(lines), sizes, this.table)
+        predict = functools.partial(self._compiled.predict, now.shipped)
+        score = evaluate(predict, this.val, this.table, config)
+        pool = {image: math.prod(self._size_of(image)) for image in self._index}
+        budget = ledger.budget(ledger.rows(queries, lines), pool)
+        row = {"stage": len(this.summary.values["stages"]) + 1, "version": version, **score}
+        row |= {"budget": budget, "mask": None, "held_mIoU": learned.scored.miou}
+        told = {"loss/fit": learned.fitted.loss, "agreement/fit": learned.fitted.agreement}
+        this.monitor.record(version, "live", 1, {name: float(x) for name, x in told.items()})
+        previews.write_all(this, "final", now, self._compiled)
+        this.summary.add_stage(row)
+        write_report(this.workdir, this.target, this.table)
+
+
+class _Stopped(Exception):
+    """The session is closed while it makes features."""
+
+
+def _point(line: Mapping[str, Any]) -> tuple:
+    """A line of `live.jsonl` as a point of the curve."""
+    return line["clicks"], line["mIoU"], line["low"], line["high"]
+
+
+def _asked(workdir: str | os.PathLike) -> dict[str, list[q.Query]]:
+    """All queries so far by image."""
+    found: dict[str, list[q.Query]] = {}
+    for query in _each(workdir):
+        found.setdefault(query["image"], []).append(query)
+    return found
+
+
+def _each(workdir: str | os.PathLike) -> list[q.Query]:
+    return list(q.each_query(workdir, questions.STAGE, growing=True))
+
+
+def _size(path: pathlib.Path) -> int:
+    return path.stat().st_size if path.exists() else 0

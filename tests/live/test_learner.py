@@ -1,0 +1,137 @@
+"""From the journal to a classifier: a function of features, journal and config alone."""
+
+import numpy as np
+import pytest
+
+from labor_jax.annotation import journal
+from labor_jax.annotation import queries as q
+from labor_jax.config import default_config
+from labor_jax.data.domain import Domain, Features
+from labor_jax.live import learner
+from labor_jax.live.session import learn
+
+SIZE = (12, 16)
+CLASSES = 3
+
+
+@pytest.fixture
+def domain():
+    """Three images whose level says which third of the columns a cell is in."""
+    random = np.random.default_rng(0)
+    levels = []
+    for _ in range(3):
+        third = (np.arange(8) * 3 // 8)[None, :, None] == np.arange(3)
+        noise = random.standard_normal((6, 8, 3)) / 8
+        levels.append([(third + noise).astype(np.float16)] * 3)
+    return Domain(
+        "it",
+        ("a", "b", "c"),
+        read_image=lambda i: np.zeros((*SIZE, 3), np.uint8),
+        read_label=None,
+        features=Features(lambda i: tuple(levels[i]), np.full((3, 2), SIZE, np.int32)),
+    )
+
+
+@pytest.fixture
+def config():
+    c = default_config()
+    c.adapt_steps, c.optimizer.weight_decay = 30, 1e-2
+    return c
+
+
+def truth(column):
+    return column * 3 // SIZE[1]
+
+
+def asked(image, points, number, **more):
+    return q.point_query(image, 1, SIZE, points) | {"id": f"1/{image}#{number}"} | more
+
+
+def lines_of(queries):
+    return [
+        journal.answer(query, piece, truth(x), "ana", point=[x, y])
+        for query in queries
+        for piece, (x, y) in enumerate(query["points"])
+    ]
+
+
+@pytest.fixture
+def queries():
+    random = np.random.default_rng(1)
+    made = []
+    for number, image in enumerate("abcabc"):
+        points = [(int(random.integers(12)), int(random.integers(16))) for _ in range(5)]
+        made.append(asked(image, points, number, **({"origin": q.HELD} if number == 4 else {})))
+    return made
+
+
+def learnt(lines, queries, domain, config, **more):
+    by_id = {query["id"]: query for query in queries}
+    features = learner.Features(domain, "float32")
+    return learn(lines, by_id, domain, features, config, CLASSES, **more)
+
+
+def same(one, two):
+    return all(np.array_equal(a, b) for a, b in zip(one.fitted, two.fitted, strict=True))
+
+
+def test_one_journal_gives_one_classifier_bit_for_bit_however_it_came_about(
+    domain, config, queries
+):
+    lines = lines_of(queries)
+    at_once = learnt(lines, queries, domain, config)
+    features, now = learner.Features(domain, "float32"), None
+    by_id = {query["id"]: query for query in queries}
+    for end in range(0, len(lines) + 1, 3):  # as a session that goes on all the time
+        now = learn(lines[:end], by_id, domain, features, config, CLASSES, before=now)
+    assert now.version == at_once.version == len(lines)
+    assert same(now, at_once)
+    assert (now.scored.miou, now.scored.low) == (at_once.scored.miou, at_once.scored.low)
+
+
+def test_answers_are_learnt_and_held_ones_are_not(domain, config, queries):
+    lines = lines_of(queries)
+    without = [line for line in lines if line["query"] != queries[4]["id"]]
+    all_of_them, fewer = (learnt(x, queries, domain, config) for x in (lines, without))
+    assert same(all_of_them, fewer)
+    assert (all_of_them.scored.answers, fewer.scored.answers) == (5, 0)
+    assert all_of_them.scored.miou > 80
+    assert len(all_of_them.given.label) == len(set(zip(*all_of_them.given[:2], strict=True)))
+
+
+def test_what_is_unsure_taken_back_or_of_an_image_that_went_teaches_nothing(
+    domain, config, queries
+):
+    lines = lines_of(queries)
+    undone = lines[0] | {"undo": True}
+    unsure = lines[1] | {"class": 255}
+    gone = asked("gone", [(1, 1)], 1)
+    (other,) = lines_of([gone])
+    odd = learnt([*lines, undone, unsure, other], [*queries, gone], domain, config)
+    plain = learnt(lines[2:], queries, domain, config)
+    assert same(odd, plain) and odd.version == len(lines) + 3
+
+
+def test_without_an_answer_there_is_no_classifier(domain, config):
+    nothing = learnt([], [], domain, config)
+    assert nothing.fitted is None and nothing.scored.miou is None and nothing.version == 0
+
+
+def test_rows_that_fill_up_a_fit_do_not_count(domain, config, queries):
+    answers = learner.given(lines_of(queries), {x["id"]: x for x in queries}, domain)
+    features = learner.Features(domain, "float32").of(answers)
+    fitted = learner.fit(features, answers.label, config, CLASSES)
+    from labor_jax.loop import frozen
+    from labor_jax.train import linear_fit
+
+    plain = linear_fit.fit(
+        features,
+        answers.label,
+        frozen.balanced(answers.label, config.frozen.balance),
+        classes=CLASSES,
+        steps=config.adapt_steps,
+        decay=config.optimizer.weight_decay,
+    )
+    assert len(features) < learner.ROOM
+    np.testing.assert_allclose(fitted.kernel, plain.kernel, rtol=1e-3, atol=1e-4)
+    assert (learner.predicted(fitted, features) == answers.label).mean() > 0.9

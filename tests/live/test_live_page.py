@@ -1,0 +1,208 @@
+"""The page while a model learns: what it predicts, what changed, and pixels of one's own choice."""
+
+import contextlib
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from support.annotating import (
+    browsing,
+    needs_chromium,
+    open_page,
+    place,
+    press,
+    saved,
+    wait_until,
+)
+
+from labor_jax.annotation import journal, server
+from labor_jax.annotation import queries as q
+from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.newest import Newest
+from labor_jax.data.labels import CAMVID
+
+pytestmark = needs_chromium
+
+SIZE = (60, 80)
+GREY = np.full((*SIZE, 3), 128, np.uint8)
+TOKEN = "a-token"
+
+
+class Model:
+    """A model whose version and prediction a test sets."""
+
+    def __init__(self):
+        self.version, self.predicted, self.more = -1, None, {}
+
+    def newest(self):
+        def told():
+            empty = {"held": 0, "enough": 40, "gain": None, "lacking": [], "counts": [0] * 11}
+            common = {"version": self.version, "made": 1, "images": 2, "error": None, "curve": []}
+            if self.version < 0:
+                return common
+            return common | empty | {"fitted": True, "training": 3} | self.more
+
+        def predict(image):
+            return None if self.predicted is None else (self.version, self.predicted)
+
+        return Newest(told, predict)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsing() as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def served(workdir, model):
+    """The address of a server of two images, each asked about at two points at a time."""
+
+    def supply(asked, busy):
+        for number in range(9):
+            for image in "ab":
+                before = asked.get(image, [])
+                if image not in busy and sum("origin" not in x for x in before) == number:
+                    query = q.point_query(image, 1, SIZE, [(30, 40), (10, 20 + number)])
+                    return query | {"id": q.next_id(query, before)}
+        return None
+
+    setup = {"run": "r", "annotator": "ana", "workdir": str(workdir), "in_frame": False}
+    desk = Desk(workdir, CAMVID, supply=supply)
+    app = server.make_app(desk, CAMVID, lambda _: GREY, setup, model.newest())
+    guard = server.Guard(app, TOKEN, "127.0.0.1", 0)
+    running = uvicorn.Server(uvicorn.Config(guard, port=0, log_level="critical"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    guard.port = running.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{guard.port}/?token={TOKEN}"
+    finally:
+        running.should_exit = running.force_exit = True
+        thread.join(timeout=20)
+
+
+def lines(workdir):
+    return journal.lines(workdir, CAMVID)
+
+
+def colours(page):
+    """The colours of the image as it is shown."""
+    box = page.locator("#view").bounding_box()
+    shot = np.array(Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB"))
+    return {tuple(colour) for colour in shot[::7, ::7].reshape(-1, 3).tolist()}
+
+
+def ring(page):
+    """Where the ring around a pixel of one's own choice is, (x, y); None where there is none."""
+    shot = np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    rows, columns = np.nonzero((shot == (255, 225, 77)).all(-1))
+    return (columns.mean(), rows.mean()) if len(rows) > 20 else None
+
+
+def test_a_prediction_is_shown_by_one_key_and_an_answer_says_that_it_was(browser, tmp_path):
+    model = Model()
+    with served(tmp_path, model) as address:
+        page = open_page(browser, address)
+        page.get_by_text("Getting ready: 1 of 2 images").wait_for()
+        press(page, "4")
+        plain = colours(page)
+        model.version, model.predicted = 1, np.zeros(SIZE, np.uint8)  # all of it sky
+        page.get_by_text("Learnt from 3 answers.").wait_for()
+        assert colours(page) == plain, "off until somebody asks for it"
+        page.keyboard.press(".")
+        sky = CAMVID.palette[0]
+        blend = tuple(round((128 + colour) / 2) for colour in sky)
+
+        def shows(wanted):
+            near = [np.abs(np.array(c) - wanted).max() <= 2 for c in colours(page)]
+            return any(near)
+
+        wait_until(lambda: shows(blend))
+        page.keyboard.press("]")
+        wait_until(lambda: not shows(blend))
+        press(page, "5")
+        wait_until(lambda: saved(page))
+        page.keyboard.press(".")
+        stronger = tuple(round(0.4 * 128 + 0.6 * colour) for colour in sky)
+        wait_until(lambda: not shows(stronger))
+        press(page, "6")
+        wait_until(lambda: saved(page) and len(lines(tmp_path)) == 3)
+        assert not page.errors
+    first, second, third = lines(tmp_path)
+    assert (second["shown"], second["model"], second["guess"], second["class"]) == (True, 1, 0, 4)
+    assert "shown" not in first and "shown" not in third
+
+
+def test_what_changed_at_the_last_fit_is_told_and_shown(browser, tmp_path):
+    model = Model()
+    model.version, model.predicted = 1, np.zeros(SIZE, np.uint8)
+    with served(tmp_path, model) as address:
+        page = open_page(browser, address)
+        page.keyboard.press(".")
+        wait_until(lambda: page.evaluate("document.body.dataset.model") == "1")
+        after = model.predicted.copy()
+        after[:15] = 3  # a quarter
+        model.predicted, model.version = after, 2
+        page.get_by_text("25.0 % of this image changed").wait_for()
+        page.keyboard.press(",")
+        page.locator("[data-show=changes][aria-pressed=true]").wait_for()
+        assert page.locator("[data-show=prediction]").get_attribute("aria-pressed") == "false"
+        assert not page.errors
+
+
+def test_the_score_its_interval_and_the_advice_are_told(browser, tmp_path):
+    model = Model()
+    model.version = 50
+    model.more = {
+        **{"held": 45, "mIoU": 41.26, "low": 30.0, "high": 52.0, "advice": "little"},
+        **{"gain": {"gain": 0.2, "low": -0.5, "high": 0.9}, "lacking": [2, 10]},
+        **{"counts": [9] * 10 + [0], "curve": [[10, 20.0, 5.0, 35.0], [50, 41.26, 30.0, 52.0]]},
+    }
+    with served(tmp_path, model) as address:
+        page = open_page(browser, address)
+        page.get_by_text("mIoU 41.3 (90 %: 30.0 to 52.0) on 45 held answers").wait_for()
+        page.get_by_text("More clicks of this kind hardly help any more.").wait_for()
+        page.get_by_text("gained 0.2 points (90 %: -0.5 to 0.9)").wait_for()
+        page.get_by_text("pole (9), bicyclist (0)").wait_for()
+        assert not page.errors
+
+
+def test_any_pixel_is_answered_by_click_or_by_keyboard_and_taken_back(browser, tmp_path):
+    with served(tmp_path, Model()) as address:
+        page = open_page(browser, address)
+        box = page.locator("#view").bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        at = (middle[0] + 60, middle[1] - 90)
+        page.mouse.click(*at)
+        page.get_by_text("What is the pixel that you chose?").wait_for()
+        wait_until(lambda: ring(page) is not None)
+        assert np.abs(np.subtract(ring(page), at)).max() < 8, "the ring is where the click was"
+        page.keyboard.press("9")
+        page.get_by_text("What is the pixel in the ring?").wait_for()
+        assert place(page) == "point 1 of 2 · image 1", "the question is still open"
+        page.keyboard.press("Shift+ArrowDown")
+        page.get_by_text("What is the pixel that you chose?").wait_for()
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press("8")
+        wait_until(lambda: saved(page) and len(lines(tmp_path)) == 2)
+        page.keyboard.press("Backspace")
+        wait_until(lambda: len(lines(tmp_path)) == 3)
+        page.keyboard.press("Shift+ArrowUp")
+        page.keyboard.press("Escape")
+        page.get_by_text("What is the pixel in the ring?").wait_for()
+        press(page, "1")
+        wait_until(lambda: saved(page) and len(lines(tmp_path)) == 4)
+        assert not page.errors
+    standing = journal.read(tmp_path, CAMVID)
+    (chosen, asked) = standing
+    assert chosen["class"] == 8 and chosen["point"] not in ([40, 30], [20, 10])
+    assert (asked["class"], asked["point"]) == (0, [40, 30])
+    origins = [query.get("origin") for query in q.read_queries(tmp_path, 1)]
+    assert origins == [None, q.VOLUNTEERED, q.VOLUNTEERED]

@@ -1,0 +1,180 @@
+"""A session: it follows the journal, loses nothing, and leaves an ordinary run."""
+
+import json
+import pathlib
+import threading
+
+import jax
+import numpy as np
+import pytest
+from support.annotating import wait_until
+from support.commands import call, the_line
+from support.frozen_runs import frozen_config
+
+from labor_jax.annotation import asked_images, journal
+from labor_jax.annotation import queries as q
+from labor_jax.annotation.desk import Desk
+from labor_jax.infer import restore
+from labor_jax.live import questions, session
+from labor_jax.loop import opening, resume
+from labor_jax.util import files
+
+IDS = iter(range(10**6))
+
+
+@pytest.fixture(scope="module")
+def config(make_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    without = {"source.domain": "", "warmup_steps": 0, "annotator": "web"}
+    c = frozen_config(make_config, folder, "margin", **without)
+    c.live.points, c.live.held, c.live.pool, c.live.seconds = 3, 0.3, 4, 0.0
+    c.points.radius, c.adapt_steps, c.previews = 1, 8, 1
+    return c
+
+
+class Live:
+    """A session and its desk, and the truth to answer from."""
+
+    def __init__(self, config, workdir):
+        own = config.copy_and_resolve_references()
+        self.config, workdir, self.table = opening.checked(own, workdir)
+        self.workdir = workdir
+        domains = opening.open_domains(self.config, workdir, self.table)
+        self.target = domains["target"]
+        resume.write_config(self.config, workdir)
+        for path in (workdir / resume.LIVE, q.queries_path(workdir, questions.STAGE)):
+            files.append_lines(path, b"")
+        if not asked_images.path(workdir, 1).exists():
+            asked_images.remember(workdir, 1, self.target)
+        self.session = session.Session(self.config, workdir, self.table, domains)
+        self.desk = Desk(workdir, self.table, supply=self.session.next_query)
+
+    def answer(self, number, client="page", annotator="ana"):
+        """Answers so many points by the truth; returns how many there were."""
+        for done in range(number):
+            task = self.desk.take(client, annotator)["task"]
+            if task is None:
+                return done
+            told = self.desk.view(task)
+            answered = {entry["piece"] for entry in told["answers"]}
+            piece = next(n for n in range(len(told["points"])) if n not in answered)
+            x, y = told["points"][piece]
+            label = self.target.read_label(self.target.ids.index(told["image"]))[y, x]
+            one = {"id": f"number-{next(IDS)}", "task": task, "piece": piece, "seconds": 1.0}
+            assert self.desk.record(client, annotator, [one | {"class": int(label)}])["saved"]
+        return number
+
+    def wait(self, version):
+        wait_until(lambda: self.session.told()["version"] >= version or self.session.error, 300)
+        assert self.session.error is None
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """The DIR of a session that was closed after thirty answers, and what it told."""
+    workdir = tmp_path_factory.mktemp("live") / "run"
+    live = Live(config, workdir)
+    assert live.answer(5) == 5, "before anything is learnt, too"
+    live.session.start()
+    live.wait(5)
+    live.answer(25)
+    live.wait(30)
+    told, (version, predicted) = live.session.told(), live.session.predict(live.target.ids[0])
+    live.session.close()
+    return workdir, told, version, predicted
+
+
+def test_a_session_learns_asks_and_tells(finished):
+    workdir, told, version, predicted = finished
+    assert told["version"] == version == 30
+    assert told["training"] + told["held"] <= 30 and told["held"] > 0
+    assert sum(told["counts"]) == told["training"] and told["mIoU"] is not None
+    assert predicted.dtype == np.uint8
+    recorded = [json.loads(line) for line in (workdir / resume.LIVE).read_text().splitlines()]
+    assert [line["version"] for line in recorded] == sorted({line["version"] for line in recorded})
+    assert recorded[-1]["clicks"] == 30
+    asked = q.read_queries(workdir, 1)
+    assert any(query.get("origin") == q.HELD for query in asked)
+    assert max(query.get("model", 0) for query in asked) > 0, "the newest model asks"
+    points = [(query["image"], *point) for query in asked for point in query["points"]]
+    assert len(points) == len(set(points))
+
+
+def test_its_folder_is_an_ordinary_runs(finished, tmp_path):
+    workdir, _, version, predicted = finished
+    loaded = restore.restore(workdir)
+    assert loaded.step == version
+    target = loaded.load_domain("target")
+    images = np.stack([target.read_image(0)])
+    np.testing.assert_array_equal(
+        (loaded.predict(images, predicted.shape)[0] == predicted).mean().round(2), 1.0
+    )
+    ended = call("evaluate", f"--workdir={workdir}")
+    assert ended.status == 0 and "mIoU" in ended.stdout
+    report = (workdir / "report.html").read_text()
+    assert "mIoU" in report and "ana" in report
+    summary = files.read_json(workdir / "summary.json")
+    assert summary["budget"]["clicks"] == 30 and summary["stages"][-1]["version"] == 30
+    labels = list(pathlib.Path(workdir, "annotations", "labels").rglob("*.png"))
+    assert len(labels) == len({a["image"] for a in journal.read(workdir, loaded.table)})
+
+
+def test_a_session_that_starts_again_learns_the_same_bit_for_bit(finished, config, tmp_path):
+    workdir, _, version, predicted = finished
+    before = jax.device_get(restore.restore(workdir).segmenter.params["main"])
+    again = Live(config, workdir)
+    again.session.start()
+    again.wait(version)
+    now_version, now = again.session.predict(again.target.ids[0])
+    fitted = again.session._learned.fitted
+    again.session.close()
+    assert now_version == version
+    np.testing.assert_array_equal(now, predicted)
+    np.testing.assert_array_equal(fitted.kernel, before["kernel"][0, 0])
+    np.testing.assert_array_equal(fitted.bias, before["bias"])
+
+
+def test_two_people_are_served_by_one_session_and_no_pixel_is_asked_twice(config, tmp_path):
+    live = Live(config, tmp_path / "run")
+    live.session.start()
+    people = [
+        threading.Thread(target=live.answer, args=(12, f"page {name}", name))
+        for name in ("ana", "bob")
+    ]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    live.wait(24)
+    live.session.close()
+    answers = journal.read(live.workdir, live.table)
+    assert len(answers) == 24 and {a["annotator"] for a in answers} == {"ana", "bob"}
+    assert len({(a["image"], *a["point"]) for a in answers}) == 24
+
+
+def test_what_ends_the_learner_is_told_and_answers_are_taken_all_the_same(
+    config, tmp_path, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    live = Live(config, tmp_path / "run")
+    monkeypatch.setattr(session.learner, "fit", full)
+    live.session.start()
+    wait_until(lambda: live.session.told()["error"], 300)
+    assert "No space left" in live.session.told()["error"]
+    assert live.answer(4) == 4
+    with pytest.raises(OSError, match="No space left"):
+        live.session.close()
+    assert len(journal.read(live.workdir, live.table)) == 4
+
+
+def test_live_and_staged_runs_do_not_go_on_in_each_others_folders(finished, config, tmp_path):
+    workdir, *_ = finished
+    line = the_line(call("run", "--config=toytown:quick", f"--workdir={workdir}"))
+    assert "holds" in line
+    with pytest.raises(Exception, match="holds a run of learning live"):
+        resume.check_kind(workdir, live=False)
+    files.write_json(tmp_path / "config.json", {})
+    with pytest.raises(Exception, match="holds a run of stages"):
+        resume.check_kind(tmp_path, live=True)
