@@ -21,7 +21,7 @@ from labor_jax.selection import strategies
 from labor_jax.util import rng
 from labor_jax.util.errors import UserError
 
-__all__ = ["Proposal", "check", "next_query", "propose"]
+__all__ = ["Proposal", "check", "next_query", "propose", "sittings"]
 
 STAGE = 1
 """All that is asked live is one stage."""

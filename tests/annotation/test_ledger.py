@@ -83,6 +83,7 @@ def test_a_budget_sums_rows_over_a_pool_that_has_images_nobody_asked():
         "points": 3,
         "segments": 1,
         "clicks": 5,
+        "volunteered": 0,
         "void": 1,
         "fraction": 7 / 200,
         "seconds": 3.5,
