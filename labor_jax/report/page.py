@@ -44,6 +44,7 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
         classes=classes,
         scored=any(iou is not None for row in classes for iou in (row["final"], *row["stages"])),
         examples=examples(run, target, table),
+        disagreements=bool(run.masks),
         ledger=ledger_rows(run),
         annotators=run.annotators,
         agreement=run.agreement,
