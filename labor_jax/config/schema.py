@@ -219,6 +219,9 @@ class Optimizer:
     projection_factor: float = setting(
         1.0, "ResNets: the learning rate of the projections beside blocks, times that", low=0
     )
+    layer_decay: float = setting(
+        1.0, "DINOv2: a block's learning rate, as a share of the next block's", above=0, high=1
+    )
     momentum: float = setting(0.9, "sgd: momentum", low=0, below=1)
     weight_decay: float = setting(
         5e-4,

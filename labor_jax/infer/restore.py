@@ -168,7 +168,9 @@ def _read_exported(path: str | os.PathLike) -> tuple[int, ml_collections.ConfigD
     """The step after which a file was exported, and its config."""
     try:
         told = json.loads(tensor_files.texts(path)[BESIDE])
-        return int(told["step"]), from_dict(told["config"])
+        step, config = int(told["step"]), from_dict(told["config"])
+        config.model.freeze = False  # it asks for keys of training, which the file does not have
+        return step, config
     except OSError:
         raise
     except Exception:  # what it raises depends on what is in the file

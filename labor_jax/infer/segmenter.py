@@ -54,6 +54,9 @@ class Predictor:
         It is large in a deep network (some thousand pixels in a ResNet-101), but distant pixels
         have little influence. Tiles with a smaller overlap therefore give nearly the result of the
         whole image.
+
+        Raises:
+          UserError: the network sees the whole image, as a vision transformer does.
         """
         run = self.run
         network = build_segmenter(run.config.model, len(run.table))

@@ -23,7 +23,7 @@ from labor_jax.train import linear_fit, parallel, state
 from labor_jax.util import rng
 
 __all__ = [
-    "MOST",
+    "NUMBERS",
     "balanced",
     "features_at",
     "fit",
@@ -33,8 +33,9 @@ __all__ = [
     "with_classifier",
 ]
 
-MOST = 400_000
-"""Pixels of either domain that a fit reads: 1.5 GB of features. More images give fewer each."""
+NUMBERS = 371_200_000
+"""Features of all pixels of either domain that a fit reads: 1.5 GB, such as 400,000 pixels with
+EfficientNet-Lite0's 928. More images give fewer pixels each."""
 
 
 def opened(
@@ -142,8 +143,11 @@ def _pixels(
     name: str,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features [P, F] float32 and train ids [P] int32 of each image's labelled pixels."""
-    most = max(1, min(config.frozen.pixels, MOST // len(domain.ids)))
     assert domain.features is not None
+    look = functools.partial(_look, dtype=config.model.dtype)
+    place = jax.ShapeDtypeStruct((1,), np.float32)  # of one pixel, for the number of its features
+    width = jax.eval_shape(look, domain.features.read(0), place, place).shape[-1]
+    most = max(1, min(config.frozen.pixels, NUMBERS // (width * len(domain.ids))))
     for index, image in enumerate(domain.ids):
         label = read(index)
         where = np.flatnonzero(label != IGNORE) if label is not None else np.zeros(0, int)

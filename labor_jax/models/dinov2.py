@@ -50,6 +50,7 @@ __all__ = [
     "joined",
     "network",
     "padded",
+    "rate_factor",
     "sources",
     "split",
     "swiglu_width",
@@ -234,6 +235,21 @@ def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -
     )
 
 
+def rate_factor(path: str, model: ConfigDict, optimizer: ConfigDict) -> float | np.ndarray:
+    """`layer_decay` to the power of the depth below the last norm [cited: BEiT].
+
+    The mask token takes no part in anything and stays as it is.
+    """
+    blocks = SIZES[model.backbone.removesuffix("_reg")].blocks
+    if path == "mask_token":
+        return 0.0
+    if path.startswith("norm/"):
+        return 1.0
+    if path.startswith("blocks/"):
+        return optimizer.layer_decay ** (blocks - np.arange(blocks, dtype=np.float32))
+    return optimizer.layer_decay ** (blocks + 1)
+
+
 _TOKENS = ("cls_token", "mask_token", "pos_embed", "register_tokens")
 
 HUB = {
@@ -338,6 +354,7 @@ for _name, _kind in [(name, kind) for name in SIZES for kind in ("", "_reg")]:
             styles=("pytorch",),
             output_strides=(PATCH,),
             layouts=LAYOUTS,
+            rate_factor=rate_factor,
             imagenet=f"{_SITE}/{_hub}/{_hub}{_kind and '_reg4'}_pretrain.pth",
         )
     )

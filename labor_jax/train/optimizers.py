@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 
 from labor_jax.models import backbone
@@ -50,8 +51,8 @@ def _optimizer(
     """SGD, Adam or AdamW, then each tensor's own factor of the rate.
 
     The weight decay of SGD and Adam is coupled: it is added to the gradient. AdamW's is decoupled:
-    each weight loses `weight_decay` times its own rate. Biases, norm scales and all other tensors
-    of one axis keep theirs [cited: Loshchilov and Hutter, 2019; the exception as usual].
+    each weight loses `weight_decay` times its own rate. Biases, norm scales, tokens and all other
+    tensors but kernels keep theirs [cited: Loshchilov and Hutter, 2019; the exception as usual].
     """
     c = config.optimizer
 
@@ -61,7 +62,7 @@ def _optimizer(
 
     parts = [optax.clip_by_global_norm(c.clip)] if c.clip else []
     if name == "adamw":
-        parts += [optax.scale_by_adam(), optax.add_decayed_weights(c.weight_decay, _has_axes)]
+        parts += [optax.scale_by_adam(), optax.add_decayed_weights(c.weight_decay, _are_kernels)]
     else:
         parts.append(optax.add_decayed_weights(c.weight_decay))
         parts.append(optax.trace(c.momentum) if name == "sgd" else optax.scale_by_adam())
@@ -70,9 +71,9 @@ def _optimizer(
     return optax.chain(*parts)
 
 
-def _has_axes(params: Any) -> Any:
-    """For each tensor, whether it is a kernel: biases and scales have one axis."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+def _are_kernels(params: Any) -> Any:
+    """For each tensor, whether it is a kernel, by its name."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: float) -> Any:
@@ -81,16 +82,17 @@ def rate_factors(params: Any, config: ml_collections.ConfigDict, head_factor: fl
     Args:
       params: {"backbone": ..., head: ...}, any tensors.
     Returns:
-      The same tree of floats.
+      The same tree of floats, or of arrays that broadcast to the tensors.
     """
     own = backbone.find(config.model.backbone).rate_factor
 
-    def factor(path: tuple, _: Any) -> float:
+    def factor(path: tuple, x: Any) -> float | np.ndarray:
         part, *names = (entry.key for entry in path)
         if part != "backbone":
             return head_factor
         if config.model.freeze:
             return 0.0
-        return own("/".join(names), config.model, config.optimizer)
+        found = own("/".join(names), config.model, config.optimizer)
+        return found.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(found, np.ndarray) else found
 
     return jax.tree_util.tree_map_with_path(factor, params)

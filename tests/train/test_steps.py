@@ -372,6 +372,26 @@ def test_adaptsegnets_factors_reach_stem_blocks_projections_and_heads():
     }
 
 
+def test_each_block_of_a_transformer_learns_at_a_share_of_the_next_ones_rate():
+    values = {"model.backbone": "dinov2_small_reg", "optimizer.layer_decay": 0.5}
+    qkv = {"kernel": np.zeros((12, 4, 12)), "bias": np.zeros((12, 12))}
+    tokens = {name: np.zeros((1, 1, 4)) for name in ("cls_token", "mask_token")}
+    params = {
+        "backbone": {**tokens, "blocks": {"qkv": qkv}, "norm": {"scale": np.zeros(4)}},
+        "main": {"kernel": np.zeros((4, 3))},
+    }
+    factors = optimizers.rate_factors(params, tiny.make_config(**values), 10.0)
+    of_blocks = factors["backbone"]["blocks"]["qkv"]
+    np.testing.assert_allclose(of_blocks["kernel"][:, 0, 0], 0.5 ** np.arange(12, 0, -1))
+    assert {name: x.shape for name, x in of_blocks.items()} == {
+        "kernel": (12, 1, 1),
+        "bias": (12, 1),
+    }
+    assert factors["backbone"]["cls_token"] == 0.5**13
+    assert factors["backbone"]["mask_token"] == 0.0
+    assert factors["backbone"]["norm"]["scale"] == 1.0 and factors["main"]["kernel"] == 10.0
+
+
 def test_the_rate_decays_towards_the_step_that_is_asked_for():
     rates = []
     for decay_steps in (0, 60):
