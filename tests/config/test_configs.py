@@ -19,6 +19,8 @@ from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+SLOW = ("toytown_camvid", "folder_dinov2")
+"""Runs of networks that another config has, too."""
 OF_THE_PAPER = [
     name for name in CONFIGS if name.startswith(("gta5", "synthia")) or name == "adaptsegnet"
 ]
@@ -88,7 +90,7 @@ def test_toytowns_quick_variant_runs_to_its_end(finished):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * name.startswith("toytown_camvid"))
+        pytest.param(name, marks=[pytest.mark.slow] * name.startswith(SLOW))
         for name in sorted({*CONFIGS} - {"toytown", *OF_THE_PAPER})
     ],
 )
