@@ -52,8 +52,8 @@ class ContextPooling(nn.Module):
     """All levels side by side at the second's resolution, and averages of the last two [ours].
 
     The averages tell a cell what is around it, as a dilated branch or a global pool would, but
-    without a parameter. The features of an image are therefore made once and kept. Levels that all
-    have one resolution are a vision transformer's: attention has seen the whole image, and the
+    without a parameter. The features of an image are therefore made once and kept. Levels of one
+    shape, channels too, are a vision transformer's: attention has seen the whole image, and the
     features are the levels alone [cited: DINOv2, its linear and multi-scale heads].
     """
 
@@ -64,7 +64,7 @@ class ContextPooling(nn.Module):
 
         `h` and `w` are the second level's. `train` is not read.
         """
-        if len({level.shape[1:3] for level in levels}) == 1:
+        if _have_one_shape(levels):
             return jnp.concatenate(levels, -1).astype(self.dtype)
         size = levels[1].shape[1:3]
         features = [_mapped(level, size, _resizing) for level in levels]
@@ -76,9 +76,13 @@ class ContextPooling(nn.Module):
 def kept(levels: Sequence[Array]) -> list[Array]:
     """The levels with the first one at the second's resolution, of which `ContextPooling` makes
     the same features: a quarter of the numbers to keep."""
-    if len({level.shape[1:3] for level in levels}) == 1:
+    if _have_one_shape(levels):
         return list(levels)
     return [_mapped(levels[0], levels[1].shape[1:3], _resizing), *levels[1:]]
+
+
+def _have_one_shape(levels: Sequence[Array]) -> bool:
+    return len({level.shape[1:] for level in levels}) == 1
 
 
 def _mapped(level: Array, size: tuple[int, ...], matrix: Callable[[int, int], np.ndarray]) -> Array:

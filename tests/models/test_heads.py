@@ -10,7 +10,7 @@ from support.filling import filled
 from labor_jax.config import default_config
 from labor_jax.models import heads
 from labor_jax.models.build import build_segmenter, build_selector
-from labor_jax.models.linear import ContextPooling
+from labor_jax.models.linear import ContextPooling, kept
 from labor_jax.models.resize import upsample
 from labor_jax.models.selector import selector_from_segmenter
 
@@ -81,6 +81,17 @@ def test_context_is_the_mean_of_what_is_inside_the_image():
             columns = slice(max(0, column - radius), column + radius + 1)
             expected = here[rows, columns].mean((0, 1))
             np.testing.assert_allclose(made[row, column, channels], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_levels_that_are_kept_give_the_features_of_all_levels():
+    """At a stride of 8 those that are kept have one resolution, as a transformer's have."""
+    rng = np.random.default_rng(0)
+    dilated = [((18, 22), 2), ((9, 11), 3), ((9, 11), 4), ((9, 11), 5)]
+    for shapes, channels in ((dilated, 23), ([((9, 11), 3)] * 4, 12), ([((9, 11), 3)], 3)):
+        levels = [rng.standard_normal((1, *size, n)).astype(np.float32) for size, n in shapes]
+        whole = ContextPooling().apply({}, levels)
+        assert whole.shape == (1, 9, 11, channels)
+        np.testing.assert_allclose(ContextPooling().apply({}, kept(levels)), whole, rtol=1e-6)
 
 
 def test_the_image_branch_of_v3plus_sees_the_whole_image():
