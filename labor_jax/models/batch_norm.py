@@ -14,6 +14,7 @@ __all__ = [
     "KINDS",
     "MOMENTUM",
     "BatchNorm",
+    "FixedBatchNorm",
     "batch_statistics",
     "gather_in_order",
 ]
@@ -60,11 +61,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """x: [..., C]; returns the same shape in `dtype`. Statistics are at least float32."""
-        channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
-        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        scale, bias, running_mean, running_var = _variables(self, x.shape[-1])
 
         exact = jnp.promote_types(jnp.float32, self.dtype)
         if not train or self.kind == "frozen" or self.is_initializing():
@@ -80,6 +77,32 @@ class BatchNorm(nn.Module):
                     running.value = self.momentum * running.value + (1 - self.momentum) * new
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x.astype(exact) * factor + (bias - mean * factor)).astype(self.dtype)
+
+
+class FixedBatchNorm(nn.Module):
+    """The "frozen" kind as a factor and a shift of each channel, [C] float32 each.
+
+    Its variables are `BatchNorm`'s. A convolution before it can take the factor into its kernel.
+    """
+
+    channels: int
+    epsilon: float = EPSILON
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        scale, bias, mean, var = _variables(self, self.channels)
+        factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
+        return factor, bias - mean.value * factor
+
+
+def _variables(norm: nn.Module, channels: int) -> tuple[Array, Array, Any, Any]:
+    """Scale, bias, and the variables of the running mean and variance."""
+    return (
+        norm.param("scale", nn.initializers.ones, (channels,)),
+        norm.param("bias", nn.initializers.zeros, (channels,)),
+        norm.variable("batch_stats", "mean", jnp.zeros, (channels,)),
+        norm.variable("batch_stats", "var", jnp.ones, (channels,)),
+    )
 
 
 def batch_statistics(

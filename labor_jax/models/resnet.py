@@ -16,8 +16,10 @@ from functools import partial, reduce
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.dtypes import promote_dtype
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -29,10 +31,12 @@ from labor_jax.models.backbone import (
     pytorch_shape,
     register,
 )
-from labor_jax.models.batch_norm import KINDS, BatchNorm
+from labor_jax.models.batch_norm import KINDS, BatchNorm, FixedBatchNorm
 
 __all__ = [
     "LAYERS",
+    "LOOPED",
+    "PROJECTION",
     "PYTORCH",
     "BasicBlock",
     "Bottleneck",
@@ -42,11 +46,18 @@ __all__ = [
     "layer_plan",
     "max_pool",
     "nearest",
+    "normed",
     "rate_factor",
     "sources",
     "unlike",
 ]
 
+
+PROJECTION = ("downsample_conv", "downsample_bn")
+"""The names of the convolution beside a block, and of its batch norm."""
+
+LOOPED = 5
+"""From so many like blocks on, they are a loop."""
 
 LAYERS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
@@ -65,9 +76,25 @@ def layer_plan(output_stride: int, style: str) -> list[tuple[int, int, int]]:
 
 
 def convolution(
-    features: int, size: int, stride: int = 1, dilation: int = 1, *, name: str, dtype: Any
+    features: int,
+    size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    name: str,
+    dtype: Any,
+    factor: Array | None = None,
 ) -> nn.Conv:
-    """A convolution without bias, with equal padding on both sides as in PyTorch (never SAME)."""
+    """A convolution without bias, with equal padding on both sides as in PyTorch (never SAME).
+
+    Args:
+      factor: [features] float32, of each channel of the output; None = 1.
+    """
+
+    def promote(inputs: Array, kernel: Array, bias: None, *, dtype: Any) -> list[Any]:
+        kernel = kernel if factor is None else kernel * factor
+        return promote_dtype(inputs, kernel, bias, dtype=dtype)
+
     return nn.Conv(
         features,
         (size, size),
@@ -77,8 +104,34 @@ def convolution(
         use_bias=False,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
         dtype=dtype,
+        promote_dtype=promote,
         name=name,
     )
+
+
+def normed(
+    x: Array,
+    features: int,
+    size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    names: tuple[str, str],
+    norm: partial[BatchNorm],
+    train: bool,
+) -> Array:
+    """A convolution, and its batch norm; `names` are the two's. x: [B, H, W, F].
+
+    Where the statistics are fixed the kernel takes up the factor. The backward pass then needs no
+    output of the convolution, which would be as large as all else that a block keeps.
+    """
+    dtype = norm.keywords["dtype"]
+    make = partial(convolution, features, size, stride, dilation, name=names[0], dtype=dtype)
+    if norm.keywords["kind"] != "frozen":
+        return norm(name=names[1])(make()(x), train)
+    factor, shift = FixedBatchNorm(features, name=names[1])()
+    exact = jnp.promote_types(jnp.float32, dtype)
+    return (make(factor=factor)(x).astype(exact) + shift).astype(dtype)
 
 
 def max_pool(x: Array, ceil_mode: bool) -> Array:
@@ -100,19 +153,16 @@ class BasicBlock(nn.Module):
     stride: int
     first_dilation: int
     dilation: int
-    norm: Callable[..., BatchNorm]
-    dtype: Any
+    norm: partial[BatchNorm]
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        conv = partial(convolution, dtype=self.dtype)
-        y = conv(self.features, 3, self.stride, self.first_dilation, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y, train))
+        conv = partial(normed, norm=self.norm, train=train)
+        y = conv(x, self.features, 3, self.stride, self.first_dilation, names=("conv1", "bn1"))
         # The second convolution comes after the stride, so its dilation replaces that stride.
-        y = self.norm(name="bn2")(conv(self.features, 3, 1, self.dilation, name="conv2")(y), train)
+        y = conv(nn.relu(y), self.features, 3, 1, self.dilation, names=("conv2", "bn2"))
         if x.shape[-1] != self.features:
-            x = conv(self.features, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, train)
+            x = conv(x, self.features, 1, self.stride, names=PROJECTION)
         return nn.relu(x + y)
 
 
@@ -123,21 +173,18 @@ class Bottleneck(nn.Module):
     stride: int
     first_dilation: int
     dilation: int
-    norm: Callable[..., BatchNorm]
-    dtype: Any
+    norm: partial[BatchNorm]
     stride_first: bool
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        conv = partial(convolution, dtype=self.dtype)
+        conv = partial(normed, norm=self.norm, train=train)
         early, late = (self.stride, 1) if self.stride_first else (1, self.stride)
-        y = nn.relu(self.norm(name="bn1")(conv(self.features, 1, early, name="conv1")(x), train))
-        y = conv(self.features, 3, late, self.first_dilation, name="conv2")(y)
-        y = nn.relu(self.norm(name="bn2")(y, train))
-        y = self.norm(name="bn3")(conv(4 * self.features, 1, name="conv3")(y), train)
+        y = nn.relu(conv(x, self.features, 1, early, names=("conv1", "bn1")))
+        y = conv(y, self.features, 3, late, self.first_dilation, names=("conv2", "bn2"))
+        y = conv(nn.relu(y), 4 * self.features, 1, names=("conv3", "bn3"))
         if x.shape[-1] != 4 * self.features:
-            x = conv(4 * self.features, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, train)
+            x = conv(x, 4 * self.features, 1, self.stride, names=PROJECTION)
         return nn.relu(x + y)
 
 
@@ -171,27 +218,38 @@ class ResNet(nn.Module):
             block = nn.remat(block, static_argnums=(2,))
         base = max(8, round(64 * self.width))
 
-        x = convolution(base, 7, 2, name="conv1", dtype=self.dtype)(x)
-        x = nn.relu(norm(name="bn1")(x, train))
+        x = nn.relu(normed(x, base, 7, 2, names=("conv1", "bn1"), norm=norm, train=train))
         x = max_pool(x, ceil_mode=self.style == "caffe")
         outputs = []
         plan = layer_plan(self.output_stride, self.style)
         for layer, (blocks, (stride, first, dilation)) in enumerate(
             zip(LAYERS[self.depth], plan, strict=True)
         ):
-            for index in range(blocks):
-                x = block(
-                    features=base * 2**layer,
-                    stride=stride if index == 0 else 1,
-                    first_dilation=first if index == 0 else dilation,
-                    dilation=dilation,
-                    norm=norm,
-                    dtype=self.dtype,
-                    name=f"layer{layer + 1}_{index}",
-                    **own,
-                )(x, train)
+            make = partial(block, features=base * 2**layer, dilation=dilation, norm=norm, **own)
+            x = make(stride=stride, first_dilation=first, name=f"layer{layer + 1}_0")(x, train)
+            alike = partial(make, stride=1, first_dilation=dilation)
+            x = self.one_by_one(
+                alike, [f"layer{layer + 1}_{index}" for index in range(1, blocks)], x, train
+            )
             outputs.append(x)
         return tuple(outputs)
+
+    def one_by_one(
+        self, block: Callable[..., nn.Module], names: list[str], x: Array, train: bool
+    ) -> Array:
+        """Blocks that differ in their variables alone, the later on the earlier one's output.
+
+        Many of them are a loop of the compiled program, which has such a block once. It cannot be
+        one where batch statistics move.
+        """
+        if len(names) < LOOPED or self.batch_norm != "frozen" or self.is_initializing():
+            for name in names:
+                x = block(name=name)(x, train)
+            return x
+        each = [{kind: own[name] for kind, own in self.variables.items()} for name in names]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+        apply = block(parent=None).apply
+        return jax.lax.scan(lambda x, own: (apply(own, x, train), None), x, stacked)[0]
 
 
 # ------------------------------------------------------------------------------- what it registers

@@ -5,6 +5,7 @@ the same on any number of devices that divide it. With `images_a_device` the bat
 devices, and `batch_size` is the batch that the config's steps and rates were written for.
 """
 
+import jax
 import ml_collections
 
 from labor_jax.train import parallel
@@ -14,7 +15,17 @@ __all__ = ["carried_over", "on_devices"]
 
 
 def on_devices(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The config of a run on the devices that JAX has, see `carried_over`."""
+    """The config of a run on the devices that JAX has, see `carried_over`.
+
+    Raises:
+      UserError: several processes cannot train one model with `config.parallel`, or the batch
+        cannot be split evenly.
+    """
+    if config.parallel == "jit" and jax.process_count() > 1:
+        raise UserError(
+            f"config.parallel: jit trains on one device, but {jax.process_count()} processes have "
+            f"joined, and each would train a model of its own; give pmap or shard_map"
+        )
     return carried_over(config, parallel.device_count(config.parallel))
 
 

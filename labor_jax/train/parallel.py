@@ -48,14 +48,14 @@ def map_step(step: Callable, mode: str) -> Callable[[Any, Any], tuple[Any, Any]]
       step: sums its gradients and metrics over `axis_name` itself.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state, whose buffers may be used up, and a batch of [B, ...] host arrays:
+      A function of the state, whose buffers the new one takes, and a batch of [B, ...] host arrays:
       this process's share of one that `device_count(mode)` divides.
     """
     if mode == "jit":
         return jax.jit(functools.partial(step, axis_name=None), donate_argnums=0)
     step = functools.partial(step, axis_name=AXIS)
     if mode == "pmap":
-        mapped = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None)
+        mapped = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
         return lambda state, batch: mapped(state, _split(batch, jax.local_device_count()))
     mesh = _mesh(everywhere=True)
     mapped = jax.jit(shard(step, mesh, PartitionSpec()), donate_argnums=0)

@@ -1,11 +1,16 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.filling import filled
 
+from labor_jax.models import resnet
 from labor_jax.models.batch_norm import BatchNorm
 from labor_jax.models.resnet import Bottleneck, ResNet, layer_plan, max_pool
+
+FROZEN = partial(BatchNorm, kind="frozen", dtype=jnp.float32)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +45,7 @@ def numpy_convolution(x, kernel, stride, dilation):
 @pytest.mark.parametrize("style", ["pytorch", "caffe"])
 def test_a_bottleneck_is_what_its_definition_says(style, stride, dilation):
     x = np.random.default_rng(0).standard_normal((1, 7, 9, 6))
-    block = Bottleneck(
-        4, stride, dilation, dilation, BatchNorm, jnp.float32, stride_first=style == "caffe"
-    )
+    block = Bottleneck(4, stride, dilation, dilation, FROZEN, stride_first=style == "caffe")
     values = filled(block, jnp.asarray(x, jnp.float32))
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), values["params"])
     stats = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), values["batch_stats"])
@@ -61,6 +64,26 @@ def test_a_bottleneck_is_what_its_definition_says(style, stride, dilation):
     beside = norm(convolution(x[0], "downsample_conv", stride), "downsample_bn")
     found = block.apply(values, jnp.asarray(x, jnp.float32))[0]
     np.testing.assert_allclose(found, np.maximum(y + beside, 0), rtol=1e-4, atol=1e-5)
+
+
+def test_fixed_statistics_in_the_kernels_and_a_loop_of_blocks_change_no_output_and_no_gradient(
+    monkeypatch,
+):
+    monkeypatch.setitem(resnet.LAYERS, "resnet50", (1, 2, 1 + resnet.LOOPED, 1))
+    image = np.random.default_rng(1).standard_normal((1, 33, 41, 3)).astype(np.float32)
+    values = filled(ResNet("resnet50", width=0.125), image)
+    texts, found = [], []
+    for kind in ("sync", "frozen"):  # both by the running statistics, where nothing is trained
+
+        def loss(params, kind=kind):
+            network = ResNet("resnet50", width=0.125, batch_norm=kind, axis_name=None)
+            levels = network.apply(values | {"params": params}, image)
+            return sum((level * jnp.cos(level)).mean() for level in levels)
+
+        found.append(jax.jit(jax.value_and_grad(loss))(values["params"]))
+        texts.append(str(jax.make_jaxpr(loss)(values["params"])))
+    assert "scan" in texts[1] and "scan" not in texts[0]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), *found)
 
 
 def test_the_first_block_of_a_dilated_layer_is_dilated_by_style():

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import pytest
 from support import tiny
 
@@ -61,3 +62,10 @@ def test_a_batch_of_all_devices_is_the_same_run_on_any_number_that_divides_it():
 def test_images_a_device_that_parts_do_not_divide_are_refused():
     with pytest.raises(UserError, match=r"config\.images_a_device: 3 images .* 2 parts"):
         batch.carried_over(tiny.make_config(images_a_device=3, accumulate=2), 4)
+
+
+def test_several_processes_that_would_each_train_a_model_of_its_own_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match=r"config\.parallel: jit .* 2 processes .* shard_map"):
+        batch.on_devices(tiny.make_config(parallel="jit"))
+    assert batch.on_devices(tiny.make_config(parallel="pmap")).batch_size == tiny.BATCH

@@ -132,6 +132,22 @@ def test_the_batch_is_ignored_unevenly():
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_step_takes_the_old_states_memory_for_the_new_one(mode):
+    def step(state, batch, axis_name):
+        rows = jnp.float32(batch["x"].shape[0])
+        total = rows if axis_name is None else jax.lax.psum(rows, axis_name)
+        return jax.tree.map(lambda x: x + total, state), {"rows": total}
+
+    mapped = parallel.map_step(step, mode)
+    state = parallel.replicate({"a": jnp.zeros(4096), "b": (jnp.ones((8, 3)),)}, mode)
+    for done in (1, 2):
+        before = jax.tree.leaves(state)
+        state, _ = mapped(state, {"x": np.zeros((8, 3), np.float32)})
+        assert all(leaf.is_deleted() for leaf in before)
+        np.testing.assert_array_equal(state["a"], np.full(4096, 8.0 * done))
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_inference_gives_every_example_its_own_answer_whatever_the_batch(mode):
     infer = parallel.map_inference(lambda s, b: {"y": s["a"] * b["x"].sum(-1)}, mode)
     scale = parallel.replicate({"a": jnp.float32(2)}, mode)

@@ -202,7 +202,11 @@ def free_port() -> int:
 
 
 def start(
-    workdir: pathlib.Path, data_dir: str, processes: int, other: pathlib.Path | None = None
+    workdir: pathlib.Path,
+    data_dir: str,
+    processes: int,
+    *flags: str,
+    other: pathlib.Path | None = None,
 ) -> list[subprocess.Popen]:
     """`configs/toytown.py:quick` on four devices in all, with sums in their order.
 
@@ -222,7 +226,7 @@ def start(
         program = [sys.executable, "-m", "labor_jax.main", "--config=configs/toytown.py:quick"]
         program += [f"--workdir={other if other and index else workdir}"]
         program += [f"--config.data_dir={data_dir}"]
-        program += ["--config.ordered_sums=true", "--config.log_every=1"]
+        program += ["--config.ordered_sums=true", "--config.log_every=1", *flags]
         started.append(
             subprocess.Popen(program, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
         )
@@ -251,8 +255,9 @@ def assert_same_run(one: pathlib.Path, other: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_ask_what_one_asks_and_score_the_same(alone, tmp_path, tiny_dir):
-    for status, error in finish(start(tmp_path / "run", tiny_dir, 2)):
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_two_processes_ask_what_one_asks_and_score_the_same(alone, tmp_path, tiny_dir, mode):
+    for status, error in finish(start(tmp_path / "run", tiny_dir, 2, f"--config.parallel={mode}")):
         assert status == 0, error
     assert_same_run(alone, tmp_path / "run")
 
@@ -274,6 +279,13 @@ def test_two_processes_that_one_of_them_stops_go_on_as_one(alone, tmp_path, tiny
     assert json.loads((workdir / "summary.json").read_text())["status"] == "running"
     assert finish(start(workdir, tiny_dir, 1))[0][0] == 0
     assert_same_run(alone, workdir)
+
+
+def test_processes_that_would_each_train_a_model_of_their_own_are_told_so(tmp_path, tiny_dir):
+    for status, error in finish(start(tmp_path, tiny_dir, 2, "--config.parallel=jit")):
+        assert status == 2
+        assert "config.parallel: jit trains on one device" in error.splitlines()[-1]
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_processes_that_see_different_folders_are_told_so(tmp_path, tiny_dir):
