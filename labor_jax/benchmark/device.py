@@ -45,10 +45,13 @@ KNOWN = {
 def find() -> Device:
     """The first device that JAX has."""
     kind = jax.devices()[0].device_kind
+    return named(kind) or Device(kind, *_measured(), "measured: a float32 product, a copy")
+
+
+def named(kind: str) -> Device | None:
+    """The device of a kind; None where the kind is not in the table."""
     fitting = [name for name in KNOWN if kind.startswith(name)]
-    if fitting:
-        return Device(kind, *KNOWN[max(fitting, key=len)])
-    return Device(kind, *_measured(), "measured: a float32 product, a copy")
+    return Device(kind, *KNOWN[max(fitting, key=len)]) if fitting else None
 
 
 def _measured(size: int = 2048, copied: int = 2**28, repeat: int = 5) -> tuple[float, float]:

@@ -339,7 +339,7 @@ def run(name: str, config: ml_collections.ConfigDict, repeat: int) -> Values:
       UserError: there is no such part, or the config is wrong.
     """
     if name not in PARTS and name != "all":
-        raise UserError(f"NAME: {name!r} is not one of {', '.join(PARTS)}, all")
+        raise UserError(f"NAME: {name!r} is not one of {', '.join(PARTS)}, all, compile")
     if repeat < 1:
         raise UserError(f"--repeat: {repeat} is too few; give 1 or more")
     plugins.load(config.plugins)

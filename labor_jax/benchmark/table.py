@@ -65,3 +65,28 @@ def table(found: dict[str, Any]) -> str:
             )
             lines.append(f"{row[what]:>10,} {what}: {more}")
     return "\n".join([*lines, f"most memory held: {found['peak_bytes'] / 2**20:,.0f} MiB"])
+
+
+COMPILED = f"{'a device:':<18}{'held':>9}{'of it temporary':>17}{'free':>9}{'GFLOP':>10}{'GB':>8}"
+COMPILED += f"{'exchanged':>12}{'at least':>12}{'bound by':>12}{'compiled in':>13}"
+
+
+def compiled(found: dict[str, Any]) -> str:
+    """What `compile.run` found, as text."""
+    d = found["device"]
+    lines = [
+        f"{found['topology']}, {found['devices']} x {d['kind']}: {d['flops'] / 1e12:,.0f} TFLOP/s, "
+        f"{d['bandwidth'] / 1e9:,.0f} GB/s ({d['source']})",
+        COMPILED,
+    ]
+    for name, p in found["programs"].items():
+        if not p["fits"]:
+            lines.append(f"{name:<18} does not fit: {p['told']}")
+            continue
+        lines.append(
+            f"{name:<18}{p['held'] / 2**30:>5.2f} GiB{p['temporaries'] / 2**30:>13.2f} GiB"
+            f"{p['free'] / 2**30:>5.2f} GiB{p['flops'] / 1e9:>10.1f}{p['bytes'] / 1e9:>8.2f}"
+            f"{p['collective_bytes'] / 1e6:>9.1f} MB{1e3 * p['seconds']:>9.1f} ms"
+            f"{p['bound']:>12}{p['compile_seconds']:>11.1f} s"
+        )
+    return "\n".join(lines)
