@@ -111,7 +111,7 @@ def _devices(topology: str) -> list[Any]:
         text = " ".join(str(error).split())
         if "libtpu" in text and re.search(r"already in use|lockfile", text):
             why = "another process has libtpu, which only one can load at a time; wait for it"
-        elif re.search(r"libtpu|Unknown backend|not found|No such file", text):
+        elif "TPU support not installed" in text:
             why = "libtpu is missing; pip install 'labor_jax[tpu]' (Linux on x86-64)"
         else:
             why = f"{text[:200]}; give one such as v4:2x2x1, v5e:2x4, v5p:2x2x1 or v6e:2x2"

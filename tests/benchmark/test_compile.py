@@ -96,10 +96,17 @@ def test_a_program_that_there_is_none_of_is_refused():
         compile.run(tiny.make_config(), "v5e:2x2", ["train"])
 
 
+LIBTPU = importlib.util.find_spec("libtpu")
+
+
+@pytest.mark.skipif(bool(LIBTPU), reason="libtpu is installed")
+def test_a_missing_libtpu_is_told_with_what_to_install():
+    with pytest.raises(UserError, match=r"--topology: 'v5e:2x2': libtpu is missing; pip install"):
+        compile.run(tiny.make_config(), "v5e:2x2", [])
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not importlib.util.find_spec("libtpu"), reason="needs pip install 'labor_jax[tpu]'"
-)
+@pytest.mark.skipif(not LIBTPU, reason="needs pip install 'labor_jax[tpu]'")
 def test_small_programs_are_compiled_for_tpus_that_are_not_there(tmp_path):
     flags = ["--config=toytown:quick", "--topology=v5e:2x2", "--programs=adapt,evaluate"]
     out = tmp_path / "found.json"
