@@ -34,7 +34,9 @@ from labor_jax.util.errors import UserError
 __all__ = ["PROGRAMS", "compile_for", "run"]
 
 MEMORY = {"TPU v4": 32, "TPU v5 lite": 16, "TPU v5": 95, "TPU v6 lite": 32}
-"""GiB of a device's memory, by its kind, from https://cloud.google.com/tpu/docs."""
+"""GiB of a chip's memory, by the kind of its devices, from https://cloud.google.com/tpu/docs."""
+CORES = {"TPU v4": 2, "TPU v5": 2}
+"""Cores of a chip, where it has several; a topology's device may be one of them."""
 
 TRAINED = ("adapt", "selector")
 ASKED = ("labor_spl", "labor_ppl")
@@ -78,16 +80,11 @@ def run(config: ml_collections.ConfigDict, topology: str, only: list[str]) -> Va
     check(config)
     devices = _devices(topology)
     config = batch.carried_over(config, len(devices))
-    target = device.named(devices[0].device_kind)
-    if target is None or target.kind not in MEMORY:
-        raise UserError(
-            f"--topology: {topology!r} has {devices[0].device_kind}, whose rates are not known; "
-            f"there are {', '.join(MEMORY)}"
-        )
+    target, memory = _rates(devices[0])
     mesh = Mesh(np.array(devices), (parallel.AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
     made = _programs(config, len(devices))
     found = {
-        name: compile_for(mesh, make(), target)
+        name: compile_for(mesh, make(), target, memory)
         for name, make in made.items()
         if not only or name in only
     }
@@ -118,9 +115,25 @@ def _devices(topology: str) -> list[Any]:
         raise UserError(f"--topology: {topology!r}: {why}") from None
 
 
-def compile_for(mesh: Mesh, program: Program, target: device.Device) -> Values:
+def _rates(one: Any) -> tuple[device.Device, float]:
+    """The peak rates of a topology's device, and the bytes of its memory."""
+    chip = device.named(one.device_kind)
+    if chip is None or chip.kind not in MEMORY:
+        raise UserError(
+            f"--topology: the rates of {one.device_kind} are not known; there are "
+            f"{', '.join(MEMORY)}"
+        )
+    share = one.num_cores / CORES.get(chip.kind, 1)
+    rates = chip._replace(flops=share * chip.flops, bandwidth=share * chip.bandwidth)
+    return rates, share * 2**30 * MEMORY[chip.kind]
+
+
+def compile_for(mesh: Mesh, program: Program, target: device.Device, memory: float) -> Values:
     """Compiles a program for a mesh's devices.
 
+    Args:
+      target: a device's peak rates.
+      memory: bytes of its memory.
     Returns:
       "fits"; what does not, as the compiler tells it ("told"); or else, in bytes a device,
       "arguments", "outputs" (without what takes the arguments' memory), "temporaries", "code",
@@ -154,12 +167,12 @@ def compile_for(mesh: Mesh, program: Program, target: device.Device) -> Values:
             "compile_seconds": time.perf_counter() - start,
         }
     taken = time.perf_counter() - start
-    memory, moved = compiled.memory_analysis(), traffic(compiled.as_text() or "")
+    sizes, moved = compiled.memory_analysis(), traffic(compiled.as_text() or "")
     flops = operations(traced.jaxpr.jaxpr)
-    assert memory is not None
-    arguments, temporaries = memory.argument_size_in_bytes, memory.temp_size_in_bytes
-    outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
-    code = memory.generated_code_size_in_bytes
+    assert sizes is not None
+    arguments, temporaries = sizes.argument_size_in_bytes, sizes.temp_size_in_bytes
+    outputs = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    code = sizes.generated_code_size_in_bytes
     bounds = {"arithmetic": flops / target.flops, "memory": moved.memory / target.bandwidth}
     bound = max(bounds, key=bounds.__getitem__)
     held = arguments + outputs + temporaries + code
@@ -170,7 +183,7 @@ def compile_for(mesh: Mesh, program: Program, target: device.Device) -> Values:
         "temporaries": temporaries,
         "code": code,
         "held": held,
-        "free": 2**30 * MEMORY[target.kind] - held,
+        "free": memory - held,
         "flops": flops,
         "bytes": moved.memory,
         "collective_bytes": moved.collective,

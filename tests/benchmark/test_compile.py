@@ -82,7 +82,7 @@ def test_a_program_compiled_for_devices_that_are_there_has_every_figure(name, sh
     mesh = jax.sharding.Mesh(jax.devices(), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     config = tiny.make_config(**{"method": "labor_ppl", "target.domain": "toytown/tiny"})
     target = compile.device.named("TPU v5 lite")
-    found = compile.compile_for(mesh, compile._programs(config, 4)[name](), target)
+    found = compile.compile_for(mesh, compile._programs(config, 4)[name](), target, 2**34)
     assert found["fits"] and found["flops"] > 1e5 and found["bytes"] > 1e5
     assert (found["collective_bytes"] > 0) == (name == "adapt")
     told = table.compiled(
