@@ -33,10 +33,10 @@ from labor_jax.util.errors import UserError
 
 __all__ = ["PROGRAMS", "compile_for", "run"]
 
-MEMORY = {"TPU v4": 32, "TPU v5 lite": 16, "TPU v5": 95, "TPU v6 lite": 32}
-"""GiB of a chip's memory, by the kind of its devices, from https://cloud.google.com/tpu/docs."""
-CORES = {"TPU v4": 2, "TPU v5": 2}
-"""Cores of a chip, where it has several; a topology's device may be one of them."""
+MEMORY = {"TPU v4": 30.75, "TPU v5 lite": 15.75, "TPU v5": 95.74, "TPU v6 lite": 31.25}
+"""GiB that a program may have of a device, by its kind, as libtpu's compiler tells it."""
+OPTIONS = {"v4": {"chip_config_name": "megacore"}}
+"""How a generation's topology is asked for, such that a device is a whole chip, as it is in use."""
 
 TRAINED = ("adapt", "selector")
 ASKED = ("labor_spl", "labor_ppl")
@@ -103,7 +103,9 @@ def _devices(topology: str) -> list[Any]:
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     jax.config.update("jax_platforms", "cpu")
     try:
-        return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
+        options = OPTIONS.get(topology.partition(":")[0], {})
+        found = topologies.get_topology_desc(platform="tpu", topology_name=topology, **options)
+        return list(found.devices)
     except Exception as error:  # JAX and libtpu raise what they like
         text = " ".join(str(error).split())
         if "libtpu" in text and re.search(r"already in use|lockfile", text):
@@ -116,16 +118,14 @@ def _devices(topology: str) -> list[Any]:
 
 
 def _rates(one: Any) -> tuple[device.Device, float]:
-    """The peak rates of a topology's device, and the bytes of its memory."""
-    chip = device.named(one.device_kind)
-    if chip is None or chip.kind not in MEMORY:
+    """The peak rates of a topology's device, and the bytes of its memory for programs."""
+    found = device.named(one.device_kind)
+    if found is None or found.kind not in MEMORY:
         raise UserError(
             f"--topology: the rates of {one.device_kind} are not known; there are "
             f"{', '.join(MEMORY)}"
         )
-    share = one.num_cores / CORES.get(chip.kind, 1)
-    rates = chip._replace(flops=share * chip.flops, bandwidth=share * chip.bandwidth)
-    return rates, share * 2**30 * MEMORY[chip.kind]
+    return found, 2**30 * MEMORY[found.kind]
 
 
 def compile_for(mesh: Mesh, program: Program, target: device.Device, memory: float) -> Values:
