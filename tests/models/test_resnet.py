@@ -86,6 +86,15 @@ def test_fixed_statistics_in_the_kernels_and_a_loop_of_blocks_change_no_output_a
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), *found)
 
 
+def test_a_training_step_keeps_the_statistics_of_blocks_in_a_loop():
+    network = ResNet("resnet50", width=0.125, batch_norm="frozen")
+    image = jnp.zeros((1, 32, 32, 3))
+    values = jax.eval_shape(network.init, jax.random.key(0), image)
+    apply = partial(network.apply, train=True, mutable=["batch_stats"])
+    _, updated = jax.eval_shape(apply, values, image)
+    assert updated["batch_stats"] == values["batch_stats"]
+
+
 def test_the_first_block_of_a_dilated_layer_is_dilated_by_style():
     assert layer_plan(8, "caffe") == [(1, 1, 1), (2, 1, 1), (1, 2, 2), (1, 4, 4)]
     assert layer_plan(8, "pytorch") == [(1, 1, 1), (2, 1, 1), (1, 1, 2), (1, 2, 4)]
