@@ -53,7 +53,8 @@ def make(config: ml_collections.ConfigDict, target: Domain, table: ClassTable) -
       table: the classes.
     """
     if config.annotator == "replay":
-        return _replay(config.replay, table)
+        full = config.method == "full"
+        return _replay_labels(config.replay, table) if full else _replay(config.replay, table)
     index = {image: i for i, image in enumerate(target.ids)}
 
     read = target.read_label
@@ -107,6 +108,34 @@ def _replay(directory: str, table: ClassTable) -> Annotate:
                 f"{query['image']} at stage {query['stage']}; have it answered to the end"
             )
         return [{k: v for k, v in entry.items() if k != "classes"} for entry in answers]
+
+    return annotate
+
+
+def _replay_labels(directory: str, table: ClassTable) -> Annotate:
+    """An annotator for what asks every pixel: it gives what another run has answered.
+
+    Where the other run asked every pixel, too, it gives the same answers. Of other runs, such as
+    live ones, it gives the labels, and void where there are none.
+    """
+    known, again = journal.on_disk(directory, table), _replay(directory, table)
+    sizes = {x["image"]: x["size"] for s in queries.stages(directory) for x in
+             queries.each_query(directory, s)}  # fmt: skip
+    by_image: dict[str, list[Answer]] = {}
+    for entry in journal.read(directory, table):
+        by_image.setdefault(entry["image"], []).append(entry)
+
+    def annotate(query: Query) -> list[Answer]:
+        image = query["image"]
+        if any(entry["kind"] == "segments" for entry in known.get(query["id"], ())):
+            return again(query)
+        if sizes.get(image, query["size"]) != query["size"]:
+            raise UserError(
+                f"config.replay: in {directory!r} {image} has another size; give a run of the same "
+                f"images"
+            )
+        label = journal.label_map(by_image.get(image, []), tuple(query["size"]))
+        return [entry | {"annotator": "replay"} for entry in oracle.annotate(query, label)]
 
     return annotate
 

@@ -104,3 +104,24 @@ def test_a_replay_of_another_or_an_unfinished_run_is_refused(tmp_path):
         replay(query)
     with pytest.raises(UserError, match="was asked something else about a at stage 1"):
         replay(q.point_query("a", 1, SIZE, [(5, 5)]))
+
+
+def test_a_run_of_every_pixel_learns_from_what_another_run_has_answered(tmp_path):
+    queries = [every_point() | {"id": f"1/a#{n}", "points": [[3 * n, n + 12]]} for n in range(5)]
+    for query in queries:
+        q.append_query(tmp_path, query)
+        journal.append(tmp_path, oracle.annotate(query, make_truth()), CAMVID)
+    config = default_config()
+    config.method, config.annotator, config.replay = "full", "replay", str(tmp_path)
+    domain = Domain("it", ("a", "b"), lambda i: np.zeros((*SIZE, 3), np.uint8), None)
+    annotate = annotators.make(config, domain, CAMVID)
+    for image, wanted in (("a", 5), ("b", 0)):
+        whole = q.segment_query(image, 1, SIZE, np.ones(SIZE, np.int32))
+        answers = annotate(whole)
+        assert not journal.open_pieces(whole, answers)
+        label = journal.label_map(answers, SIZE)
+        assert (label != 255).sum() == wanted
+        assert (label[label != 255] == make_truth()[label != 255]).all()
+    small = q.segment_query("a", 1, (6, 8), np.ones((6, 8), np.int32))
+    with pytest.raises(UserError, match="another size"):
+        annotate(small)
