@@ -265,7 +265,8 @@ class Desk:
                 return None
             keys = ("id", "piece", "class", "runs", "annotator")
             return {
-                **{k: v for k, v in task.query.items() if k != "id"},
+                # That an answer is held is for nobody who gives it to know.
+                **{k: v for k, v in task.query.items() if k not in ("id", "origin", "model")},
                 "task": task.id,
                 "second": task.second,
                 "version": task.version,

@@ -140,8 +140,8 @@ def next_query(
     random = rng.generator(config.seed, "live/question", len(before))
     if random.random() < config.live.held:
         image = free[random.integers(len(free))]
-        points = _random_points(asked, image, size_of(image), number, random)
-        return _query(asked, image, size_of(image), points) | {"origin": q.HELD}
+        if points := _random_points(asked, image, size_of(image), number, random):
+            return _query(asked, image, size_of(image), points) | {"origin": q.HELD}
     for proposal in proposals:
         image = proposal.image
         if image not in busy and sittings(asked, image) == proposal.sittings:

@@ -55,8 +55,8 @@ def serve(
         if not asked_images.path(workdir, questions.STAGE).exists():
             asked_images.remember(workdir, questions.STAGE, target)
         session = Session(config, workdir, table, domains | {"target": target})
-        tasks = desk.Desk(workdir, table, supply=session.next_query)
         index = {image: i for i, image in enumerate(target.ids)}
+        tasks = desk.Desk(workdir, table, is_there=index.__contains__, supply=session.next_query)
         app = server.make_app(
             tasks,
             table,

@@ -181,7 +181,7 @@ def _overview(
 ) -> Cells:
     """An image, its prediction before the first answer and after the last, answers, truth."""
     labels = {stage: images.read_label_png(run.previews[stage][image]) for stage in stages}
-    answers = [a for stage in stages for a in run.answers.get((stage, image), [])]
+    answers = [a for (_, name), own in run.answers.items() if name == image for a in own]
     cells = [("Image", pictures.picture(size, photo, [], f"{image}: the image"))]
 
     def show(title: str, label: np.ndarray) -> None:

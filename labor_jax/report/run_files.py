@@ -60,7 +60,8 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
     shown = set().union(*previews.values())
     path = journal.path(workdir)
     written = files.Index((path, place, line["query"]) for place, line in _lines(workdir))
-    queries, answers, rows, sizes = {}, {}, [], {}
+    answers: dict[StageImage, list[dict[str, Any]]] = {}
+    queries, rows, sizes = {}, [], {}
     for stage in q.stages(workdir):
         for query in q.each_query(workdir, stage):
             rows.append(ledger.row(query, written.get(query["id"], [])))
@@ -68,7 +69,7 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
             if query["image"] in shown:
                 queries[query["stage"], query["image"]] = query
                 if own := journal.answers_to(query, written):
-                    answers[query["stage"], query["image"]] = own
+                    answers.setdefault((query["stage"], query["image"]), []).extend(own)
     return RunFiles(
         summary=summary,
         config=flat(summary.get("config") or _json(workdir / "config.json")),

@@ -313,6 +313,13 @@ def supplied(tmp_path):
     return lambda: Desk(tmp_path, CAMVID, supply=supply), tmp_path
 
 
+def test_nobody_is_told_which_answers_are_held(tmp_path):
+    held = q.point_query("a", 1, SIZE, [(1, 1)]) | {"origin": q.HELD}
+    desk = Desk(tmp_path, CAMVID, supply=lambda asked, busy: None if asked else held)
+    told = desk.view(desk.take("page", "ana")["task"])
+    assert told["points"] == [[1, 1]] and q.HELD not in str(told)
+
+
 def test_a_supplied_query_is_on_disk_before_it_is_given_and_none_is_made_ahead(supplied):
     make, workdir = supplied
     desk = make()

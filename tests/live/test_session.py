@@ -112,7 +112,7 @@ def test_its_folder_is_an_ordinary_runs(finished, tmp_path):
     ended = call("evaluate", f"--workdir={workdir}")
     assert ended.status == 0 and "mIoU" in ended.stdout
     report = (workdir / "report.html").read_text()
-    assert "mIoU" in report and "ana" in report
+    assert "mIoU" in report and "ana" in report and "All answers: " in report
     summary = files.read_json(workdir / "summary.json")
     assert summary["budget"]["clicks"] == 30 and summary["stages"][-1]["version"] == 30
     labels = list(pathlib.Path(workdir, "annotations", "labels").rglob("*.png"))
