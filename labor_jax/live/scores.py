@@ -14,6 +14,8 @@ RESAMPLES = 400
 """Bootstrap samples of the images."""
 LOW, HIGH = 5.0, 95.0
 """Percentiles: the interval holds nine samples of ten."""
+FEWEST = 8
+"""Images of held answers below which a bootstrap over images says nothing [ours]."""
 ENOUGH = 40
 """Held answers below which nothing is concluded from them [ours]."""
 LITTLE = 1.0
@@ -26,7 +28,8 @@ class Scored(NamedTuple):
     Attributes:
       answers: how many held answers there are.
       miou: in percent, over the classes that occur; None without answers.
-      low, high: the 90 % interval of a bootstrap over images, whose pixels are alike.
+      low, high: the 90 % interval of a bootstrap over images, whose pixels are alike; None of
+        fewer than `FEWEST` images.
       samples: [RESAMPLES] float64, the mIoU of each sample, in percent.
     """
 
@@ -58,9 +61,11 @@ def scored(
     drawn = random.multinomial(number, np.full(number, 1 / number), RESAMPLES)
     confusions = np.tensordot(drawn, counts, 1)
     samples = _mean_iou(confusions)
-    low, high = np.nanpercentile(samples, [LOW, HIGH])
     whole = float(_mean_iou(counts.sum(0)[None])[0])
-    return Scored(len(truth), whole, float(low), float(high), samples)
+    if number < FEWEST:
+        return Scored(len(truth), whole, None, None, samples)
+    low, high = np.nanpercentile(samples, [LOW, HIGH]).tolist()
+    return Scored(len(truth), whole, low, high, samples)
 
 
 def _mean_iou(confusions: np.ndarray) -> np.ndarray:
@@ -73,9 +78,9 @@ def gain(now: Scored, before: Scored) -> dict[str, Any] | None:
 
     Returns:
       {"gain", "low", "high"}, the interval of the paired differences; None where there are fewer
-      than `ENOUGH` answers.
+      than `ENOUGH` answers or `FEWEST` images.
     """
-    if now.miou is None or before.miou is None or now.answers < ENOUGH:
+    if now.miou is None or before.miou is None or now.low is None or now.answers < ENOUGH:
         return None
     low, high = np.nanpercentile(now.samples - before.samples, [LOW, HIGH])
     return {"gain": now.miou - before.miou, "low": float(low), "high": float(high)}

@@ -69,6 +69,12 @@ def test_a_gain_that_may_be_any_is_told_as_such():
     assert scores.advice({"gain": 2.0, "low": -3.0, "high": 7.0}, 100) == "unclear"
 
 
+def test_of_few_images_no_interval_is_told():
+    found = score(0.7, images=scores.FEWEST - 1)
+    assert found.miou is not None and (found.low, found.high) == (None, None)
+    assert scores.gain(found, found) is None
+
+
 def test_without_held_answers_there_is_no_score():
     nothing = np.zeros(0, int)
     found = scores.scored(nothing, nothing, nothing, 3, seed=0)

@@ -1,6 +1,7 @@
 """The program is killed at random moments: no answer is lost or doubled, the model is the same."""
 
 import collections
+import http.client
 import http.cookiejar
 import json
 import re
@@ -10,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ class Page:
             self.saved += told["saved"]
             self.waiting = []
         task = self.post("/api/take")["task"]
-        view = json.load(self.open(f"{self.base}/api/task?id={task}", timeout=60))
+        view = json.load(self.open(f"{self.base}/api/task?id={quote(task, safe='')}", timeout=60))
         done = {entry["piece"] for entry in view["answers"]}
         piece = next(n for n in range(len(view["points"])) if n not in done)
         self.given += 1
@@ -128,7 +130,9 @@ def test_killed_at_random_moments_it_loses_and_doubles_nothing_and_learns_the_sa
                 if program.poll() is None and time.monotonic() >= until:
                     program.kill()
                     page.answer()  # in flight, or just after
-        except (urllib.error.URLError, ConnectionError, OSError, json.JSONDecodeError):
+        except urllib.error.HTTPError:
+            raise  # the server was well and did not like what the page said
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
             pass
         program.kill()
         program.communicate()

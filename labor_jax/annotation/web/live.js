@@ -14,6 +14,7 @@ const ADVICE = {
 
 // "12.3 points (90 %: 4.5 to 20.1)".
 function interval(value, low, high, unit) {
+  if (low === null) return `${value.toFixed(1)}${unit} (of too few images to say how sure)`;
   return `${value.toFixed(1)}${unit} (90 %: ${low.toFixed(1)} to ${high.toFixed(1)})`;
 }
 
@@ -166,8 +167,9 @@ export class Live {
     context.fillStyle = context.strokeStyle = style.getPropertyValue("--accent");
     context.globalAlpha = 0.22;
     context.beginPath();
-    this.curve.forEach(([clicks, , low]) => context.lineTo(x(clicks), y(low)));
-    this.curve.toReversed().forEach(([clicks, , , high]) => context.lineTo(x(clicks), y(high)));
+    const sure = this.curve.filter(([, , low]) => low !== null);
+    sure.forEach(([clicks, , low]) => context.lineTo(x(clicks), y(low)));
+    sure.toReversed().forEach(([clicks, , , high]) => context.lineTo(x(clicks), y(high)));
     context.fill();
     context.globalAlpha = 1; context.lineWidth = 2 * ratio;
     context.beginPath();
