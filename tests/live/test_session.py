@@ -47,7 +47,8 @@ class Live:
         if not asked_images.path(workdir, 1).exists():
             asked_images.remember(workdir, 1, self.target)
         self.session = session.Session(self.config, workdir, self.table, domains)
-        self.desk = Desk(workdir, self.table, supply=self.session.next_query)
+        # A lease that a slow machine does not outlast.
+        self.desk = Desk(workdir, self.table, lease=1e6, supply=self.session.next_query)
 
     def answer(self, number, client="page", annotator="ana"):
         """Answers so many points by the truth; returns how many there were."""
