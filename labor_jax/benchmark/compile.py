@@ -31,7 +31,17 @@ from labor_jax.train import batch, optimizers, parallel, state, steps
 from labor_jax.util import plugins
 from labor_jax.util.errors import UserError
 
-__all__ = ["PROGRAMS", "compile_for", "run"]
+__all__ = [
+    "ASKED",
+    "MEMORY",
+    "OPTIONS",
+    "PROGRAMS",
+    "TRAINED",
+    "Program",
+    "Values",
+    "compile_for",
+    "run",
+]
 
 MEMORY = {"TPU v4": 30.75, "TPU v5 lite": 15.75, "TPU v5": 95.74, "TPU v6 lite": 31.25}
 """GiB that a program may have of a device, by its kind, as libtpu's compiler tells it."""

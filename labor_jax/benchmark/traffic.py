@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-__all__ = ["Traffic", "operations", "traffic"]
+__all__ = ["COLLECTIVES", "FREE", "SLICES", "UPDATE", "WIDTH", "Traffic", "operations", "traffic"]
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 FREE = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "iota", "after-all")
