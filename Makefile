@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint docs clean
 
 demo: .venv/.installed
-	$(BIN)/python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
+	$(BIN)/python -m labor_jax.main --config=configs/toytown.py:frozen --workdir=runs/toytown
 
 test: .venv/.installed-tests lint
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile

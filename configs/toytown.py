@@ -1,9 +1,13 @@
 """LabOR on toytown: from a clean drawn town to a rainy one seen by a poor camera.
 
-    python -m labor_jax.main --config=configs/toytown.py --workdir=runs/toytown
+    python -m labor_jax.main --config=configs/toytown.py --workdir=runs/scratch
+    python -m labor_jax.main --config=configs/toytown.py:frozen --workdir=runs/toytown
 
-Nothing has to be downloaded, as both domains are drawn here. `:small` is for comparisons of many
-runs, half a minute each. `:quick` takes seconds and is for tests.
+Nothing has to be downloaded, as both domains are drawn here. The default trains all layers of a
+narrow ResNet-18 from random weights, with discriminators. `:frozen` is what `make demo` runs: the
+backbone's weights come with pip, and linear classifiers are fitted to its features. `:small` is
+the default for comparisons of many runs, half a minute each. `:quick` takes seconds and is for
+tests.
 """
 
 import ml_collections
@@ -12,8 +16,8 @@ from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The toytown demo, `small` or `quick`."""
-    check_variant(variant, "small", "quick")
+    """The default from scratch, `frozen`, `small` or `quick`."""
+    check_variant(variant, "frozen", "small", "quick")
     c = default_config()
     c.method = "labor_spl"
     for part in (c.source, c.target, c.val):
@@ -33,6 +37,20 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.adversarial.width = 16
     c.ppl.points_per_class = 2
     c.budget.max_fraction = 0.05
+    if variant == "frozen":
+        for part in (c.source, c.target, c.val):
+            part.domain = "toytown/240x180"
+        # Three times the images' size: at stride 8 a pole is then more than a cell wide.
+        c.input.size = (540, 720)
+        c.model.backbone, c.model.style = "efficientnet_lite0", "efficientnet"
+        c.model.width = 1.0
+        c.model.weights = "imagenet"
+        c.model.freeze, c.model.head, c.model.output_stride = True, "linear", 32
+        c.adapt = "none"
+        c.warmup_steps = c.adapt_steps = 100
+        c.optimizer.weight_decay = 2e-2
+        c.frozen.pixels = 400
+        c.budget.max_fraction = 0.022
     if variant == "small":
         for part in (c.source, c.target, c.val):
             part.domain = "toytown/80x60"

@@ -3,8 +3,8 @@
     labor-jax demo
     labor-jax demo --quick --config.method=labor_ppl
 
-It is `labor-jax run` with --config=toytown and --workdir=runs/toytown where these are not given;
-with --quick, with toytown:quick and runs/toytown-quick.
+It is `labor-jax run` with --config=toytown:frozen and --workdir=runs/toytown where these are not
+given; with --quick, with toytown:quick and runs/toytown-quick.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
     """The demo's arguments, with its config and its folder before them if they have none."""
     quick = "--quick" in argv
     ours = {
-        "--config": "toytown:quick" if quick else "toytown",
+        "--config": "toytown:quick" if quick else "toytown:frozen",
         "--workdir": "runs/toytown-quick" if quick else "runs/toytown",
     }
     given = {argument.partition("=")[0] for argument in argv}

@@ -106,11 +106,11 @@ def test_a_reader_that_has_seen_enough_is_not_told_of_it(length):
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ([], ["--config=toytown", "--workdir=runs/toytown"]),
+        ([], ["--config=toytown:frozen", "--workdir=runs/toytown"]),
         (["--quick"], ["--config=toytown:quick", "--workdir=runs/toytown-quick", "--quick"]),
         (
             ["--workdir=w", "--config.seed=1"],
-            ["--config=toytown", "--workdir=w", "--config.seed=1"],
+            ["--config=toytown:frozen", "--workdir=w", "--config.seed=1"],
         ),
     ],
 )
