@@ -45,6 +45,7 @@ __all__ = [
     "SIZES",
     "Block",
     "DinoV2",
+    "LayerScale",
     "Size",
     "build",
     "joined",

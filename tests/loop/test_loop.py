@@ -244,8 +244,9 @@ def test_a_run_that_shares_a_warm_up_scores_as_the_other_did_after_it(spl, ppl):
     assert summary_of(ppl)["stages"][0] == summary_of(spl)["stages"][0]
 
 
-def test_only_the_annotator_and_the_masks_score_read_the_targets_truth(watched):
-    assert watched[1] == {"annotate", "ask"}  # test_asking: queries are the same without labels
+def test_only_the_annotator_the_masks_score_and_a_reports_examples_read_the_targets_truth(watched):
+    # test_asking: queries are the same without labels; test_report: nobody who answers sees them.
+    assert watched[1] == {"annotate", "ask", "examples"}
 
 
 def test_random_asks_as_many_clicks_as_the_run_it_stands_beside(base, spl, ppl, make_config):
