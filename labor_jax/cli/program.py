@@ -191,6 +191,7 @@ PLAIN = (
     (r"Missing value for flag --(\S+)", r"--\1 has no value; give --\1=…"),
     (r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no whole number"),
     (r"could not convert string to float: (.*)", r"\1 is no number"),
+    (r"\('Non-boolean argument to boolean flag', (.*)\)", r"\1 is neither true nor false"),
     (r'Did you mean "(\w+)" instead of "\w+"\?', r"did you mean '\1'?"),
 )
 """What absl and ml_collections say of a mistake, and how it is told here."""
