@@ -166,7 +166,10 @@ def test_a_config_file_without_get_config_is_told(tmp_path, monkeypatch):
         (["evaluate", "--workdir"], "--workdir has no value; give --workdir=…"),
         (["evaluate", "--workdir=x", "y"], "unexpected 'y'; flags are --name=value"),
         (["demo", "--config.stages=x"], "flag --config.stages=x: 'x' is no whole number"),
-        (["demo", "--config.input.flip=maybe"], "'maybe' is neither true nor false"),
+        (
+            ["demo", "--config.input.flip=maybe"],
+            "flag --config.input.flip=maybe: 'maybe' is neither",
+        ),
         (["predict", "--workdir=x", "--images=y", "--out=z", "--tile=9"], "--tile: '9' is no size"),
         (["convert-weights", "a"], "DST is missing; give SRC DST, as --help tells"),
         (["prepare-data"], "--dataset, --config: give one of the two"),
