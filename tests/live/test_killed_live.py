@@ -46,6 +46,7 @@ def flags(make_config, tmp_path):
     values |= {"source.domain": "", "warmup_steps": 0, "optimizer.weight_decay": 1e-2}
     values |= {"live.points": 3, "live.held": 0.2, "live.seconds": 0.1, "live.save": 6}
     values |= {"points.radius": 1, "adapt_steps": 8, "previews": 1}
+    values |= {"budget.points_per_image": 1000}  # a fast machine must not come to its end
     path = tmp_path / "live_config.py"
     path.write_text(CONFIG.format(values=values))
     return [f"--config={path}", "--port=0", "--annotator=ana"]
