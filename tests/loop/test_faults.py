@@ -9,48 +9,20 @@ import time
 import numpy as np
 import pytest
 from support import faults
-from support.tiny import like
 
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
-from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
-from labor_jax.train.checkpoint import Checkpoints, checksums
-from labor_jax.util import files, stopping
+from labor_jax.util import stopping
 from labor_jax.util.errors import Stopped, UserError
 from labor_jax.util.progress import Progress
 
 KILLS = 20
-KEPT = ("parameters.txt", "queries/*", "annotations/**/*", "previews/**/*.png")
 
 
 @pytest.fixture(scope="module")
 def initial(make_config):
     return parallel.replicate(state.init_state(make_config("labor_spl"), len(CAMVID)), "jit")
-
-
-def left_by(workdir, initial):
-    """All that a finished run leaves behind and that does not tell of time."""
-    summary = files.read_json(workdir / "summary.json")
-    summary["config"].pop("checkpoint_every")  # which the shared fixture has otherwise
-    del summary["wall_seconds"]
-    checkpoints = Checkpoints(workdir, CAMVID)
-    step = checkpoints.latest
-    now = checksums(checkpoints.load(step, like(initial)))
-    checkpoints.close()
-    kept = {
-        str(path.relative_to(workdir)): path.read_bytes()
-        for pattern in KEPT
-        for path in workdir.glob(pattern)
-        if path.is_file()
-    }
-    records = sorted(read_metrics(workdir), key=lambda r: (r["step"], r["phase"]))
-    return {"summary": summary, "state": (step, now), "records": records} | kept
-
-
-def half_written(workdir):
-    names = [path.name for path in workdir.rglob("*")]
-    return [name for name in names if "tmp" in name or "partial" in name]
 
 
 # ---------------------------------------------------------------------------------------- kills
@@ -84,10 +56,10 @@ def killed(tmp_path_factory, tiny_dir):
 
 @pytest.mark.slow
 def test_runs_that_are_killed_at_random_end_as_the_uninterrupted_one(killed, finished, initial):
-    expected = left_by(finished, initial)
+    expected = faults.left_by(finished, initial)
     for workdir in killed[0]:
-        assert left_by(workdir, initial) == expected
-        assert not half_written(workdir)
+        assert faults.left_by(workdir, initial) == expected
+        assert not faults.half_written(workdir)
 
 
 @pytest.mark.slow
@@ -206,8 +178,8 @@ def test_what_derives_from_the_rest_is_made_again(broken, config, finished, init
     schedule.run(config, broken)
     # Nobody answers any more. The next one who did would cut it off; until then it is passed over.
     journal.write_bytes(journal.read_bytes().removesuffix(half_line))
-    assert left_by(broken, initial) == left_by(finished, initial)
-    assert not half_written(broken)
+    assert faults.left_by(broken, initial) == faults.left_by(finished, initial)
+    assert not faults.half_written(broken)
 
 
 @pytest.mark.slow
@@ -217,14 +189,14 @@ def test_a_run_goes_on_from_the_checkpoint_before(broken, config, finished, init
     journal = broken / "annotations" / "journal.jsonl"
     journal.write_bytes(faults.last_line(journal.read_bytes())[:-7])
     schedule.run(config, broken)
-    assert left_by(broken, initial) == left_by(finished, initial)
+    assert faults.left_by(broken, initial) == faults.left_by(finished, initial)
 
 
 @pytest.mark.slow
 def test_records_that_were_deleted_are_done_without(broken, config, finished, initial):
     (broken / "metrics.jsonl").unlink()
     schedule.run(config, broken)
-    ours, theirs = (left_by(workdir, initial) for workdir in (broken, finished))
+    ours, theirs = (faults.left_by(workdir, initial) for workdir in (broken, finished))
     records, whole = ours.pop("records"), theirs.pop("records")
     assert ours == theirs
     assert records[0] == {"step": 20, "phase": "start", "stage": 0}

@@ -4,8 +4,11 @@ import concurrent.futures
 import dataclasses
 import errno
 import io
+import math
 import os
 import pathlib
+import random
+import signal
 import threading
 import time
 
@@ -13,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import faults
 from support.frozen_runs import frozen_config
 
 from labor_jax.annotation import queries as q
@@ -23,6 +27,7 @@ from labor_jax.infer import feature_cache, restore
 from labor_jax.infer.batches import inference_batches
 from labor_jax.loop import frozen, schedule
 from labor_jax.models.resize import upsample
+from labor_jax.train import parallel, state
 from labor_jax.util.errors import UserError
 
 
@@ -78,6 +83,49 @@ def test_a_frozen_run_asks_fits_and_scores_and_one_that_is_killed_ends_the_same(
     again, ended = run(config, tmp_path / "killed")
     assert [row["mIoU"] for row in again["stages"]] == [row["mIoU"] for row in values["stages"]]
     assert jax.tree.all(jax.tree.map(np.array_equal, ended, variables))
+
+
+KILLS = 4
+
+
+@pytest.mark.slow
+def test_frozen_runs_that_are_killed_at_random_end_as_the_uninterrupted_one(
+    make_frozen, tiny_dir, tmp_path
+):
+    """A killed run has no features at its start, so that kills find it making them, too."""
+    config = make_frozen("labor_ppl")
+    flags = [f"--config.{key}={config[key]}" for key in ("method", "adapt", "stages")]
+    flags += [f"--config.model.{key}={config.model[key]}" for key in ("head", "freeze", "weights")]
+    flags += [f"--config.optimizer.weight_decay={config.optimizer.weight_decay}"]
+    workdirs = []
+
+    def start():
+        data_dir = workdirs[-1] / "data"
+        if not data_dir.exists():
+            data_dir.mkdir(parents=True)
+            os.symlink(pathlib.Path(tiny_dir, "toytown"), data_dir / "toytown")
+        return faults.start(workdirs[-1] / "run", str(data_dir), *flags)
+
+    workdirs.append(tmp_path / "alone")
+    started = time.monotonic()
+    assert faults.end(start(), signal.SIGKILL, math.inf).status == 0
+    whole, draw, kills, end = time.monotonic() - started, random.Random(0), 0, None
+    while kills < KILLS or end.signal:
+        if not end or not end.signal:
+            workdirs.append(tmp_path / f"killed_{len(workdirs)}")
+        end = faults.end(
+            start(),
+            faults.SIGNALS[kills % 2],
+            draw.uniform(0, whole) if kills < KILLS else math.inf,
+        )
+        kills += end.signal != 0
+        assert "Traceback" not in end.stderr
+        print(f"{end.signal:2} {end.status:4} {end.seconds:5.2f} s  {end.shown}")
+    initial = parallel.replicate(state.init_state(config, len(CAMVID)), "jit")
+    expected = faults.left_by(workdirs[0] / "run", initial)
+    for workdir in workdirs[1:]:
+        assert faults.left_by(workdir / "run", initial) == expected
+        assert not faults.half_written(workdir)
 
 
 def test_without_a_source_the_first_questions_are_random_and_later_ones_are_not(

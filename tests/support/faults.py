@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from support.tiny import like
+
+from labor_jax.data.labels import CAMVID
 from labor_jax.report.monitor import read_metrics
+from labor_jax.train.checkpoint import Checkpoints, checksums
 from labor_jax.util.files import read_json
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -78,6 +82,39 @@ def is_finished(workdir: pathlib.Path) -> bool:
     """Whether all is done and written, and only the process's own end may still come."""
     summary = workdir / "summary.json"
     return summary.exists() and read_json(summary)["status"] == "finished"
+
+
+KEPT = ("parameters.txt", "queries/*", "annotations/**/*", "previews/**/*.png")
+
+
+def left_by(workdir: pathlib.Path, initial: Any) -> dict[str, Any]:
+    """All that a finished run leaves behind and that does not tell of time or place.
+
+    Args:
+      initial: a state of the run's config, for its shapes.
+    """
+    summary = read_json(workdir / "summary.json")
+    for key in ("checkpoint_every", "data_dir"):  # how it was done
+        del summary["config"][key]
+    del summary["wall_seconds"]
+    checkpoints = Checkpoints(workdir, CAMVID)
+    step = checkpoints.latest
+    now = checksums(checkpoints.load(step, like(initial)))
+    checkpoints.close()
+    kept = {
+        str(path.relative_to(workdir)): path.read_bytes()
+        for pattern in KEPT
+        for path in workdir.glob(pattern)
+        if path.is_file()
+    }
+    records = sorted(read_metrics(workdir), key=lambda r: (r["step"], r["phase"]))
+    return {"summary": summary, "state": (step, now), "records": records} | kept
+
+
+def half_written(workdir: pathlib.Path) -> list[str]:
+    """The names of files that a kill left behind and that nobody removed."""
+    names = [path.name for path in workdir.rglob("*")]
+    return [name for name in names if "tmp" in name or "partial" in name]
 
 
 def half(data: bytes) -> bytes:
