@@ -41,21 +41,19 @@ def _stream(
     """This process's rows of the first `last` batches.
 
     Each batch is {"image": [B, H, W, 3] uint8, "label": [B, H, W] uint8}; a label is 255 where
-    there is none. Where the domain has features, a tuple of levels takes the images' place, and
-    nothing is varied.
+    there is none. Where the domain has features, a tuple of levels takes the images' place, nothing
+    is varied, and there are no labels: what learns from labels is fitted as a whole, not by steps.
+    Each cell of the features then counts as a pixel.
     """
 
     size = transforms.full_size(config.input, name)
     keep_colours = transforms.keeps_colours(config, name)
 
     def view(index: int, random: np.random.Generator) -> dict[str, Any]:
-        label = read_label(index) if read_label else None
         if domain.features is not None:
-            seen = transforms.resize_label(label, size) if label is not None else None
-            return {
-                "image": domain.features.read(index),
-                "label": np.full(size, IGNORE, np.uint8) if seen is None else seen,
-            }
+            levels = domain.features.read(index)
+            return {"image": levels, "label": np.full(levels[0].shape[:2], IGNORE, np.uint8)}
+        label = read_label(index) if read_label else None
         image = domain.read_image(index)
         if label is None:
             label = np.full(image.shape[:2], IGNORE, np.uint8)

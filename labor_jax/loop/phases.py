@@ -55,12 +55,16 @@ def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
 
 
 def fit_selector(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
-    """Makes the selector from the segmenter and fits it; an interrupted fit goes on."""
+    """Makes the selector from the segmenter and fits it; an interrupted fit goes on.
+
+    It learns the target's pseudo labels alone, so the source's images are not read.
+    """
     if int(now.step) == phase.first:
         now = parallel.of_process(now)
         now = state.start_selector(now, this.config, len(this.table), phase.stage)
         now = parallel.replicate(now, this.config.parallel)
-    return train(this, phase, now, compiled.selector, None)
+    alone = this._replace(source=this.source.take([]))
+    return train(alone, phase, now, compiled.selector, None)
 
 
 def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None:
