@@ -44,6 +44,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.model.weights, c.model.freeze = "weights/dinov2_vits14_pretrain.pth", True
     c.adapt = "none"
     c.optimizer.weight_decay = 2e-2
+    c.loss.balance = 0.5
     c.points.radius = 8
     if variant == "quick":
         c.input.size = (43, 57)

@@ -31,6 +31,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.model.weights, c.model.freeze = "weights/dinov2_vits14_pretrain.pth", True
     c.adapt = "none"
     c.optimizer.weight_decay = 2e-2
+    c.loss.balance = 0.5
     c.selector.optimizer, c.selector.learning_rate, c.selector.steps = "adam", 1e-5, 500
     c.ppl.radius = 16
     c.eval_batch_size = 2

@@ -49,6 +49,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         c.adapt = "none"
         c.warmup_steps = c.adapt_steps = 100
         c.optimizer.weight_decay = 2e-2
+        c.loss.balance = 0.5
         c.frozen.pixels = 400
         c.budget.max_fraction = 0.022
     if variant == "small":

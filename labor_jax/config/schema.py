@@ -193,13 +193,6 @@ class Frozen:
     pixels: int = setting(
         2000, "most labelled pixels of an image that a fit reads, drawn at random", low=1
     )
-    balance: float = setting(
-        0.5,
-        "a class's pixels count as its share of the labelled pixels to the power of minus this; "
-        "0 = all alike, 1 = all classes alike",
-        low=0,
-        high=1,
-    )
     cache_gb: float = setting(
         100.0,
         "most GB of the disk that the features of a run's images may take",
@@ -252,8 +245,9 @@ class Loss:
     target: float = setting(1.0, "the cross-entropy of labelled target pixels", low=0)
     balance: float = setting(
         0.0,
-        "in these cross-entropies a class's pixels count as its share of the batch's labelled "
-        "pixels to the power of minus this; 0 = all alike, 1 = all classes alike",
+        "in these cross-entropies a class's pixels count as its share of the labelled pixels, of "
+        "the batch or of what a frozen backbone's head is fitted to, to the power of minus this; "
+        "0 = all alike, 1 = all classes alike",
         low=0,
         high=1,
     )

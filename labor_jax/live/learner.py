@@ -127,14 +127,14 @@ def fit(
     Args:
       features: [P, F] float32.
       labels: [P] int32 train ids.
-      config: `adapt_steps`, `optimizer.weight_decay`, `frozen.balance`.
+      config: `adapt_steps`, `optimizer.weight_decay`, `loss.balance`.
       classes: how many there are.
     """
     number = len(labels)
     if not number:
         return None
     missing = max(ROOM, frozen.power_of_two(number)) - number
-    weights = frozen.balanced(labels, config.frozen.balance)
+    weights = frozen.balanced(labels, config.loss.balance)
     fitted = linear_fit.fit(
         np.pad(features, ((0, missing), (0, 0))),
         np.pad(labels, (0, missing)),

@@ -73,7 +73,7 @@ def fit(
     """Fits the classifier from zeros to the source's labels and all target labels so far.
 
     Each domain counts as a whole, the target `loss.target` times, and within it the classes as
-    `frozen.balance` says. At most `frozen.pixels` labelled pixels of an image are read, chosen by
+    `loss.balance` says. At most `frozen.pixels` labelled pixels of an image are read, chosen by
     (seed, domain, image). A pixel's features are those of the cells around it, interpolated as
     `upsample` interpolates logits.
     """
@@ -97,7 +97,7 @@ def fit(
                 progress.advance(done)
             found = np.concatenate(seen)
             labels.append(found)
-            weights.append(weight * balanced(found, config.frozen.balance))
+            weights.append(weight * balanced(found, config.loss.balance))
     told = {"loss/fit": 0.0, "agreement/fit": 0.0}
     if features:
         fitted = linear_fit.fit(

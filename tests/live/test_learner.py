@@ -127,7 +127,7 @@ def test_rows_that_fill_up_a_fit_do_not_count(domain, config, queries):
     plain = linear_fit.fit(
         features,
         answers.label,
-        frozen.balanced(answers.label, config.frozen.balance),
+        frozen.balanced(answers.label, config.loss.balance),
         classes=CLASSES,
         steps=config.adapt_steps,
         decay=config.optimizer.weight_decay,

@@ -23,6 +23,7 @@ def frozen_config(
     changes = {"model.head": "linear", "adapt": "none", "stages": 2, "model.freeze": True}
     config = make_config(method, **changes | values)
     config.optimizer.weight_decay = 1e-2
+    config.loss.balance = 0.5
     path = folder / "backbone.safetensors"
     if not path.exists():
         image = np.zeros((1, *config.input.size, 3), np.uint8)
