@@ -8,6 +8,7 @@ import numpy as np
 
 from labor_jax.data.domain import Domain, Headers
 from labor_jax.data.image_files import (
+    FIRST,
     LABEL_SUFFIXES,
     SUFFIXES,
     TURNED,
@@ -20,6 +21,7 @@ from labor_jax.data.image_files import (
 from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
 from labor_jax.util.folders import below
+from labor_jax.util.names import Names
 from labor_jax.util.tally import Tally
 
 __all__ = ["LICENCE", "Pair", "by_id", "load", "one", "pairs", "report_missing"]
@@ -72,7 +74,7 @@ def _domain(name: str, found: list[Pair], table: ClassTable | None, tally: Tally
         return read_label_file(path, table, frame(index))
 
     def headers(index: int) -> Headers:
-        changes = []
+        changes = [FIRST] if frame(index).several else []
         if frame(index).orientation != 1:
             changes.append(TURNED)
             path = found[index][2]
@@ -99,17 +101,38 @@ def pairs(
 ) -> list[Pair]:
     """(id, image, label) of every image, sorted by id; the id is the path without its suffix.
 
+    A label that is no image's namesake is that image's whose name it has but for known endings.
+
     Args:
-      tally: counts the files that are left out.
+      tally: counts the files that are left out, and the labels of other names.
       only: as of `load`.
     """
-    found = _only(by_id(images, SUFFIXES, tally), only)
+    found = by_id(images, SUFFIXES, tally)
     if labels is None:
-        return [(name, path, None) for name, path in found.items()]
-    marked = _only(by_id(labels, LABEL_SUFFIXES, tally), only)
-    report_missing(found.keys() - marked.keys(), "image", images, "label", labels)
-    report_missing(marked.keys() - found.keys(), "label", labels, "image", images)
+        return [(name, path, None) for name, path in _only(found, only).items()]
+    marked = _named_like(found, by_id(labels, LABEL_SUFFIXES, tally), tally)
+    found, marked = _only(found, only), _only(marked, only)
+    images_alone, labels_alone = found.keys() - marked.keys(), marked.keys() - found.keys()
+    report_missing(images_alone, "image", images, "label", labels, labels_alone)
+    report_missing(labels_alone, "label", labels, "image", images)
     return [(name, path, marked[name]) for name, path in found.items()]
+
+
+def _named_like(
+    images: dict[str, pathlib.Path], labels: dict[str, pathlib.Path], tally: Tally
+) -> dict[str, pathlib.Path]:
+    """The labels by the ids of their images, where one label alone fits an image without one."""
+    lone = sorted(labels.keys() - images.keys())
+    names = Names(sorted(images.keys() - labels.keys()))
+    fits: dict[str, list[str]] = {}
+    for label in lone:
+        if (image := names.find(label).id) is not None:
+            fits.setdefault(image, []).append(label)
+    own = {of[0]: image for image, of in fits.items() if len(of) == 1}
+    for label, image in own.items():
+        told = f"{label} is the label of {image}"
+        tally.change("paired", "label", "of another name than its image", told)
+    return {own.get(label, label): path for label, path in labels.items()}
 
 
 def _only(found: dict[str, pathlib.Path], names: Collection[str] | None) -> dict[str, pathlib.Path]:
@@ -147,21 +170,28 @@ def by_id(root: pathlib.Path, suffixes: tuple[str, ...], tally: Tally) -> dict[s
 
 
 def report_missing(
-    names: Set[str], one: str, here: pathlib.Path, other: str, there: pathlib.Path
+    names: Set[str],
+    one: str,
+    here: pathlib.Path,
+    other: str,
+    there: pathlib.Path,
+    lone: Set[str] = frozenset(),
 ) -> None:
-    """Raises UserError if `names` of `here` have no partner in `there`."""
+    """Raises UserError if `names` of `here` have no partner in `there`, where `lone` have none."""
     if not names:
         return
     first = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
     many = len(names) > 1
-    lone = there / min(names)
-    if one == "image" and lone.parent.is_dir():
-        near = sorted(path for path in lone.parent.iterdir() if path.stem == lone.name)
-        if near:
+    partner = there / min(names)
+    if one == "image" and partner.parent.is_dir():
+        lossy = sorted(path for path in partner.parent.iterdir() if path.stem == partner.name)
+        if lossy:
             raise UserError(
-                f"{near[0]}: a label map must be PNG, JPEG would change it; save it as PNG"
+                f"{lossy[0]}: a label map must be PNG, JPEG would change it; save it as PNG"
             )
+    near = Names(sorted(lone)).near(min(names))
+    shown = f" (nearest to {min(names)} there: {', '.join(near)})" if near else ""
     raise UserError(
         f"{here}: {len(names)} {one}{'s' * many} without {other} ({first}); "
-        f"add the {other}{'s' * many} to {there} or remove the {one}{'s' * many}"
+        f"add the {other}{'s' * many} to {there}{shown} or remove the {one}{'s' * many}"
     )

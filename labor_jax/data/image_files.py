@@ -14,6 +14,7 @@ from labor_jax.util.errors import UserError
 from labor_jax.util.tally import one_line
 
 __all__ = [
+    "FIRST",
     "LABEL_SUFFIXES",
     "SUFFIXES",
     "TURNED",
@@ -40,6 +41,11 @@ SCALED = {"L;2": 85, "L;4": 17}
 TURNED = ("turned", "image", "as its EXIF data say")
 TURNED_ALIKE = ("turned", "label", "like its image")
 """What is told of images that are not stored upright, and of labels that lie as these do."""
+FIRST = ("cut", "image", "of several frames or pages, to the first one")
+"""What is told of animations and of documents."""
+
+BEGINS = ((b"\x89PNG", "PNG"), (b"\xff\xd8", "JPEG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
+"""The first bytes of files that may be images, even if they cannot be read."""
 
 File = pathlib.Path | IO[bytes]
 
@@ -50,15 +56,21 @@ class Frame(NamedTuple):
     Attributes:
       size: (H, W) of the upright image.
       orientation: 1 to 8, what was done to the camera's picture as EXIF data count it; 1 = nothing.
+      several: whether the file has more frames or pages than this one, the first.
     """
 
     size: tuple[int, int]
     orientation: int
+    several: bool = False
 
 
 @contextlib.contextmanager
-def opened(file: File, where: str, what: str) -> Iterator[Image.Image]:
-    """Opens a file as an image; any error while it is read becomes a UserError."""
+def opened(file: File, where: str, what: str, whole: bool = False) -> Iterator[Image.Image]:
+    """Opens a file as an image; any error while it is read becomes a UserError.
+
+    Args:
+      whole: whether the checksums of a PNG are compared: Pillow decodes damaged pixels without one.
+    """
     try:
         with contextlib.ExitStack() as stack:
             if isinstance(file, pathlib.Path):
@@ -66,15 +78,28 @@ def opened(file: File, where: str, what: str) -> Iterator[Image.Image]:
                 data: IO[bytes] = stack.enter_context(open(file, "rb"))
             else:
                 data = file
-            yield stack.enter_context(Image.open(data))
+            image = stack.enter_context(Image.open(data))
+            if whole and image.format == "PNG":
+                image.verify()
+                data.seek(0)
+                image = stack.enter_context(Image.open(data))
+            yield image
     except UserError:
         raise
     except Exception as error:  # a broken file can make Pillow raise anything
         reason = one_line(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            meant = contents.mistaken(_begin(file))
-            reason = f"it {meant}" if meant else "it is no image by its content"
+            reason = _unidentified(_begin(file))
         raise UserError(f"{where}: unreadable {what} ({reason}); replace or remove it") from error
+
+
+def _unidentified(begin: bytes) -> str:
+    """Why Pillow does not know a file, by its first bytes."""
+    for magic, kind in BEGINS:
+        if begin.startswith(magic):
+            return f"a {kind} image that is damaged, or has numbers of a kind that is not read"
+    meant = contents.mistaken(begin)
+    return f"it {meant}" if meant else "it is no image by its content"
 
 
 def _begin(file: File) -> bytes:
@@ -92,7 +117,7 @@ def read_image_file(path: pathlib.Path) -> np.ndarray:
     Raises:
       UserError: the file is truncated or no image, or its pixels are fractions or of over 16 bits.
     """
-    with opened(path, str(path), "image") as file:
+    with opened(path, str(path), "image", whole=True) as file:
         orientation = _to_turn(file, _orientation(file) or 1)
         if file.mode == "F":
             raise ValueError("its pixels are fractions; save it with 8 or 16 bits")
@@ -121,7 +146,8 @@ def image_frame(file: File, where: str) -> Frame:
     """
     with opened(file, where, "image") as image:
         size, orientation = image.size[::-1], _orientation(image) or 1
-        return Frame(size[::-1] if _to_turn(image, orientation) > 4 else size, orientation)
+        size = size[::-1] if _to_turn(image, orientation) > 4 else size
+        return Frame(size, orientation, _has_several(image))
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -216,13 +242,15 @@ def read_raw_label(file: File, where: str) -> np.ndarray:
 
 def _raw_label(file: File, where: str) -> tuple[np.ndarray, bool]:
     """A label's numbers, and whether the file itself says how it is to be shown."""
-    with opened(file, where, "label") as image:
+    with opened(file, where, "label", whole=True) as image:
         if image.format != "PNG":
             lossy = ", which changes a label's numbers" if image.format in ("JPEG", "WEBP") else ""
             raise UserError(
                 f"{where}: a label map must be PNG, and this is {image.format} by its content"
                 f"{lossy}; export it as PNG from where it was made"
             )
+        if _has_several(image):
+            raise UserError(f"{where}: a label map of several frames; save the one that is meant")
         assert isinstance(image, PngImagePlugin.PngImageFile)
         mode, scale = image.mode, SCALED.get(str(image.tile[0].args), 1)  # gone when it is read
         own, raw = _orientation(image), np.array(image)
@@ -245,6 +273,16 @@ def _orientation(image: Image.Image) -> int | None:
     except Exception:  # they are a small file of their own, and can be as broken as any
         return None
     return value if value in range(1, 9) else None
+
+
+def _has_several(image: Image.Image) -> bool:
+    """Whether an image has more than one frame or page that its file's format is meant for."""
+    if image.format == "MPO":  # a photograph, with a preview behind it
+        return False
+    try:
+        return getattr(image, "is_animated", False)
+    except Exception:  # others are broken, and are not read
+        return True
 
 
 def _to_turn(image: Image.Image, orientation: int) -> int:

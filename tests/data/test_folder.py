@@ -131,6 +131,39 @@ def test_a_label_without_image_is_named(folders):
     assert "1 label without image (extra)" in message and "remove the label" in message
 
 
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("a", "a_train_id"),
+        ("aachen_19_leftImg8bit", "aachen_19_gtFine_labelIds"),
+        ("Seq05_01", "Seq05_01_L"),
+        ("o\u0308", "\u00f6"),
+        ("sub/a", "sub/a_mask"),
+    ],
+)
+def test_a_label_of_a_known_ending_is_its_images_and_that_is_told(tmp_path, image, label):
+    for name, mode in ((f"images/{image}", "RGB"), (f"labels/{label}", "L")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, (6, 4)).save(tmp_path / f"{name}.png")
+    domain = load((tmp_path / "images", tmp_path / "labels"))
+    assert domain.ids == (image,) and (domain.read_label(0) == 0).all()
+    assert f"paired: 1 label of another name than its image, such as {label} is" in "".join(
+        domain.tally.reasons()
+    )
+
+
+def test_labels_that_fit_one_image_are_both_refused_and_shown(folders):
+    (folders[1] / "a.png").rename(folders[1] / "a_mask.png")
+    Image.new("L", (6, 4)).save(folders[1] / "a_labels.png")
+    assert "1 image without label (a)" in (message := told(lambda: load(folders)))
+    assert f"to {folders[1]} (nearest to a there: a_labels, a_mask) or remove" in message
+
+
+def test_of_names_that_nothing_explains_the_nearest_is_shown(folders):
+    (folders[1] / "sub" / "b.png").rename(folders[1] / "sub" / "b2.png")
+    assert "(nearest to sub/b there: sub/b2)" in told(lambda: load(folders))
+
+
 def test_two_images_of_one_name_are_told_apart(folders):
     Image.new("RGB", (6, 4)).save(folders[0] / "a.jpg")
     assert "rename one" in told(lambda: load(folders))

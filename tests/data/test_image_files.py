@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from support import pngs
 
-from labor_jax.data import image_files
+from labor_jax.data import checking, folder, image_files
 from labor_jax.data.image_files import Frame
 from labor_jax.data.labels import ClassTable
 from labor_jax.util.errors import UserError
@@ -129,6 +130,58 @@ def test_a_label_that_says_itself_how_it_lies_is_turned_by_that(tmp_path_factory
     for of_image in (1, 3):
         found = image_files.read_label_file(path, TABLE, Frame(shown.shape, of_image))
         np.testing.assert_array_equal(found, shown)
+
+
+# --------------------------------------------------------------------------------- damaged pixels
+
+
+@given(st.data())
+def test_a_bit_that_was_flipped_among_a_pngs_pixels_is_found(tmp_path_factory, data):
+    label = np.random.default_rng(0).integers(0, 3, (20, 30), np.uint8)
+    whole = bytearray(encoded(Image.fromarray(label), "PNG"))
+    begin = whole.index(b"IDAT") + 4
+    bit = data.draw(st.integers(8 * begin, 8 * (len(whole) - 16) - 1))
+    whole[bit // 8] ^= 1 << bit % 8
+    path = tmp_path_factory.mktemp("flipped") / "a.png"
+    path.write_bytes(whole)
+    for read in (lambda: raw(bytes(whole)), lambda: image_files.read_image_file(path)):
+        with pytest.raises(UserError, match=r"a\.png: unreadable .*checksum"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x89PNG\r\n\x1a\n", b"II*\0\x08\0\0\0\0\0", b"MM\0*", b"\xff\xd8\xff\xe0"],
+)
+def test_an_image_of_which_only_the_beginning_is_right_is_called_damaged(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError) as told:
+        image_files.read_image_file(tmp_path / "a.png")
+    assert "damaged" in str(told.value) or "Truncated" in str(told.value)
+    assert "give another file" not in str(told.value)
+
+
+def test_pixels_that_are_fractions_are_not_called_no_image(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tiff"), np.ones((4, 6, 3), np.float32))
+    with pytest.raises(UserError, match=r"a TIFF image .* numbers of a kind that is not read"):
+        image_files.read_image_file(tmp_path / "a.tiff")
+
+
+# --------------------------------------------------------------------------------- several frames
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF"])
+def test_of_several_frames_the_first_is_an_image_and_none_a_label(tmp_path, kind):
+    frames = [Image.fromarray(np.full((4, 6), k, np.uint8)) for k in (0, 90, 200)]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    (tmp_path / "a.png").write_bytes(data)
+    assert image_files.image_frame(tmp_path / "a.png", "a").several
+    assert (image_files.read_image_file(tmp_path / "a.png") < 5).all()
+    (headers, _) = checking.headers(folder.load(str(tmp_path), "", TABLE))
+    assert headers[0].changes == (image_files.FIRST,)
+    if kind == "PNG":
+        with pytest.raises(UserError, match=r"a\.png: a label map of several frames"):
+            raw(data)
 
 
 # ------------------------------------------------------------------------------------ odd pixels
