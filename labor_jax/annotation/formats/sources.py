@@ -7,12 +7,13 @@ folders) is passed over.
 import codecs
 import contextlib
 import functools
+import io
 import json
 import pathlib
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from xml.etree import ElementTree
 
 from labor_jax.util import contents, folders
@@ -23,7 +24,11 @@ MOST = 2**28
 """How many bytes a file in an archive may have."""
 SMALL, RATIO = 2**24, 100
 """A file in an archive that has more bytes than this may be so many times as large as packed."""
+DEEPEST = 3
+"""How many archives may lie in each other."""
 LOCKED = "with a password"
+ARCHIVES = (".zip", ".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".txz", ".xz", ".zst")
+"""The endings of archives; those that are no zip are told."""
 
 
 class Member(NamedTuple):
@@ -38,7 +43,7 @@ def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Membe
     """The files with a suffix in a folder or an archive, sorted by path; or the one file itself.
 
     Args:
-      path: a file, a folder, or a zip archive. Archives in a folder are opened, too.
+      path: a file, a folder, or a zip archive. Archives in a folder or an archive are opened, too.
       suffix: such as ".xml".
       tally: counts archives and files in them that cannot be opened.
     Raises:
@@ -46,17 +51,19 @@ def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Membe
     """
     with contextlib.ExitStack() as stack:
         if not path.is_dir():
-            is_zip = zipfile.is_zipfile(path)
-            yield _unpacked(path, suffix, stack, tally) if is_zip else [_file(path, path.parent)]
+            if zipfile.is_zipfile(path):
+                yield _unpacked(path, str(path), suffix, stack, tally)
+            else:
+                yield [_file(path, path.parent)]
             return
         found = []
         # Beside what is exported lie the images; only what cannot be read at all is told.
         for name, file in folders.below(path, Tally("file")).items():
             if file.suffix.lower() == suffix:
                 found.append(_file(file, path))
-            elif file.suffix.lower() == ".zip":
+            elif file.suffix.lower() in ARCHIVES:
                 with tally.spare("archive", name):
-                    found += _unpacked(file, suffix, stack, tally)
+                    found += _unpacked(file, name, suffix, stack, tally)
         yield found
 
 
@@ -65,22 +72,41 @@ def _file(path: pathlib.Path, root: pathlib.Path) -> Member:
 
 
 def _unpacked(
-    path: pathlib.Path, suffix: str, stack: contextlib.ExitStack, tally: Tally
+    file: pathlib.Path | IO[bytes],
+    name: str,
+    suffix: str,
+    stack: contextlib.ExitStack,
+    tally: Tally,
+    depth: int = 1,
 ) -> list[Member]:
-    """The files with a suffix in a zip archive, which is open until the stack is closed."""
+    """The files with a suffix in a zip archive, which is open until the stack is closed.
+
+    Args:
+      name: of the archive, for messages.
+      depth: how many archives lie around these files.
+    """
+    if depth > DEEPEST:
+        raise LeftOut("that lies too deep in others", "unpack it")
     try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = stack.enter_context(zipfile.ZipFile(file))
     except Exception as error:  # zipfile raises what its damaged numbers lead to
-        told = f"{path}: a damaged archive ({one_line(error)}); download it again"
+        why = one_line(error)
+        told = f"{name}: no zip, or a damaged archive ({why}); unpack it, or download it again"
         raise UserError(told) from None
     found = []
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        name = info.filename.replace("\\", "/")
-        if folders.passed_over(name) or pathlib.PurePosixPath(name).suffix.lower() != suffix:
+        inside = info.filename.replace("\\", "/")
+        if folders.passed_over(inside):
             continue
         # The folder that systems make when they pack one says nothing.
-        name = name.removeprefix(f"{path.stem}/")
-        found.append(Member(name, functools.partial(_unpack, archive, info)))
+        inside = inside.removeprefix(f"{pathlib.PurePath(name).stem}/")
+        ending = pathlib.PurePosixPath(inside).suffix.lower()
+        if ending == suffix:
+            found.append(Member(inside, functools.partial(_unpack, archive, info)))
+        elif ending in ARCHIVES:
+            with tally.spare("archive", f"{name}: {inside}"):
+                inner = io.BytesIO(_unpack(archive, info))
+                found += _unpacked(inner, inside, suffix, stack, tally, depth + 1)
     return found
 
 

@@ -326,6 +326,36 @@ def test_archives_are_read_as_they_were_downloaded(tmp_path, name):
     assert take_in(tmp_path, name, archive) == (QUARTER, {})
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_archives_in_archives_are_opened(tmp_path, alone):
+    inner = filed.archived(tmp_path / "task.zip", {"annotations.xml": GOOD["cvat"].encode()})
+    for depth in range(2):
+        members = {f"{depth}/job.zip": inner.read_bytes(), f"{depth}/images/x.png": b"no picture"}
+        inner = filed.archived(tmp_path / f"{depth}.zip", members)
+    if not alone:
+        (tmp_path / "all").mkdir()
+        inner = inner.rename(tmp_path / "all" / "1.zip").parent
+    assert take_in(tmp_path, "cvat", inner) == (QUARTER, {})
+
+
+def test_archives_that_are_not_opened_are_counted(tmp_path):
+    folder = tmp_path / "all"
+    folder.mkdir()
+    (folder / "a.xml").write_text(GOOD["cvat"])
+    (folder / "b.tar.gz").write_bytes(b"\x1f\x8b\x08\0")
+    deep = filed.archived(tmp_path / "deep.zip", {"annotations.xml": GOOD["cvat"].encode()})
+    for _ in range(5):
+        deep = filed.archived(tmp_path / "deep.zip", {"deep.zip": deep.read_bytes()})
+    deep.rename(folder / "deep.zip")
+    filed.archived(folder / "c.zip", {"task.7z": b"7z", "task.zip": b"PK\3\4"})
+    given, left = take_in(tmp_path, "cvat", folder)
+    assert given == QUARTER
+    assert {reason: some.number for reason, some in left.items()} == {
+        "archive that cannot be read": 3,
+        "archive that lies too deep in others": 1,
+    }
+
+
 def test_a_folder_of_good_and_bad_files_gives_what_is_good(tmp_path):
     folder = tmp_path / "all"
     (folder / "deep").mkdir(parents=True)
