@@ -7,8 +7,9 @@ from labor_jax.util.errors import UserError
 
 __all__ = ["local"]
 
-_ELSEWHERE = re.compile(r"(?P<scheme>[^/\\]+):[/\\]")
-"""`gs://bucket/x`, `http://host/x`, `user@host:/x`, and what pathlib makes of such: `gs:/bucket/x`.
+_ELSEWHERE = re.compile(r"(?P<scheme>[^/\\]+):[/\\]|\\\\")
+"""`gs://bucket/x`, `http://host/x`, `user@host:/x`, and what pathlib makes of such: `gs:/bucket/x`;
+and two backslashes, with which Windows begins the name of another machine.
 
 A folder of this machine whose name ends in a colon can be given as `./name:/x`.
 """

@@ -1,11 +1,13 @@
 """The files below a folder: links are followed, what systems and tools add is passed over."""
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 from labor_jax.util.tally import Tally
 
-__all__ = ["below", "passed_over"]
+__all__ = ["below", "linked", "passed_over"]
 
 
 ADDED = frozenset(
@@ -88,6 +90,27 @@ def below(root: str | os.PathLike, tally: Tally) -> dict[str, pathlib.Path]:
             else:
                 links.append((f"{name}/", path))
     return dict(sorted(found.items()))
+
+
+def linked(root: str | os.PathLike) -> Iterator[str]:
+    """The links to folders that `below` follows from a folder, or would if it came that way."""
+    root, seen = pathlib.Path(root), set[str]()
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                path = pathlib.Path(entry.path)
+                if passed_over(entry.name) or not entry.is_dir():
+                    continue
+                if entry.is_symlink():
+                    if _is_inside(folder, path) or _is_inside(root, path):
+                        continue
+                    yield entry.path
+                folders.append(path)
 
 
 def _is_inside(inner: pathlib.Path, outer: pathlib.Path) -> bool:

@@ -17,7 +17,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 
-from labor_jax.util import files
+from labor_jax.util import files, folders
 from labor_jax.util.errors import UserError
 
 __all__ = [
@@ -57,7 +57,8 @@ def check_apart(out: Path, name: str, reads: Iterable[Path], around: bool = Fals
     """Checks that an output is not what is read, not inside it, and does not hold it.
 
     Files are compared by device and inode. Links, other spellings, and names that differ in case
-    on a file system that ignores it are therefore found.
+    on a file system that ignores it are therefore found. Links in a folder that is read lead to
+    folders that are read, too.
 
     Args:
       out: the output, which may not exist yet.
@@ -67,9 +68,8 @@ def check_apart(out: Path, name: str, reads: Iterable[Path], around: bool = Fals
     Raises:
       UserError: it is not apart.
     """
-    for read in reads:
-        if not os.path.exists(read):
-            continue
+    reads = [read for read in reads if os.path.exists(read)]
+    for read in (*reads, *itertools.chain.from_iterable(map(folders.linked, reads))):
         if os.path.exists(out) and os.path.samefile(out, read):
             raise UserError(f"{name}: {out} is what is read itself; give another place")
         if any(os.path.samefile(folder, read) for folder in _around(out)):

@@ -32,6 +32,7 @@ def test_a_path_of_this_machine_is_itself_with_home_in_place_of_the_tilde(monkey
     [
         *("gs://b/x", "s3://b/x", "http://h/x", "https://h/a.jpg", "hdfs://n/x", "abfss://c@h/x"),
         *("rtsp://cam/1", "ana@node:/data/x", "node7:/data", "C:/data", "C:\\data", "file:///x"),
+        "\\\\server\\share",
         pathlib.Path("gs://b/x"),
     ],
 )

@@ -47,6 +47,18 @@ def test_an_output_is_not_what_is_read_nor_in_it_nor_around_it(tmp_path, monkeyp
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "other", "read"]
 
 
+def test_what_links_in_a_folder_lead_to_is_read_too(tmp_path):
+    for name in ("read/deep", "else/night/deep", "free"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "read" / "deep" / "night").symlink_to(tmp_path / "else" / "night")
+    (tmp_path / "read" / "up").symlink_to(tmp_path)
+    for out in ("else/night", "else/night/new", "else/night/deep/new"):
+        with pytest.raises(UserError, match=r"^--out: .* read"):
+            outputs.check_apart(tmp_path / out, "--out", [tmp_path / "read"])
+    outputs.check_apart(tmp_path / "free", "--out", [tmp_path / "read"])
+    outputs.check_apart(tmp_path / "else" / "day", "--out", [tmp_path / "read"])
+
+
 @pytest.mark.parametrize("out", ["read2", "other", "other/read", "r"])
 def test_an_output_beside_what_is_read_is_fine(tmp_path, out):
     (tmp_path / "read").mkdir()
