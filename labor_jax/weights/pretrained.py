@@ -155,8 +155,8 @@ def fit(
       shapes: the segmenter's shapes by path in the variables. If there are no heads among them,
         only the backbone's tensors are taken.
     Raises:
-      UserError: tensors are missing, unknown or of another shape, or the heads have another number
-        of classes. A head may be missing as a whole.
+      UserError: tensors are missing, unknown, of another shape or not finite, or the heads have
+        another number of classes. A head may be missing as a whole.
     """
     tensors, layout = weights.tensors, weights.network.layout
     sources = {name: state_dict.sources(name, shape, layout) for name, shape in shapes.items()}
@@ -178,6 +178,8 @@ def fit(
             faults.append(f"{key} is {tensors[key].shape}, not {shape}")
         elif key in tensors and not jnp.issubdtype(tensors[key].dtype, jnp.floating):
             faults.append(f"{key} holds {tensors[key].dtype}")
+        elif key in tensors and not np.isfinite(tensors[key]).all():
+            faults.append(f"{key} has numbers that are not finite")
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise UserError(

@@ -178,7 +178,9 @@ def _sizes(values: Any) -> tuple[int, ...]:
 
 def _not_done(operation: str) -> Callable[[Any], NoReturn]:
     def refuse(reader: Any) -> NoReturn:
-        raise UserError(f"it needs pickle's {operation}, which no state dict does")
+        raise UserError(
+            f"it needs pickle's {operation}, which no state dict does; save one by torch.save"
+        )
 
     return refuse
 

@@ -84,8 +84,8 @@ def read(path: str | os.PathLike) -> TensorFile:
     except Exception as error:  # a broken file can make the parsers raise anything
         kinds = ", ".join(SUFFIXES)
         raise UserError(
-            f"{path}: not a whole file of weights ({kinds}); it has {len(data):,} bytes: compare "
-            f"that with its site, and get it again"
+            f"{path}: not a whole file of weights ({kinds}); if it was one of these, compare its "
+            f"{len(data):,} bytes with its site, and get it again"
         ) from error
 
 
