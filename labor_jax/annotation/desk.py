@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import guesses, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
@@ -32,6 +32,9 @@ LEASE = 30.0
 LONGEST = 3600.0
 """Seconds; an answer that claims to have taken longer is refused."""
 
+
+SHOWN = ("image", "stage", "kind", "size", "points", "segments", "whole")
+"""What a client is told of a query."""
 
 Supply = Callable[[Mapping[str, list[q.Query]], Set[str]], q.Query | None]
 """(the queries so far by image, in order; the images not to ask about now) -> the next query, whose
@@ -257,6 +260,7 @@ class Desk:
     def view(self, task_id: str) -> dict[str, Any] | None:
         """A task for a client: the query, the answers that stand, what was skipped by whom.
 
+        "guesses" has, of each piece, the class that a model guesses; None where it is not shown.
         None if there is no such task.
         """
         with self._lock:
@@ -265,8 +269,9 @@ class Desk:
                 return None
             keys = ("id", "piece", "class", "runs", "annotator")
             return {
-                # That an answer is held is for nobody who gives it to know.
-                **{k: v for k, v in task.query.items() if k not in ("id", "origin", "model")},
+                # No more than this: that an answer is held is for nobody who gives it to know.
+                **{k: v for k, v in task.query.items() if k in SHOWN},
+                "guesses": guesses.shown(task.query),
                 "task": task.id,
                 "second": task.second,
                 "version": task.version,
@@ -305,6 +310,7 @@ class Desk:
           annotator: the name of the person who works in it.
           said: each {"id", "task", "seconds"} and either "undo", the id of an answer to take back,
             or "piece" and "class" (None skips the piece) and, for a part of a segment, "runs".
+            "shown" is the prediction that was in sight, "together" how many were confirmed at once.
         Returns:
           "saved": the ids that are in the journal now; "refused": the reason for each other id.
         Raises:
@@ -376,7 +382,10 @@ class Desk:
         if task.left[piece] <= 0:
             raise Refused("this is answered already")
         more |= {"second": True} if task.second else {}
-        more |= self._shown_with(one.get("shown"))
+        more |= self._shown_with(one.get("shown")) | guesses.told(task.query, piece)
+        if one.get("shown"):
+            more["shown"] = True  # a blind question, but the prediction was over the image
+        more |= _together(one.get("together"), len(task.left))
         if task.query["kind"] == "points":
             more["point"] = task.query["points"][piece]
         else:
@@ -507,3 +516,12 @@ class Desk:
             if "id" in line:
                 self._by_id[line["id"]] = line
             self._count(line)
+
+
+def _together(number: Any, pieces: int) -> dict[str, Any]:
+    """What a line says of how many pieces were confirmed at once; raises Refused."""
+    if number is None:
+        return {}
+    if type(number) is not int or not 2 <= number <= pieces:
+        raise Refused("so many pieces cannot be confirmed at once")
+    return {"together": number}

@@ -16,9 +16,12 @@ object:
     "id"         of a person's answer: one that is sent twice is written once
     "undo"       true takes back the answer that stands at the same place
     "second"     true marks a second opinion: it is compared with the first and gives no label
-    "shown"      true where a model's prediction was in sight; with "model" and "guess"
-    "model"      of an answer while a model learns: the version whose guess the line has
+    "shown"      true where a model's prediction was in sight; with "model" and "guess". False where
+                 answers verify guesses and this one was not shown
+    "model"      the version of the model whose guess the line has
     "guess"      the class, a train id, that this version predicted there
+    "confidence" where answers verify guesses: the probability that it gave to its guess
+    "together"   how many pieces were confirmed at once, this one among them
 
 An answer stands if no later line took it back or replaced it. Its place is its piece, and within a
 segment the first pixel of its runs.
@@ -153,6 +156,8 @@ def _entry(line: bytes) -> Answer | None:
             and (entry["class"] is None or _is_count(entry["class"], IGNORE))
             and (entry["seconds"] is None or _is_time(entry["seconds"]))
             and isinstance(entry.get("id", ""), str)
+            and _is_count(entry.get("guess", 0), IGNORE)
+            and _is_time(entry.get("confidence", 0))
             and KINDS[entry["kind"]](entry, given)
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

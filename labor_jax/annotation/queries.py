@@ -13,6 +13,9 @@ A query is a JSON object:
     "whole"     true where a segment gets one class, its majority's; otherwise it may get several
     "origin"    "held" where answers are kept from the fit and score it; "volunteered" where a
                 person chose the point; otherwise the method asks
+    "guesses"   [[class, confidence], ...], what a model guesses of each piece; answers verify it
+    "guessed_by" the version of this model
+    "blind"     the numbers of the pieces whose guess is not shown
 
 While a model learns from answers as they come (`labor_jax.live`), an image is asked again and again
 in one stage, and "id" is "STAGE/IMAGE#NUMBER". The file then has a line for each query, added when

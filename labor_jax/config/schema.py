@@ -459,6 +459,19 @@ class Live:
 
 
 @dataclasses.dataclass(frozen=True)
+class Verify:
+    """Questions that show the model's guess (`--mode=verify`)."""
+
+    blind: float = setting(
+        0.25,
+        "share of the points and pieces whose guess is not shown; the report compares both kinds",
+        low=0,
+        high=1,
+        the_run=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """How images are predicted, to be scored or shown."""
 
@@ -571,6 +584,7 @@ class Config:
     budget: Budget = section(Budget, since="query")
     stop: Stop = section(Stop, since="adapt")
     live: Live = section(Live, since="query")
+    verify: Verify = section(Verify, since="annotate")
     evaluation: Evaluation = section(Evaluation, since="evaluate")
     eval_batch_size: int = setting(
         8, "images that are predicted at once, over all devices", low=1, since="evaluate"

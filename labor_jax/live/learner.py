@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import ml_collections
 import numpy as np
+from scipy import special
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
@@ -19,7 +20,7 @@ from labor_jax.data.labels import IGNORE
 from labor_jax.loop import frozen
 from labor_jax.train import linear_fit
 
-__all__ = ["Features", "Given", "fit", "given", "predicted", "split"]
+__all__ = ["Features", "Given", "fit", "given", "guessed", "predicted", "split"]
 
 ROOM = 64
 """Points of an image that are looked up at once, and the fewest for which a fit is compiled."""
@@ -93,9 +94,14 @@ class Features:
         self._domain, self._dtype = domain, dtype
         self._known: dict[tuple[int, int], np.ndarray] = {}
 
-    def of(self, pixels: Given) -> np.ndarray:
-        """[P, F] float32."""
-        keys = list(zip(pixels.image.tolist(), pixels.pixel.tolist(), strict=True))
+    def of(self, images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """The features of pixels, [P, F] float32.
+
+        Args:
+          images: [P] int, the number of each pixel's image in the domain.
+          pixels: [P] int, its flat number at the label's resolution.
+        """
+        keys = list(zip(images.tolist(), pixels.tolist(), strict=True))
         lacking: dict[int, list[int]] = {}
         for image, pixel in keys:
             if (image, pixel) not in self._known:
@@ -148,4 +154,14 @@ def fit(
 
 def predicted(fitted: linear_fit.Fitted, features: np.ndarray) -> np.ndarray:
     """The classes of pixels with features [P, F]: [P] int64."""
-    return (features @ np.asarray(fitted.kernel) + np.asarray(fitted.bias)).argmax(1)
+    return _logits(fitted, features).argmax(1)
+
+
+def guessed(fitted: linear_fit.Fitted, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of pixels with features [P, F] and their probabilities: [P] int64, float32."""
+    probabilities = special.softmax(_logits(fitted, features), axis=1)
+    return probabilities.argmax(1), probabilities.max(1)
+
+
+def _logits(fitted: linear_fit.Fitted, features: np.ndarray) -> np.ndarray:
+    return features @ np.asarray(fitted.kernel) + np.asarray(fitted.bias)

@@ -24,6 +24,7 @@ def serve(
     port: int,
     annotator: str,
     in_frame: bool = False,
+    verify: bool = False,
 ) -> None:
     """Begins a live run in a folder, or goes on with it, until it is interrupted.
 
@@ -31,6 +32,7 @@ def serve(
       config: of a frozen backbone without a source; people answer, whatever it says.
       workdir: the run's DIR.
       host, port, annotator, in_frame: see `annotation.serving.serve`.
+      verify: whether the page shows the model's guesses, to be confirmed or corrected.
     Raises:
       UserError: config or images are wrong, DIR has another run or damaged files, or another
         program writes to it.
@@ -54,7 +56,7 @@ def serve(
         resume.write_config(config, workdir)
         if not asked_images.path(workdir, questions.STAGE).exists():
             asked_images.remember(workdir, questions.STAGE, target)
-        session = Session(config, workdir, table, domains | {"target": target})
+        session = Session(config, workdir, table, domains | {"target": target}, verify)
         index = {image: i for i, image in enumerate(target.ids)}
         tasks = desk.Desk(workdir, table, is_there=index.__contains__, supply=session.next_query)
         app = server.make_app(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import guesses, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.newest import Newest
 from labor_jax.data import labels
@@ -89,10 +89,10 @@ def learn(
     if before is not None and before.given.same(given):
         fitted = before.fitted
     else:
-        fitted = learner.fit(features.of(given), given.label, config, classes)
+        fitted = learner.fit(features.of(given.image, given.pixel), given.label, config, classes)
     told = np.zeros(len(test.label), np.int64)
     if fitted is not None and len(told):
-        told = learner.predicted(fitted, features.of(test))
+        told = learner.predicted(fitted, features.of(test.image, test.pixel))
     score = scores.scored(test.image, told, test.label, classes, config.seed)
     return Learned(len(lines), given, fitted, score)
 
@@ -110,13 +110,16 @@ class Session:
         workdir: pathlib.Path,
         table: labels.ClassTable,
         domains: Mapping[str, Domain],
+        verify: bool = False,
     ) -> None:
         """Begins nothing yet.
 
         Args:
           domains: "source", which is empty, "target" and "val".
+          verify: whether what is asked has the newest classifier's guesses, to be confirmed.
         """
         self._config, self._workdir, self._table = config, workdir, table
+        self._verify = verify
         self._domains = dict(domains)
         self._index = {image: i for i, image in enumerate(domains["target"].ids)}
         self._stop = threading.Event()
@@ -140,9 +143,22 @@ class Session:
     def next_query(self, asked: Mapping[str, list[q.Query]], busy: Set[str]) -> q.Query | None:
         """The desk's supply, see `questions.next_query`."""
         target = self._domains["target"]
-        return questions.next_query(
+        query = questions.next_query(
             asked, busy, self._proposals, target, self._size_of, self._config
         )
+        if query is None or not self._verify or query.get("origin") == q.HELD:
+            return query  # a held answer with a guess in sight would score the model by itself
+        return self._guessed(query)
+
+    def _guessed(self, query: q.Query) -> q.Query:
+        """A query with the newest classifier's guesses; as it is before the first fit."""
+        learned, config = self._learned, self._config
+        if learned is None or learned.fitted is None:
+            return query
+        pixel = q.asked_pixels(query)
+        features = self._features.of(np.full(len(pixel), self._index[query["image"]]), pixel)
+        found = learner.guessed(learned.fitted, features)
+        return guesses.add(query, learned.version, *found, config.verify.blind, config.seed)
 
     def told(self) -> dict[str, Any]:
         """What the page shows of the newest classifier.
@@ -248,8 +264,8 @@ class Session:
 
     def _compile(self) -> None:
         """Compiles what a first fit needs, before a person waits for it."""
-        one = learner.Given(np.zeros(1, int), np.zeros(1, int), np.zeros(1, np.int32))
-        fitted = learner.fit(self._features.of(one), one.label, self._config, len(self._table))
+        one = np.zeros(1, np.int32)
+        fitted = learner.fit(self._features.of(one, one), one, self._config, len(self._table))
         assert fitted is not None
         self._predicted(fitted, 0)
         infer = functools.partial(self._infer, self._applied(fitted))

@@ -1,6 +1,7 @@
 """The report: a page for people about one run, made from the run's files at any time."""
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from labor_jax.annotation import ledger
+from labor_jax.annotation import ledger, quality
+from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE, ClassTable
@@ -48,12 +50,29 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
         ledger=ledger_rows(run),
         annotators=run.annotators,
         agreement=run.agreement,
+        verified=quality.verified(run.written.values(), _known(target)),
         losses=training_curves(run),
         settings=settings(run),
     )
     path = pathlib.Path(workdir, "report.html")
     files.write_atomic(path, page.encode())
     return path
+
+
+def _known(target: Domain) -> quality.Known:
+    """What is right by the target's labels, where it has some."""
+    index = {image: i for i, image in enumerate(target.ids)}
+
+    @functools.lru_cache(maxsize=1)
+    def label(image: str) -> np.ndarray | None:
+        read = target.read_label
+        return read(index[image]) if read is not None and image in index else None
+
+    def known(entry: Answer) -> int | None:
+        truth = label(entry["image"])
+        return None if truth is None else quality.right_by(truth, entry)
+
+    return known
 
 
 # ------------------------------------------------------------------ what the sections say

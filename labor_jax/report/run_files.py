@@ -28,6 +28,7 @@ class RunFiles:
       masks: by stage and image: the file of the inconsistency mask.
       queries: those about previewed images.
       answers: those about previewed images that stand, in the journal's order.
+      written: the journal's lines by their query's id; they are read from disk at each access.
       ledger: a row for each query, as `ledger.rows` gives it.
       annotators: a row for each annotator, as `ledger.annotators` gives it.
       agreement: a row for each pair of annotators, as `ledger.agreement` gives it.
@@ -41,6 +42,7 @@ class RunFiles:
     masks: dict[StageImage, pathlib.Path]
     queries: dict[StageImage, dict[str, Any]]
     answers: dict[StageImage, list[dict[str, Any]]]
+    written: files.Index = dataclasses.field(compare=False)
     ledger: list[ledger.Row]
     annotators: list[dict[str, Any]]
     agreement: list[dict[str, Any]]
@@ -82,6 +84,7 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
         },
         queries=queries,
         answers=answers,
+        written=written,
         ledger=rows,
         annotators=ledger.annotators(line for _, line in _lines(workdir)),
         agreement=ledger.agreement_by_query(written.values()),

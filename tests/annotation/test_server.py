@@ -81,7 +81,8 @@ def test_no_page_may_frame_it_but_a_notebook_of_this_machine_where_that_is_asked
 
 
 def test_pages_name_no_other_place_and_may_load_from_none(client):
-    names = ("page.css", "page.js", "talk.js", "view.js", "work.js", "patterns.js", "live.js")
+    names = sorted(path.name for path in pathlib.Path(server.__file__).with_name("web").iterdir())
+    assert {"page.js", "live.js", "gallery.js"} <= set(names)
     for path in ("/", *(f"/{name}" for name in names)):
         answer = client.get(path)
         assert answer.status_code == 200

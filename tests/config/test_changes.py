@@ -24,6 +24,7 @@ HOW = {
     "log_every",
     "warmup_from",
     "plugins",
+    "verify.blind",
 }
 
 

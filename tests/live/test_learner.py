@@ -119,7 +119,7 @@ def test_without_an_answer_there_is_no_classifier(domain, config):
 
 def test_rows_that_fill_up_a_fit_do_not_count(domain, config, queries):
     answers = learner.given(lines_of(queries), {x["id"]: x for x in queries}, domain)
-    features = learner.Features(domain, "float32").of(answers)
+    features = learner.Features(domain, "float32").of(answers.image, answers.pixel)
     fitted = learner.fit(features, answers.label, config, CLASSES)
     from labor_jax.loop import frozen
     from labor_jax.train import linear_fit

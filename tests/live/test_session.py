@@ -35,7 +35,7 @@ def config(make_config, tmp_path_factory):
 class Live:
     """A session and its desk, and the truth to answer from."""
 
-    def __init__(self, config, workdir):
+    def __init__(self, config, workdir, verify=False):
         own = config.copy_and_resolve_references()
         self.config, workdir, self.table = opening.checked(own, workdir)
         self.workdir = workdir
@@ -46,7 +46,7 @@ class Live:
             files.append_lines(path, b"")
         if not asked_images.path(workdir, 1).exists():
             asked_images.remember(workdir, 1, self.target)
-        self.session = session.Session(self.config, workdir, self.table, domains)
+        self.session = session.Session(self.config, workdir, self.table, domains, verify)
         # A lease that a slow machine does not outlast.
         self.desk = Desk(workdir, self.table, lease=1e6, supply=self.session.next_query)
 
@@ -151,6 +151,43 @@ def test_two_people_are_served_by_one_session_and_no_pixel_is_asked_twice(config
     answers = journal.read(live.workdir, live.table)
     assert len(answers) == 24 and {a["annotator"] for a in answers} == {"ana", "bob"}
     assert len({(a["image"], *a["point"]) for a in answers}) == 24
+
+
+@pytest.mark.slow
+def test_the_newest_classifiers_guesses_are_asked_for_and_held_questions_have_none(
+    config, tmp_path
+):
+    live = Live(config, tmp_path / "run", verify=True)
+    live.answer(6)
+    live.session.start()
+    live.wait(6)
+    live.answer(30)
+    live.wait(36)
+    version, predicted = live.session.predict(live.target.ids[0])
+    live.session.close()
+    asked = q.read_queries(live.workdir, 1)
+    held = [query for query in asked if query.get("origin") == q.HELD]
+    verified = [query for query in asked if "guesses" in query]
+    assert held and len(verified) >= 4 and not any("guesses" in query for query in held)
+    models = [query["guessed_by"] for query in verified]
+    assert models == sorted(models) and models[0] >= 6
+    by_id = {query["id"]: query for query in verified}
+    lines = [line for line in journal.lines(live.workdir, live.table) if "confidence" in line]
+    assert len(lines) >= 10
+    for line in lines:
+        query = by_id[line["query"]]
+        assert [line["guess"], line["confidence"]] == query["guesses"][line["piece"]]
+        assert line["shown"] is (line["piece"] not in query["blind"])
+    # A guess is what the prediction of the whole image has at the pixel.
+    image = live.target.ids[0]
+    query = live.session._guessed(
+        q.point_query(image, 1, predicted.shape, [(3, 4), (20, 30), (40, 50)]) | {"id": "x"}
+    )
+    classes = [label for label, _ in query["guesses"]]
+    assert query["guessed_by"] == version
+    assert classes == [predicted[3, 4], predicted[20, 30], predicted[40, 50]]
+    report = (live.workdir / "report.html").read_text()
+    assert "Guesses shown and kept back" in report
 
 
 def test_what_ends_the_learner_is_told_and_answers_are_taken_all_the_same(

@@ -1,6 +1,7 @@
 """The report of made-up runs: everything is there, nothing comes from outside."""
 
 import base64
+import dataclasses
 import io
 import json
 import pathlib
@@ -179,6 +180,23 @@ def test_people_are_listed_with_what_they_took_back_and_how_they_agree(tmp_path)
     html = write_report(tmp_path, target, TABLE).read_text()
     assert "&lt;ben&gt;" in html and "<ben>" not in html
     assert re.search(r"gave 66\S* % of\s+3 shared pixels in 1 images the same", html)
+
+
+def test_answers_with_a_guess_in_sight_and_blind_ones_are_compared(tmp_path):
+    target = write_run(tmp_path, "labor_ppl")
+    path = tmp_path / "annotations" / "journal.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    told = {"guess": 3, "confidence": 0.5, "model": 9, "annotator": "<ana>"}
+    lines = [x | told | {"shown": n % 4 != 0} for n, x in enumerate(lines)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = Page(write_report(tmp_path, target, TABLE).read_text())
+    assert "Guesses shown and kept back" in report.text and "<ana>" in report.text
+    assert "points more" not in report.text, "nobody knows what is right"
+    sizes = {x["image"]: x["size"] for x in read_run_files(tmp_path).queries.values()}
+    height, width = next(iter(sizes.values()))
+    target = dataclasses.replace(target, read_label=lambda i: street(i, height, width))
+    told = Page(write_report(tmp_path, target, TABLE).read_text()).text
+    assert re.search(r"with the guess in sight .*points more\s+answers are wrong than blind", told)
 
 
 def test_every_part_of_a_segment_is_drawn(tmp_path):

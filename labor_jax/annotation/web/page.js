@@ -1,5 +1,6 @@
 // What a person does: keys and mouse, and what follows from them.
 
+import { Gallery } from "./gallery.js";
 import { Live } from "./live.js";
 import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
 import { Expired, Gone, Talk } from "./talk.js";
@@ -18,7 +19,7 @@ const keys = setup.classes.map((_, i) =>
   CLASS_KEYS[i] ?? CLASS_KEYS[i - CLASS_KEYS.length + 10]?.toUpperCase());
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
-let talk, live = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let talk, live = null, gallery = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
 let ended = null;  // what the server told when nothing was open for this page, and the timer that asks again
 let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
 let history = [];  // what Backspace takes back: {task, answers}, {task, skipped: piece} or {task, chosen}
@@ -75,13 +76,14 @@ async function nextTask(want) {
     }
     $("end").hidden = true;
     document.body.dataset.kind = work.kind;
-    chosen = null;
+    current = chosen = gallery = null;
+    $("gallery").hidden = true;
     tellAsk();
     live?.follow(work).catch(() => {});
     $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
     $("name").textContent = work.name;
     busy = false;
-    if (want && nextOpen(0) === null) current = null; else goTo(nextOpen(0));
+    if (!want || nextOpen(0) !== null) goOn(0);
     if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => null));
   } catch (error) {
     if (!(error instanceof Gone)) { showError(error); return; }
@@ -99,10 +101,20 @@ function nextOpen(from) {
   return null;
 }
 
-function goTo(piece) {
+// Goes to pieces of one guess, which are confirmed at once, or to the next one.
+function goOn(from) {
+  const group = work.alike();
+  if (group.length) goTo(group[0], group); else goTo(nextOpen(from));
+}
+
+function goTo(piece, group = null) {
   current = piece; picked = []; brush = null; hidden = false; chosen = null;
+  gallery?.close();
+  gallery = null;
   if (piece === null) { nextTask(); return; }
   view.lookAt(work, work.box([piece]), zoom);
+  if (group) gallery = new Gallery(work, group, setup.classes[work.guessAt(piece)].name, zoom);
+  tellAsk();
   startClock();
   draw();
 }
@@ -117,7 +129,18 @@ function answer(label) {
   if (busy || current === null) return;
   if (chosen) { answerChosen(label); return; }
   const part = brush?.painted.size ? [...brush.painted].sort((a, b) => a - b) : null;
-  const pieces = part ? [current] : [current, ...picked];
+  give(part || gallery ? [current] : [current, ...picked], label, part);
+}
+
+// Enter: the guess is right, of all that the gallery has or of one piece.
+function confirm() {
+  const pieces = gallery ? gallery.kept : [current], guess = work.guessAt(current);
+  for (const piece of gallery?.out ?? []) work.alone.add(piece);
+  if (pieces.length) give(pieces, guess, null, pieces.length); else goOn(current);
+}
+
+// Answers pieces, or a part of one; `together` is how many were confirmed at once.
+function give(pieces, label, part, together = 1) {
   const seconds = readClock() / pieces.length, boxes = [], answers = [], said = [];
   for (const piece of pieces) {
     const one = { id: makeId(), piece, class: label, annotator };
@@ -125,20 +148,31 @@ function answer(label) {
       one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
     }
     said.push({ id: one.id, task: work.task, piece, class: label, seconds,
-      ...(part ? { runs: one.runs } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
+      ...(part ? { runs: one.runs } : {}), ...(together > 1 ? { together } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
     boxes.push(work.set(one));
     answers.push(one);
     work.skipped.delete(piece);
   }
   if (work.layer) work.show(boxes);
-  history.push({ task: work.task, answers });
+  history.push({ task: work.task, answers, together });
   talk.say(annotator, said);
   totals.clicks += said.length;
   totals.seconds += Math.min(seconds, 60) * said.length;
   flash(label);
-  const what = pieces.length > 1 ? `${pieces.length} pieces` : part ? "part" : "";
+  const kind = work.kind === "points" ? "points" : "pieces";
+  const what = pieces.length > 1 ? `${pieces.length} ${kind}` : part ? "part" : "";
   toast(`${what} ${label === UNSURE ? "unsure" : setup.classes[label].name}`.trim());
-  if (part && work.isOpen(current)) { brush = null; startClock(); draw(); } else goTo(nextOpen(current));
+  if (part && work.isOpen(current)) { brush = null; startClock(); draw(); }
+  else if (gallery && together === 1 && stay(pieces[0])) { startClock(); draw(); }
+  else goOn(current);
+}
+
+// Whether the gallery has something left to confirm without a piece.
+function stay(piece) {
+  for (const other of gallery.out) work.alone.add(other);
+  const stays = gallery.drop(piece);
+  if (stays) current = gallery.piece;
+  return stays;
 }
 
 // What an answer says of the prediction that was in sight.
@@ -173,6 +207,17 @@ function answerChosen(label) {
 }
 
 function tellAsk() {
+  const guess = chosen ? null : work.guessAt(current), what = guess === null ? "" : setup.classes[guess].name;
+  for (const [i, item] of [...$("classes").children].entries()) item.classList.toggle("guess", i === guess);
+  $("guess").lastChild.replaceChildren(...(guess === null ? [] : [swatch(looks[guess]), `${what}?`]));
+  if (guess !== null) {
+    $("ask").textContent = gallery ? `Are these all ${what}?`
+      : work.kind === "points" ? `Is the pixel in the ring ${what}?` : `Is the outlined piece ${what}?`;
+    $("hint").textContent = gallery
+      ? "Enter: yes, all. Arrows and a class’s key: that one is another. Del: ask it alone."
+      : "Enter: yes. Another class’s key: that one. Space: unsure.";
+    return;
+  }
   $("ask").textContent = chosen ? "What is the pixel that you chose?"
     : work.kind === "points" ? "What is the pixel in the ring?" : "What is the outlined piece?";
   $("hint").textContent = chosen ? "Press the key of its class. Esc: back to the question."
@@ -186,7 +231,7 @@ function skip() {
   work.skipped.add(current);
   history.push({ task: work.task, skipped: current });
   toast("skipped");
-  goTo(nextOpen(current));
+  if (gallery && stay(current)) { startClock(); draw(); } else goOn(current);
 }
 
 async function back() {
@@ -219,8 +264,9 @@ async function back() {
   const boxes = last.answers.map(a => work.unset(a));
   if (work.layer) work.show(boxes);
   toast("taken back");
-  goTo(last.answers[0].piece);
-  picked = last.answers.slice(1).map(a => a.piece).filter(piece => piece !== current);
+  const [first, ...others] = last.answers.map(a => a.piece);
+  goTo(first, last.together > 1 ? [first, ...others] : null);
+  if (!gallery) picked = others.filter(piece => piece !== first);
   draw();
 }
 
@@ -264,7 +310,7 @@ function centre(piece) {
 }
 
 function toggleBrush() {
-  if (busy || current === null || work.kind !== "segments") return;
+  if (busy || current === null || gallery || work.kind !== "segments") return;
   const [x, y, width, height] = work.box([current]);
   const radius = brush?.radius ?? Math.max(0.5, Math.round(Math.min(width, height) / 6));
   brush = brush ? null : { painted: new Set(), x: x + width / 2, y: y + height / 2, radius };
@@ -299,6 +345,8 @@ function draw() {
     const at = chosen ?? (work.kind === "points" && current !== null ? work.pieces[current] : null);
     view.draw(work, { current, picked, hidden, brush, at, chosen,
       over: live?.layerOf(work), opacity: live?.opacity });
+    gallery?.draw({ hidden, over: live?.layerOf(work), opacity: live?.opacity });
+    placeGuess();
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
     const number = Math.min(work.done + 1, count);
     const rate = totals.clicks && innerWidth > 1100 ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
@@ -315,6 +363,20 @@ function draw() {
     if (pressed) painted.port2.postMessage(pressed);
     pressed = 0;
   });
+}
+
+// Shows the guess below what is asked, or above where there is no room.
+function placeGuess() {
+  const guess = $("guess");
+  guess.hidden = gallery || brush || hidden || chosen || work.guessAt(current) === null;
+  if (guess.hidden) return;
+  const [x, y, width, height] = work.box([current]), stage = $("stage").getBoundingClientRect();
+  const [left, top] = view.toStage(x + width / 2, y), [, bottom] = view.toStage(x, y + height);
+  const room = work.kind === "points" ? 34 : 10, high = guess.offsetHeight;
+  const below = bottom + room + high < stage.height - 50 ? bottom + room : top - room - high;
+  const half = guess.offsetWidth / 2 + 6;
+  guess.style.left = `${Math.min(stage.width - half, Math.max(half, left))}px`;
+  guess.style.top = `${Math.min(stage.height - high - 6, Math.max(6, below))}px`;
 }
 
 // Whether it is shown inside a notebook whose keys go elsewhere.
@@ -399,8 +461,12 @@ function listKeys() {
     ["S", "skip for now: it comes again at the end, or to somebody else"],
     ["H", points ? "hide or show the ring" : "hide or show the outlines"],
     ["+ −", "zoom; so does the mouse wheel"],
-    ["← ↑ → ↓", "move the image; so does dragging. Enter comes back"],
+    ["← ↑ → ↓", "move the image; so does dragging. Enter or Home comes back"],
   ];
+  if (work?.guesses.some(guess => guess !== null)) {
+    rows.unshift(["Enter", "the guess is right: of one, or of all that the gallery keeps"],
+      ["Del", "gallery: take a crop out, it is asked alone; so does a click. Esc: ask all alone"]);
+  }
   if (live) {
     rows.push([".", "show or hide what the model predicts"], [",", "show or hide what changed at its last fit"],
       ["[ ]", "opacity of the prediction"],
@@ -441,11 +507,15 @@ function zoomBy(step) {
   const near = ZOOMS.findIndex(z => z >= view.zoom - 1e-6);
   const next = step > 0 ? ZOOMS.findIndex(z => z > view.zoom + 1e-6) : near - 1;
   zoom = view.zoom = ZOOMS[Math.max(0, next < 0 && step > 0 ? ZOOMS.length - 1 : next)];
+  if (gallery) gallery.zoom = zoom;
   draw();
 }
 
 function arrow([dx, dy], shift) {
-  if (brush) {
+  if (gallery) {
+    gallery.move([dx, dy]);
+    current = gallery.piece;
+  } else if (brush) {
     brush.x += dx; brush.y += dy;
     if (shift) paint(false);
   } else if (shift && work.kind === "segments") {
@@ -467,7 +537,7 @@ addEventListener("keydown", event => {
   }
   const label = classOf(event), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.key === "Tab" || (event.altKey && key !== "Alt")) return;
-  const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", ...Object.keys(ARROWS)].includes(key)
+  const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", "Home", "Delete", ...Object.keys(ARROWS)].includes(key)
     || "shb?+-=[]".includes(key) || (live && ".,".includes(key));
   if (!known) return;
   if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
@@ -487,10 +557,15 @@ addEventListener("keydown", event => {
   else if (label >= 0) answer(label);
   else if (key === " ") answer(UNSURE);
   else if (key === "Backspace") back();
-  else if (key === "Escape") { brush = null; picked = []; chosen = null; tellAsk(); draw(); }
+  else if (key === "Escape" && gallery) {
+    for (const { piece } of gallery.crops) work.alone.add(piece);
+    goTo(current);
+  } else if (key === "Escape") { brush = null; picked = []; chosen = null; tellAsk(); draw(); }
+  else if (key === "Delete") gallery?.take();
   else if (live && key === ".") live.toggle("prediction", work);
   else if (live && key === ",") live.toggle("changes", work);
-  else if (key === "Enter") {
+  else if (key === "Enter" && !brush && !chosen && !picked.length && work.guessAt(current) !== null) confirm();
+  else if (key === "Enter" || key === "Home") {
     if (brush) paint(false); else view.lookAt(work, work.box([current, ...picked]), zoom);
     draw();
   } else if (brush && "[]".includes(key)) {
@@ -530,7 +605,7 @@ $("view").addEventListener("pointerup", event => {
   if (work.kind === "points") { choose(...place); return; }
   const piece = pieceAt(...place);
   if (event.shiftKey) pick(piece);
-  else if (piece !== null && piece !== current) { current = piece; picked = []; draw(); }
+  else if (piece !== null && piece !== current) { current = piece; picked = []; tellAsk(); draw(); }
 });
 $("view").addEventListener("wheel", event => {
   if (busy || !work || away()) return;  // a notebook is scrolled past

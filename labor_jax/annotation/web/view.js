@@ -4,6 +4,7 @@ const HALO = "rgba(0, 0, 0, .8)", LINE = "#ffffff", PICKED = "#ffe14d", OPEN = "
 const FINE = 400000; // visible pixels above which single outlines are not drawn
 
 export class View {
+  // `inset` shows the whole image; null: nothing does.
   constructor(canvas, inset) {
     this.canvas = canvas; this.inset = inset;
     this.context = canvas.getContext("2d", { alpha: false });
@@ -56,6 +57,12 @@ export class View {
       this.x + (clientX - box.left - box.width / 2) / this.zoom,
       this.y + (clientY - box.top - box.height / 2) / this.zoom,
     ];
+  }
+
+  // The image's coordinates to those of the stage that holds the canvas.
+  toStage(x, y) {
+    const box = this.canvas.getBoundingClientRect();
+    return [box.width / 2 + (x - this.x) * this.zoom, box.height / 2 + (y - this.y) * this.zoom];
   }
 
   // `at` is the point that is asked, or chosen by a person where `chosen`; `over` a layer of the
@@ -139,7 +146,9 @@ export class View {
   }
 
   drawInset(work, current, over, opacity) {
-    const { inset } = this, context = inset.getContext("2d", { alpha: false });
+    const { inset } = this;
+    if (!inset) return;
+    const context = inset.getContext("2d", { alpha: false });
     const ratio = this.ratio, wide = Math.round(306 * ratio);
     const high = Math.round(Math.min(wide * work.height / work.width, 260 * ratio));
     if (inset.width !== wide || inset.height !== high) { inset.width = wide; inset.height = high; }

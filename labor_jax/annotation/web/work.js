@@ -3,6 +3,7 @@
 import { put } from "./patterns.js";
 
 const TINT = 150;
+const AT_ONCE = 12; // pieces that are confirmed at once
 
 export class Work {
   // `task` as the server tells it, `image` an ImageBitmap, `looks` of the classes.
@@ -13,6 +14,8 @@ export class Work {
     this.pieces = task[task.kind];
     this.known = task.answers;
     this.skipped = new Set();
+    this.guesses = task.guesses;  // of a model, by piece: a class to be confirmed, or null
+    this.alone = new Set();       // pieces whose guess is not to be confirmed with others
     this.answers = this.pieces.map(() => []);
     // By pixel: piece + 1 where open, -(piece + 1) where answered, 0 where not asked.
     this.owner = new Int32Array(this.kind === "segments" ? this.width * this.height : 0);
@@ -44,6 +47,21 @@ export class Work {
   isOpen(piece) { return this.left[piece] > 0; }
 
   get done() { return this.left.reduce((count, pixels) => count + (pixels <= 0), 0); }
+
+  // The guess at a piece that is to be confirmed or corrected, or null.
+  guessAt(piece) { return piece === null || this.answers[piece].length ? null : this.guesses[piece]; }
+
+  // The open pieces of the guess that most of them have, to be confirmed at once; [] of a single one.
+  alike() {
+    const groups = new Map();
+    for (let piece = 0; piece < this.pieces.length; piece++) {
+      const guess = this.guessAt(piece);
+      if (guess === null || this.skipped.has(piece) || this.alone.has(piece)) continue;
+      groups.set(guess, [...(groups.get(guess) ?? []), piece]);
+    }
+    const most = [...groups.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+    return most.length > 1 ? most.slice(0, AT_ONCE) : [];
+  }
 
   // Records an answer {id, piece, class, runs?, annotator} without showing it.
   set(answer) {
