@@ -4,6 +4,8 @@ A task is a query, or the same query once more for a second opinion. A person wo
 client, such as an open page of a browser. The client holds a lease on the task: no other client
 may answer it. The lease ends a while after the client's last sign of life.
 
+Now and then a task is a check, whose answer is known (see `checks`); it is one person's alone.
+
 A run that waits has asked all its queries. A desk with a `Supply` has none of them at first: it
 draws a query when somebody is free, writes it to the stage's file, and only then gives it.
 """
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from labor_jax.annotation import guesses, journal, ledger
+from labor_jax.annotation import checks, guesses, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
@@ -121,6 +123,7 @@ class Desk:
         clock: Callable[[], float] = time.monotonic,
         is_there: Callable[[str], bool] = lambda _: True,
         supply: Supply | None = None,
+        check: checks.Checks | None = None,
     ) -> None:
         """Reads all queries and the journal.
 
@@ -134,10 +137,11 @@ class Desk:
             Tasks about others are not given.
           supply: where queries come from while people answer; it is called by one thread at a time.
             None: they are all in the run's files.
+          check: how people are checked; None: they are not.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
         self._lease, self._clock, self._is_there = lease, clock, is_there
-        self._supply = supply
+        self._supply, self._check = supply, check
         self._away: set[str] = set()  # the images that were last seen not to be there
         self._lock = threading.Lock()
         self._tasks: dict[str, Task] = {}
@@ -185,8 +189,13 @@ class Desk:
                 (t for t in self._shown() if t.open and self._may(t, client, annotator, now)),
                 key=lambda task: self._rank(task, client, annotator),
             )
-            if not wanted and not any(self._is_fresh(t, annotator) for t in free):
-                free = self._supplied() + free
+            fresh = [t for t in free if self._is_fresh(t, annotator)]
+            if not wanted and not any(t.by[annotator] or self._held(t, client) for t in fresh):
+                checked = self._checked(client, annotator, now, bool(fresh))
+                if checked:
+                    free = [checked, *(t for t in free if t is not checked)]
+                elif not fresh:
+                    free = self._supplied() + free
             next_ones = itertools.islice(self._there(wanted, free), 2)
             task, then = next(next_ones, None), next(next_ones, None)
             tasks = self._shown()
@@ -222,25 +231,75 @@ class Desk:
 
     def _supplied(self) -> list[Task]:
         """A task about a new query, if there is one; it is in the stage's file by then."""
+        query = self._drawn()
+        if query is None:
+            return []
+        self._write(query)
+        return [self._ask(query)]
+
+    def _drawn(self) -> q.Query | None:
+        """The next query of the supply about an image that is there."""
         busy = set(self._away)
         while self._supply is not None:
             busy |= {t.query["image"] for t in self._shown() if t.open}
             query = self._supply(self._asked, busy)
-            if query is None:
-                break
-            if self._is_there(query["image"]):
-                q.append_query(self._workdir, query)
-                return [self._ask(query)]
+            if query is None or self._is_there(query["image"]):
+                return query
             self._away.add(query["image"])
             busy.add(query["image"])
-        return []
+        return None
+
+    def _checked(self, client: str, annotator: str, now: float, is_work: bool) -> Task | None:
+        """The check that a person gets before a new task; None: that task is next.
+
+        Args:
+          is_work: whether there is such a task already. Nobody is checked who has no work.
+        """
+        if self._check is None:
+            return None
+        begun = sum(task.by[annotator] > 0 for task in self._tasks.values())
+        if not self._check.is_next(annotator, begun):
+            return None
+        own = self._checks_of(annotator)
+        for task in own:
+            if task.open and task.query.get("origin") != q.VOLUNTEERED:
+                may = self._is_fresh(task, annotator) and self._may(task, client, annotator, now)
+                return task if may else None
+        if not is_work and self._drawn() is None:
+            return None
+        answered = (
+            (t.query, list(t.answers.values()))
+            for t in self._tasks.values()
+            if not t.second and not checks.is_check(t.query)
+        )
+        before = [t.query for t in own]
+        query = self._check.make(self._check_id(), annotator, before, answered)
+        if query is None:
+            return None
+        self._write(query)
+        return self._ask(query)
+
+    def _checks_of(self, annotator: str) -> list[Task]:
+        return [task for task in self._tasks.values() if task.query.get("for") == annotator]
+
+    def _check_id(self) -> str:
+        number = sum(checks.is_check(task.query) for task in self._tasks.values())
+        return f"check/{number + 1}"
+
+    def _write(self, query: q.Query) -> None:
+        """Adds a query to its file."""
+        if checks.is_check(query):
+            checks.append(self._workdir, query)
+        else:
+            q.append_query(self._workdir, query)
 
     def _ask(self, query: q.Query) -> Task:
         """A new task about a query."""
         task = Task(query, False)
         self._tasks[task.id] = task
-        self._asked.setdefault(query["image"], []).append(query)
-        self._stages.add(query["stage"])
+        if not checks.is_check(query):
+            self._asked.setdefault(query["image"], []).append(query)
+            self._stages.add(query["stage"])
         return task
 
     def _there(self, wanted: Task | None, free: list[Task]) -> Iterator[Task]:
@@ -269,8 +328,9 @@ class Desk:
                 return None
             keys = ("id", "piece", "class", "runs", "annotator")
             return {
-                # No more than this: that an answer is held is for nobody who gives it to know.
+                # No more than this: that an answer is held, or known, is not to be told.
                 **{k: v for k, v in task.query.items() if k in SHOWN},
+                "image": task.query["image"].removeprefix(checks.VAL),
                 "guesses": guesses.shown(task.query),
                 "task": task.id,
                 "second": task.second,
@@ -336,7 +396,7 @@ class Desk:
                     refused[str(number)[:64]] = str(reason)
             try:
                 for query in asked:
-                    q.append_query(self._workdir, query)
+                    self._write(query)
                 if lines:
                     journal.append(self._workdir, [line for _, line in lines], self._table)
             except OSError:
@@ -382,6 +442,7 @@ class Desk:
         if task.left[piece] <= 0:
             raise Refused("this is answered already")
         more |= {"second": True} if task.second else {}
+        more |= {"check": True} if checks.is_check(task.query) else {}
         more |= self._shown_with(one.get("shown")) | guesses.told(task.query, piece)
         if one.get("shown"):
             more["shown"] = True  # a blind question, but the prediction was over the image
@@ -403,12 +464,18 @@ class Desk:
         x, y = pixel
         if not (0 <= x < width and 0 <= y < height):
             raise Refused("there is no such pixel")
-        before = self._asked[query["image"]]
+        is_check = checks.is_check(query)
+        own = [t.query for t in self._checks_of(query["for"])] if is_check else []
+        before = own or self._asked[query["image"]]
+        before = [x for x in before if x["image"] == query["image"]]
         if any(pixel in asked.get("points", ()) for asked in before):
             raise Refused("this pixel is asked about already")
         chosen = q.point_query(query["image"], query["stage"], (height, width), [(y, x)])
-        origin = {"id": q.next_id(chosen, before), "origin": q.VOLUNTEERED}
-        return Task(chosen | origin, False)
+        chosen |= {"id": q.next_id(chosen, before), "origin": q.VOLUNTEERED}
+        if is_check:
+            who = {"for": query["for"], "known": [None], "by": None}
+            chosen |= {"id": self._check_id(), **who}
+        return Task(chosen, False)
 
     def _volunteered(self, before: Answer | None) -> Task | None:
         """The task of an answer to a point that a person chose; None for others."""
@@ -454,13 +521,13 @@ class Desk:
         return not self._is_closed_to(annotator, task)
 
     def _is_closed_to(self, annotator: str, task: Task) -> bool:
-        """Whether a task is a second opinion that the annotator may not give.
+        """Whether a task is another person's check, or an opinion that the annotator may not give.
 
-        It is asked once the query is answered, of a person who answered none of it, and nobody else
-        has begun to give it.
+        A second opinion is asked once the query is answered, of a person who answered none of it,
+        and nobody else has begun to give it.
         """
         if not task.second:
-            return False
+            return task.query.get("for", annotator) != annotator
         first = self._tasks[task.query["id"]]
         others = sum(task.by.values()) - task.by[annotator]
         return bool(first.open or first.by[annotator] or others)
@@ -471,8 +538,11 @@ class Desk:
         Tasks that the annotator skipped wholly come last. Before them: the client's own task, then
         those that the annotator has begun, then first opinions, then second ones.
         """
-        held = bool(task.holder and task.holder[0] == client)
-        return (not self._is_fresh(task, annotator), not held, not task.by[annotator], task.second)
+        held, fresh = self._held(task, client), self._is_fresh(task, annotator)
+        return (not fresh, not held, not task.by[annotator], task.second)
+
+    def _held(self, task: Task, client: str) -> bool:
+        return bool(task.holder and task.holder[0] == client)
 
     def _is_fresh(self, task: Task, annotator: str) -> bool:
         """Whether the annotator has not skipped all that is open of a task."""
@@ -507,6 +577,9 @@ class Desk:
                 task.holder = holders.get(task.id)
             for query in queries:
                 self._asked.setdefault(query["image"], []).append(query)
+        for query in checks.read(self._workdir):
+            self._tasks[query["id"]] = task = Task(query, False)
+            task.holder = holders.get(task.id)
         for line in journal.lines(self._workdir, self._table):
             asked = self._tasks.get(line["query"] + "/again" * bool(line.get("second")))
             if asked:

@@ -16,6 +16,7 @@ object:
     "id"         of a person's answer: one that is sent twice is written once
     "undo"       true takes back the answer that stands at the same place
     "second"     true marks a second opinion: it is compared with the first and gives no label
+    "check"      true where the answer is known (see `checks`): it gives no label
     "shown"      true where a model's prediction was in sight; with "model" and "guess". False where
                  answers verify guesses and this one was not shown
     "model"      the version of the model whose guess the line has
@@ -221,12 +222,12 @@ def read(workdir: str | os.PathLike, table: ClassTable) -> list[Answer]:
 
 
 def labelling(entries: Iterable[Answer]) -> list[Answer]:
-    """The answers that stand and give labels, in order: second opinions give none.
+    """The answers that stand and give labels, in order: second opinions and checks give none.
 
     Args:
       entries: lines of the journal, in its order.
     """
-    return standing(entry for entry in entries if not entry.get("second"))
+    return standing(e for e in entries if not (e.get("second") or e.get("check")))
 
 
 def on_disk(workdir: str | os.PathLike, table: ClassTable) -> files.Index:
@@ -323,16 +324,19 @@ def write_labels(
 ) -> None:
     """Writes the label map of every image that has answers, `annotations/labels/IMAGE.png`.
 
-    The files may be deleted at any time: they can be made again.
+    The files may be deleted at any time: they can be made again. That of an image without answers
+    is deleted: they were taken back, or do not count any more.
 
     Args:
       answers: those that stand, of all stages that count.
-      sizes: (H, W) by image.
+      sizes: (H, W) by image, of all images that this is about.
       table: its palette colours the files.
     """
     by_image: dict[str, list[Answer]] = {}
     for entry in answers:
         by_image.setdefault(entry["image"], []).append(entry)
+    for image in sizes.keys() - by_image.keys():
+        labels_path(workdir, image).unlink(missing_ok=True)
     for image, entries in by_image.items():
         images.write_label_png(labels_path(workdir, image), label_map(entries, sizes[image]), table)
 

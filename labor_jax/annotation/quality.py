@@ -3,9 +3,10 @@
 Every interval holds 90 %. Answers count as independent of each other.
 """
 
+import collections
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from scipy import stats
 from labor_jax.annotation import journal
 from labor_jax.annotation.journal import Answer
 from labor_jax.annotation.ledger import IDLE
+from labor_jax.annotation.queries import Query
 from labor_jax.data.labels import IGNORE
 
-__all__ = ["Known", "difference", "median", "right_by", "share", "verified"]
+__all__ = ["Known", "checked", "describe", "difference", "median", "right_by", "share", "verified"]
 
 LEVEL = 0.9
 """The share of the cases in which an interval holds the truth."""
@@ -73,8 +75,8 @@ def verified(queries: Iterable[Iterable[Answer]], known: Known) -> list[dict[str
     """
     found: dict[str, dict[bool, list[tuple[Answer, int | None]]]] = {}
     for lines in queries:
-        for entry in journal.labelling(lines):
-            if "confidence" in entry:
+        for entry in journal.standing(lines):
+            if "confidence" in entry and not entry.get("second"):
                 own = found.setdefault(entry["annotator"], {True: [], False: []})
                 own[entry["shown"]].append((entry, known(entry)))
     rows = []
@@ -98,6 +100,61 @@ def _condition(answers: list[tuple[Answer, int | None]]) -> dict[str, Any]:
         "wrong": share(sum(entry["class"] != right for entry, right in sure), len(sure)),
         "misled": share(sum(e["class"] == e["guess"] for e in led), len(led)),
     }
+
+
+def checked(
+    lines: Iterable[Answer], made: Mapping[str, Query], classes: int
+) -> list[dict[str, Any]]:
+    """How many of the checks each person answered rightly.
+
+    Args:
+      lines: the journal's.
+      made: all checks by id, see `checks`.
+      classes: how many there are.
+    Returns:
+      A row for each annotator who answered some and each "by", whose answers count as right (None:
+      labels), sorted: {"annotator", "by", "answers", "unsure", "right", "classes"}. "answers" gave
+      a class, and "right" is the share of these that gave the known one; "classes" has that share,
+      and "answers", for each class that is the known one.
+    """
+    counts: dict[tuple[str, str], np.ndarray] = {}
+    unsure: collections.Counter[tuple[str, str]] = collections.Counter()
+    for entry in journal.standing(entry for entry in lines if entry.get("check")):
+        check = made.get(entry["query"])
+        if check is None:
+            continue
+        right, key = check["known"][entry["piece"]], (entry["annotator"], check["by"] or "")
+        if right is None:
+            continue
+        own = counts.setdefault(key, np.zeros((classes, 2), int))
+        if entry["class"] == IGNORE:
+            unsure[key] += 1
+        else:
+            own[right] += 1, entry["class"] == right
+    return [
+        {
+            "annotator": name,
+            "by": by or None,
+            "answers": int(own[:, 0].sum()),
+            "unsure": unsure[name, by],
+            "right": share(int(own[:, 1].sum()), int(own[:, 0].sum())),
+            "classes": [{"answers": int(of), "right": share(int(k), int(of))} for of, k in own],
+        }
+        for (name, by), own in sorted(counts.items())
+    ]
+
+
+def describe(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Lines of text about rows of `checked`."""
+    told = []
+    for row in rows:
+        known, right = f"known from {row['by'] or 'labels'}", row["right"]
+        if row["answers"]:
+            told.append(
+                f"{row['annotator']}: {right['value']:.1%} of {row['answers']:,} answers {known} "
+                f"are right (90 %: {right['low']:.1%} to {right['high']:.1%})"
+            )
+    return told
 
 
 def right_by(label: np.ndarray, entry: Answer) -> int | None:

@@ -472,6 +472,25 @@ class Verify:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checks:
+    """Questions whose answer is known, mixed in with others to tell how well people answer."""
+
+    share: float = setting(
+        0.0,
+        "live: share of what a person begins that is such a question; its answers are not learnt",
+        low=0,
+        below=1,
+        the_run=False,
+    )
+    known: str = setting(
+        "val",
+        "from where the answer is known: from the labels of `val`, or from somebody else's answers",
+        choices=("val", "people"),
+        the_run=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """How images are predicted, to be scored or shown."""
 
@@ -534,6 +553,13 @@ class Config:
         since="annotate",
         path="folder",
     )
+    trust: tuple[str, ...] = setting(
+        (),
+        "whose answers count less: NAME=WEIGHT for each; 0 drops them, others count 1. What lies "
+        "between is for live runs; runs of stages drop answers at their next adaptation",
+        since="annotate",
+        the_run=False,
+    )
     noisy: Noisy = section(Noisy, since="annotate")
     classes: Classes = section(Classes)
     source: Domain = section(
@@ -585,6 +611,7 @@ class Config:
     stop: Stop = section(Stop, since="adapt")
     live: Live = section(Live, since="query")
     verify: Verify = section(Verify, since="annotate")
+    checks: Checks = section(Checks, since="annotate")
     evaluation: Evaluation = section(Evaluation, since="evaluate")
     eval_batch_size: int = setting(
         8, "images that are predicted at once, over all devices", low=1, since="evaluate"

@@ -4,6 +4,7 @@ The fit starts anew each time, so nothing is carried from one to the next. A pro
 and started again makes the same classifier of the same journal, bit for bit.
 """
 
+import types
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import ml_collections
 import numpy as np
 from scipy import special
 
-from labor_jax.annotation import journal
+from labor_jax.annotation import journal, trust
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.domain import Domain
@@ -33,11 +34,13 @@ class Given(NamedTuple):
       image: [P] int64, the number of each pixel's image in the domain.
       pixel: [P] int64, its flat number at the label's resolution.
       label: [P] int32 train ids.
+      weight: [P] float32, how much each counts besides the balance of the classes.
     """
 
     image: np.ndarray
     pixel: np.ndarray
     label: np.ndarray
+    weight: np.ndarray
 
     def same(self, other: "Given") -> bool:
         """Whether two are equal."""
@@ -61,20 +64,33 @@ def split(
     return learnt, held
 
 
-def given(answers: Iterable[Answer], queries: Mapping[str, q.Query], domain: Domain) -> Given:
+def given(
+    answers: Iterable[Answer],
+    queries: Mapping[str, q.Query],
+    domain: Domain,
+    weights: Mapping[str, float] = types.MappingProxyType({}),
+) -> Given:
     """The pixels that answers give a class; those of images that are not there are left out.
 
     Where two answers are about one pixel, the later one counts.
+
+    Args:
+      weights: of some annotators, see `trust`; answers of weight 0 are left out.
     """
     index = {image: i for i, image in enumerate(domain.ids)}
-    found: dict[tuple[int, int], int] = {}
-    for entry in answers:
+    found: dict[tuple[int, int], tuple[int, float]] = {}
+    for entry in trust.kept(answers, weights):
         if entry["image"] in index and entry["class"] != IGNORE:
             x, y = entry["point"]
             width = queries[entry["query"]]["size"][1]
-            found[index[entry["image"]], y * width + x] = entry["class"]
-    rows = np.array([(*at, label) for at, label in sorted(found.items())], np.int64).reshape(-1, 3)
-    return Given(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int32))
+            weight = weights.get(entry["annotator"], 1.0)
+            found[index[entry["image"]], y * width + x] = entry["class"], weight
+    order = sorted(found)
+    places = np.array(order, np.int64).reshape(-1, 2)
+    labels = np.array([found[at][0] for at in order], np.int32)
+    return Given(
+        places[:, 0], places[:, 1], labels, np.array([found[at][1] for at in order], np.float32)
+    )
 
 
 class Features:
@@ -124,7 +140,11 @@ class Features:
 
 
 def fit(
-    features: np.ndarray, labels: np.ndarray, config: ml_collections.ConfigDict, classes: int
+    features: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    config: ml_collections.ConfigDict,
+    classes: int,
 ) -> linear_fit.Fitted | None:
     """The classifier of some labelled pixels, as host arrays; None of no pixel.
 
@@ -133,6 +153,7 @@ def fit(
     Args:
       features: [P, F] float32.
       labels: [P] int32 train ids.
+      weights: [P] float32 above 0, how much each counts besides the balance of the classes.
       config: `adapt_steps`, `optimizer.weight_decay`, `loss.balance`.
       classes: how many there are.
     """
@@ -140,7 +161,7 @@ def fit(
     if not number:
         return None
     missing = max(ROOM, frozen.power_of_two(number)) - number
-    weights = frozen.balanced(labels, config.loss.balance)
+    weights = weights * frozen.balanced(labels, config.loss.balance)
     fitted = linear_fit.fit(
         np.pad(features, ((0, missing), (0, 0))),
         np.pad(labels, (0, missing)),

@@ -15,6 +15,7 @@ import ml_collections
 import numpy as np
 
 from labor_jax.annotation import queries as q
+from labor_jax.annotation import trust
 from labor_jax.data.domain import Domain
 from labor_jax.infer.batches import inference_batches
 from labor_jax.selection import strategies
@@ -65,6 +66,7 @@ def check(config: ml_collections.ConfigDict) -> None:
             "config.model.freeze: False; a live run fits a linear head to frozen features: give a "
             "config such as camvid:frozen"
         )
+    trust.weights(config.trust)
     if config.source.domain:
         raise UserError("config.source.domain: a live run learns from answers alone; give ''")
     if config.method not in ways:

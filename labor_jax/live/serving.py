@@ -6,7 +6,16 @@ import os
 
 import ml_collections
 
-from labor_jax.annotation import asked_images, desk, journal, ledger, server, serving
+from labor_jax.annotation import (
+    asked_images,
+    checks,
+    desk,
+    journal,
+    ledger,
+    quality,
+    server,
+    serving,
+)
 from labor_jax.annotation import queries as q
 from labor_jax.live import questions
 from labor_jax.live.session import Session
@@ -57,12 +66,17 @@ def serve(
         if not asked_images.path(workdir, questions.STAGE).exists():
             asked_images.remember(workdir, questions.STAGE, target)
         session = Session(config, workdir, table, domains | {"target": target}, verify)
-        index = {image: i for i, image in enumerate(target.ids)}
-        tasks = desk.Desk(workdir, table, is_there=index.__contains__, supply=session.next_query)
+        tasks = desk.Desk(
+            workdir,
+            table,
+            is_there=session.knows,
+            supply=session.next_query,
+            check=session.checks(),
+        )
         app = server.make_app(
             tasks,
             table,
-            lambda image: target.read_image(index[image]),
+            session.read_image,
             serving.make_setup(workdir, table, annotator, in_frame),
             session.newest(),
         )
@@ -78,5 +92,8 @@ def serve(
             raise
         except KeyboardInterrupt:
             print()
-        for line in ledger.describe(journal.lines(workdir, table)):
+        lines = journal.lines(workdir, table)
+        made = {check["id"]: check for check in checks.read(workdir)}
+        rows = quality.checked(lines, made, len(table))
+        for line in [*ledger.describe(lines), *quality.describe(rows)]:
             print(line)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence, Set
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from labor_jax.annotation import guesses, journal, ledger
+from labor_jax.annotation import checks, guesses, journal, ledger, trust
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.newest import Newest
 from labor_jax.data import labels
@@ -32,6 +33,7 @@ from labor_jax.report.summary import Summary
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 __all__ = ["Learned", "Session", "learn"]
 
@@ -84,12 +86,14 @@ def learn(
       held: the answers to score with; None for those of the lines.
     """
     own, own_held = learner.split(lines, queries)
-    given = learner.given(own, queries, domain)
-    test = learner.given(own_held if held is None else held, queries, domain)
+    weights = trust.weights(config.trust)
+    given = learner.given(own, queries, domain, weights)
+    test = learner.given(own_held if held is None else held, queries, domain, weights)
     if before is not None and before.given.same(given):
         fitted = before.fitted
     else:
-        fitted = learner.fit(features.of(given.image, given.pixel), given.label, config, classes)
+        known = features.of(given.image, given.pixel)
+        fitted = learner.fit(known, given.label, given.weight, config, classes)
     told = np.zeros(len(test.label), np.int64)
     if fitted is not None and len(told):
         told = learner.predicted(fitted, features.of(test.image, test.pixel))
@@ -122,6 +126,11 @@ class Session:
         self._verify = verify
         self._domains = dict(domains)
         self._index = {image: i for i, image in enumerate(domains["target"].ids)}
+        # By name: the domain, and the number in it. A check may be about an image of "val".
+        self._places = {
+            checks.VAL + image: ("val", i) for i, image in enumerate(domains["val"].ids)
+        }
+        self._places |= {image: ("target", i) for image, i in self._index.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
         self._made = 0  # images whose features were made
@@ -130,7 +139,9 @@ class Session:
         self._gained: dict[str, Any] | None = None
         told = [line for _, line in files.json_lines(workdir / resume.LIVE)]
         self._curve = [_point(line) for line in told]
-        self._recorded = max((line["version"] for line in told), default=-1)
+        # Other answers count now: the same lines of the journal make another classifier.
+        same = bool(told) and told[-1].get("trust", []) == list(config.trust)
+        self._recorded = max(line["version"] for line in told) if same else -1
         self._compared = 0
         self.error: Exception | None = None
 
@@ -150,13 +161,47 @@ class Session:
             return query  # a held answer with a guess in sight would score the model by itself
         return self._guessed(query)
 
+    def checks(self) -> checks.Checks | None:
+        """How people are checked, as `config.checks` has it; None: they are not.
+
+        Raises:
+          UserError: the answers are to be known from labels, and there are none.
+        """
+        config, val = self._config, self._domains["val"]
+        if not config.checks.share:
+            return None
+        if config.checks.known == "people":
+            make = checks.from_people(config.live.points, config.seed)
+        elif val.read_label is None:
+            raise UserError(
+                "config.checks.known: config.val has no labels; give it some, or people"
+            )
+        else:
+            make = checks.from_labels(val, config.live.points, config.seed)
+
+        def made(*about: Any) -> q.Query | None:
+            query = make(*about)
+            return self._guessed(query) if self._verify and query is not None else query
+
+        return checks.Checks(made, config.checks.share, config.seed)
+
+    def read_image(self, image: str) -> np.ndarray:
+        """An image that is asked about, [H, W, 3] uint8 RGB; see `checks.VAL`."""
+        name, index = self._places[image]
+        return self._domains[name].read_image(index)
+
+    def knows(self, image: str) -> bool:
+        """Whether there is an image that is asked about."""
+        return image in self._places
+
     def _guessed(self, query: q.Query) -> q.Query:
         """A query with the newest classifier's guesses; as it is before the first fit."""
         learned, config = self._learned, self._config
         if learned is None or learned.fitted is None:
             return query
         pixel = q.asked_pixels(query)
-        features = self._features.of(np.full(len(pixel), self._index[query["image"]]), pixel)
+        name, index = self._places[query["image"]]
+        features = self._features[name].of(np.full(len(pixel), index), pixel)
         found = learner.guessed(learned.fitted, features)
         return guesses.add(query, learned.version, *found, config.verify.blind, config.seed)
 
@@ -199,15 +244,16 @@ class Session:
     def predict(self, image: str) -> tuple[int, np.ndarray] | None:
         """The newest version and its prediction of an image, [H, W] uint8; None before a fit."""
         learned = self._learned
-        if learned is None or learned.fitted is None or image not in self._index:
+        if learned is None or learned.fitted is None or image not in self._places:
             return None
-        return learned.version, self._predicted(learned.fitted, self._index[image])
+        return learned.version, self._predicted(learned.fitted, *self._places[image])
 
-    def _predicted(self, fitted: linear_fit.Fitted, index: int) -> np.ndarray:
-        target = self._domains["target"]
-        assert target.features is not None
-        levels: Any = tuple(level[None] for level in target.features.read(index))
-        size = self._size_of(target.ids[index])
+    def _predicted(self, fitted: linear_fit.Fitted, name: str, index: int) -> np.ndarray:
+        features = self._domains[name].features
+        assert features is not None
+        levels: Any = tuple(level[None] for level in features.read(index))
+        height, width = features.sizes[index].tolist()
+        size = (height, width)
         return self._compiled.predict(self._applied(fitted).shipped, levels, size)[0]
 
     def _size_of(self, image: str) -> tuple[int, int]:
@@ -253,7 +299,10 @@ class Session:
         for name in ("target", "val"):
             some = {name: self._domains[name]}
             self._domains |= frozen.opened(some, now, config, classes, self._before_a_batch)
-        self._features = learner.Features(self._domains["target"], config.model.dtype)
+        self._features = {
+            name: learner.Features(self._domains[name], config.model.dtype)
+            for name in ("target", "val")
+        }
         self._compile()
 
     def _before_a_batch(self, images: int) -> None:
@@ -265,9 +314,10 @@ class Session:
     def _compile(self) -> None:
         """Compiles what a first fit needs, before a person waits for it."""
         one = np.zeros(1, np.int32)
-        fitted = learner.fit(self._features.of(one, one), one, self._config, len(self._table))
+        known = self._features["target"].of(one, one)
+        fitted = learner.fit(known, one, np.ones(1, np.float32), self._config, len(self._table))
         assert fitted is not None
-        self._predicted(fitted, 0)
+        self._predicted(fitted, "target", 0)
         infer = functools.partial(self._infer, self._applied(fitted))
         questions.propose({}, 0, self._domains["target"], infer, self._config)
 
@@ -275,12 +325,16 @@ class Session:
         """Fits whenever enough was answered, and saves now and then, until it is closed."""
         config, workdir, path = self._config, self._workdir, journal.path(self._workdir)
         summary = Summary(workdir, config)
-        saved = max((row["version"] for row in summary.values["stages"]), default=0)
+        rows = summary.values["stages"]
+        last = saved = max((row["version"] for row in rows), default=0)
+        if rows and rows[-1].get("trust", []) != list(config.trust):
+            saved = 0  # other answers count now, and a step's checkpoint is written once
+            shutil.rmtree(workdir / "checkpoints", ignore_errors=True)
         lines: list[journal.Answer] = []
         read, known, since = -1, -1, 0.0
         with (
             contextlib.closing(Checkpoints(workdir, self._table, keep=0)) as checkpoints,
-            Monitor(workdir, saved) as monitor,
+            Monitor(workdir, last) as monitor,
         ):
             this = Run(
                 config, workdir, self._table, **self._domains, monitor=monitor,
@@ -314,7 +368,7 @@ class Session:
             learn,
             queries=by_id,
             domain=target,
-            features=self._features,
+            features=self._features["target"],
             config=config,
             classes=classes,
         )
@@ -334,7 +388,7 @@ class Session:
         """Adds a line about a fit to `live.jsonl`."""
         score = learned.scored
         people = ledger.annotators(lines)
-        line = {
+        line: dict[str, Any] = {
             "version": learned.version,
             "clicks": sum(row["clicks"] for row in people),
             "seconds": round(sum(row["seconds"] or 0.0 for row in people), 1),
@@ -345,6 +399,7 @@ class Session:
             "high": score.high,
             "fit_seconds": round(seconds, 3),
         }
+        line |= {"trust": list(self._config.trust)} if self._config.trust else {}
         if learned.version > self._recorded:
             self._recorded = learned.version
             self._curve = [*self._curve, _point(line)]
@@ -392,13 +447,15 @@ class Session:
         this.checkpoints.save(version, parallel.of_all(now), wait=True)
         queries, lines = _each(this.workdir), journal.lines(this.workdir, this.table)[:version]
         sizes = {query["image"]: tuple(query["size"]) for query in queries}
-        journal.write_labels(this.workdir, journal.labelling(lines), sizes, this.table)
+        answers = trust.kept(journal.labelling(lines), trust.weights(config.trust))
+        journal.write_labels(this.workdir, answers, sizes, this.table)
         predict = functools.partial(self._compiled.predict, now.shipped)
         score = evaluate(predict, this.val, this.table, config)
         pool = {image: math.prod(self._size_of(image)) for image in self._index}
         budget = ledger.budget(ledger.rows(queries, lines), pool)
         row = {"stage": len(this.summary.values["stages"]) + 1, "version": version, **score}
         row |= {"budget": budget, "mask": None, "held_mIoU": learned.scored.miou}
+        row |= {"trust": list(config.trust)}
         told = {"loss/fit": learned.fitted.loss, "agreement/fit": learned.fitted.agreement}
         this.monitor.record(version, "live", 1, {name: float(x) for name, x in told.items()})
         previews.write_all(this, "final", now, self._compiled)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from labor_jax.annotation import annotators, asked_images, journal, ledger
+from labor_jax.annotation import annotators, asked_images, journal, ledger, trust
 from labor_jax.annotation import queries as q
 from labor_jax.data import images, pipeline
 from labor_jax.infer import metrics
@@ -36,13 +36,15 @@ def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> stat
 def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
     written, labelled = journal.on_disk(this.workdir, this.table), set()
+    weights = trust.weights(this.config.trust)
     for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
-        if answers := [a for query in queries for a in journal.answers_to(query, written)]:
-            if not stopping_rules.is_held(this.config, image):
-                labelled.add(image)
-            if hosts.first():
-                sizes = {image: queries[0]["size"]}
-                journal.write_labels(this.workdir, answers, sizes, this.table)
+        answers = [a for query in queries for a in journal.answers_to(query, written)]
+        answers = trust.kept(answers, weights)
+        if answers and not stopping_rules.is_held(this.config, image):
+            labelled.add(image)
+        if hosts.first():
+            sizes = {image: queries[0]["size"]}
+            journal.write_labels(this.workdir, answers, sizes, this.table)
     hosts.wait(f"labels {stage}")
 
     def read(index: int) -> np.ndarray | None:

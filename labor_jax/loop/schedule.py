@@ -20,7 +20,7 @@ from typing import Any
 
 import ml_collections
 
-from labor_jax.annotation import annotators
+from labor_jax.annotation import annotators, trust
 from labor_jax.data import labels, rare_classes
 from labor_jax.loop import (
     data_checks,
@@ -56,6 +56,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
     """
     config, workdir, table = opening.checked(config, workdir)
     resume.check_kind(workdir, live=False)
+    trust.check_whole(config.trust)
     summary = Summary(workdir, config)
     if summary.finished and resume.has_places(config, workdir):
         return summary.values

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from labor_jax.annotation import ledger, quality
+from labor_jax.annotation import ledger, quality, trust
 from labor_jax.annotation.journal import Answer
 from labor_jax.data import images
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import charts, pictures
-from labor_jax.report.run_files import RunFiles, read_run_files
+from labor_jax.report.run_files import RunFiles, checked_lines, read_run_files
 from labor_jax.report.template import percent, plural, render
 from labor_jax.selection import strategies
 from labor_jax.util import files
@@ -49,8 +49,11 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
         disagreements=bool(run.masks),
         ledger=ledger_rows(run),
         annotators=run.annotators,
+        trust=trust.weights(run.config.get("trust", ())),
         agreement=run.agreement,
-        verified=quality.verified(run.written.values(), _known(target)),
+        verified=quality.verified(run.written.values(), _known(run, target)),
+        checked=quality.checked(checked_lines(run), run.checks, len(table)),
+        names=table.names,
         losses=training_curves(run),
         settings=settings(run),
     )
@@ -59,8 +62,8 @@ def write_report(workdir: str | os.PathLike, target: Domain, table: ClassTable) 
     return path
 
 
-def _known(target: Domain) -> quality.Known:
-    """What is right by the target's labels, where it has some."""
+def _known(run: RunFiles, target: Domain) -> quality.Known:
+    """What is right: of checks what is known, of others the target's labels, where it has some."""
     index = {image: i for i, image in enumerate(target.ids)}
 
     @functools.lru_cache(maxsize=1)
@@ -69,6 +72,8 @@ def _known(target: Domain) -> quality.Known:
         return read(index[image]) if read is not None and image in index else None
 
     def known(entry: Answer) -> int | None:
+        if entry["query"] in run.checks:
+            return run.checks[entry["query"]]["known"][entry["piece"]]
         truth = label(entry["image"])
         return None if truth is None else quality.right_by(truth, entry)
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from labor_jax.annotation import journal, ledger
+from labor_jax.annotation import checks, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.config.changes import flat
 from labor_jax.report.monitor import read_metrics
@@ -31,6 +31,7 @@ class RunFiles:
       written: the journal's lines by their query's id; they are read from disk at each access.
       ledger: a row for each query, as `ledger.rows` gives it.
       annotators: a row for each annotator, as `ledger.annotators` gives it.
+      checks: those that people got, by id.
       agreement: a row for each pair of annotators, as `ledger.agreement` gives it.
       sizes: the number of pixels of each image that has a query.
     """
@@ -45,6 +46,7 @@ class RunFiles:
     written: files.Index = dataclasses.field(compare=False)
     ledger: list[ledger.Row]
     annotators: list[dict[str, Any]]
+    checks: dict[str, q.Query]
     agreement: list[dict[str, Any]]
     sizes: dict[str, int]
 
@@ -87,6 +89,7 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
         written=written,
         ledger=rows,
         annotators=ledger.annotators(line for _, line in _lines(workdir)),
+        checks={check["id"]: check for check in checks.read(workdir)},
         agreement=ledger.agreement_by_query(written.values()),
         sizes=sizes,
     )
@@ -110,6 +113,11 @@ def _by_stage(folder: pathlib.Path, kind: str) -> dict[int, dict[str, pathlib.Pa
 def _by_id(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     paths = sorted(p for p in folder.rglob("*.png") if not p.name.startswith("."))
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
+
+
+def checked_lines(run: RunFiles) -> Iterator[dict[str, Any]]:
+    """The journal's lines about checks."""
+    return (line for check in run.checks for line in run.written.get(check, []))
 
 
 def _json(path: pathlib.Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ HOW = {
     "data_dir",
     "parallel",
     "checkpoint_every",
+    "checks.known",
+    "checks.share",
     "frozen.cache_gb",
     "images_a_device",
     "live.answers",
@@ -24,6 +26,7 @@ HOW = {
     "log_every",
     "warmup_from",
     "plugins",
+    "trust",
     "verify.blind",
 }
 

@@ -112,6 +112,22 @@ def test_what_is_unsure_taken_back_or_of_an_image_that_went_teaches_nothing(
     assert same(odd, plain) and odd.version == len(lines) + 3
 
 
+def test_answers_of_people_count_as_much_as_they_are_trusted(domain, config, queries):
+    lines = lines_of(queries)
+    plain = learnt(lines, queries, domain, config)
+    wrong = [line | {"annotator": "eve", "class": (line["class"] + 1) % 3} for line in lines[:5]]
+    config.trust = ("eve=0",)
+    dropped = learnt([*wrong, *lines[5:]], queries, domain, config)
+    assert same(dropped, learnt(lines[5:], queries, domain, config))
+    config.trust = ("eve=2", "bob=0.5")
+    mixed = [line | {"annotator": "eve" if n % 2 else "ana"} for n, line in enumerate(lines)]
+    weighed = learnt(mixed, queries, domain, config)
+    assert set(weighed.given.weight) == {1.0, 2.0} and not same(weighed, plain)
+    config.trust = ("ana=0.5",)
+    again = learnt(mixed, queries, domain, config)
+    np.testing.assert_allclose(again.fitted.kernel, weighed.fitted.kernel, rtol=1e-2, atol=1e-3)
+
+
 def test_without_an_answer_there_is_no_classifier(domain, config):
     nothing = learnt([], [], domain, config)
     assert nothing.fitted is None and nothing.scored.miou is None and nothing.version == 0
@@ -120,7 +136,7 @@ def test_without_an_answer_there_is_no_classifier(domain, config):
 def test_rows_that_fill_up_a_fit_do_not_count(domain, config, queries):
     answers = learner.given(lines_of(queries), {x["id"]: x for x in queries}, domain)
     features = learner.Features(domain, "float32").of(answers.image, answers.pixel)
-    fitted = learner.fit(features, answers.label, config, CLASSES)
+    fitted = learner.fit(features, answers.label, answers.weight, config, CLASSES)
     from labor_jax.loop import frozen
     from labor_jax.train import linear_fit
 

@@ -11,7 +11,7 @@ from support.annotating import wait_until
 from support.commands import call, the_line
 from support.frozen_runs import frozen_config
 
-from labor_jax.annotation import asked_images, journal
+from labor_jax.annotation import asked_images, checks, journal, quality
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.infer import restore
@@ -40,7 +40,7 @@ class Live:
         self.config, workdir, self.table = opening.checked(own, workdir)
         self.workdir = workdir
         domains = opening.open_domains(self.config, workdir, self.table)
-        self.target = domains["target"]
+        self.target, self.val = domains["target"], domains["val"]
         resume.write_config(self.config, workdir)
         for path in (workdir / resume.LIVE, q.queries_path(workdir, questions.STAGE)):
             files.append_lines(path, b"")
@@ -48,7 +48,13 @@ class Live:
             asked_images.remember(workdir, 1, self.target)
         self.session = session.Session(self.config, workdir, self.table, domains, verify)
         # A lease that a slow machine does not outlast.
-        self.desk = Desk(workdir, self.table, lease=1e6, supply=self.session.next_query)
+        self.desk = Desk(
+            workdir,
+            self.table,
+            lease=1e6,
+            supply=self.session.next_query,
+            check=self.session.checks(),
+        )
 
     def answer(self, number, client="page", annotator="ana"):
         """Answers so many points by the truth; returns how many there were."""
@@ -60,7 +66,8 @@ class Live:
             answered = {entry["piece"] for entry in told["answers"]}
             piece = next(n for n in range(len(told["points"])) if n not in answered)
             x, y = told["points"][piece]
-            label = self.target.read_label(self.target.ids.index(told["image"]))[y, x]
+            asked = self.val if task.startswith("check/") else self.target
+            label = asked.read_label(asked.ids.index(told["image"]))[y, x]
             one = {"id": f"number-{next(IDS)}", "task": task, "piece": piece, "seconds": 1.0}
             assert self.desk.record(client, annotator, [one | {"class": int(label)}])["saved"]
         return number
@@ -157,6 +164,8 @@ def test_two_people_are_served_by_one_session_and_no_pixel_is_asked_twice(config
 def test_the_newest_classifiers_guesses_are_asked_for_and_held_questions_have_none(
     config, tmp_path
 ):
+    config = config.copy_and_resolve_references()
+    config.checks.share = 0.3
     live = Live(config, tmp_path / "run", verify=True)
     live.answer(6)
     live.session.start()
@@ -172,7 +181,16 @@ def test_the_newest_classifiers_guesses_are_asked_for_and_held_questions_have_no
     models = [query["guessed_by"] for query in verified]
     assert models == sorted(models) and models[0] >= 6
     by_id = {query["id"]: query for query in verified}
-    lines = [line for line in journal.lines(live.workdir, live.table) if "confidence" in line]
+    made = checks.read(live.workdir)
+    by_id |= {check["id"]: check for check in made}
+    lines = journal.lines(live.workdir, live.table)
+    assert any(line.get("check") for line in lines)
+    assert any("guesses" in check and check["image"].startswith(checks.VAL) for check in made)
+    labelled = journal.read(live.workdir, live.table)
+    assert {entry["image"] for entry in labelled} <= set(live.target.ids)
+    (row,) = quality.checked(lines, {check["id"]: check for check in made}, len(live.table))
+    assert row["right"]["value"] == 1, "the truth was answered"
+    lines = [line for line in lines if "confidence" in line]
     assert len(lines) >= 10
     for line in lines:
         query = by_id[line["query"]]
@@ -187,7 +205,7 @@ def test_the_newest_classifiers_guesses_are_asked_for_and_held_questions_have_no
     assert query["guessed_by"] == version
     assert classes == [predicted[3, 4], predicted[20, 30], predicted[40, 50]]
     report = (live.workdir / "report.html").read_text()
-    assert "Guesses shown and kept back" in report
+    assert "Guesses shown and kept back" in report and "Checks: answers that are known" in report
 
 
 def test_what_ends_the_learner_is_told_and_answers_are_taken_all_the_same(
