@@ -1,6 +1,7 @@
 """The page while a model learns: what it predicts, what changed, and pixels of one's own choice."""
 
 import contextlib
+import gzip
 import io
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image
 from support.annotating import (
+    ROOT,
     browsing,
     needs_chromium,
     open_page,
@@ -59,7 +61,9 @@ def browser():
 
 
 @contextlib.contextmanager
-def served(workdir, model, points=((30, 40), (10, 20)), guessed=lambda query: query):
+def served(
+    workdir, model, points=((30, 40), (10, 20)), guessed=lambda query: query, annotator="ana"
+):
     """The address of a server of two images, each asked about at some points at a time.
 
     `guessed` adds guesses to a query.
@@ -75,7 +79,7 @@ def served(workdir, model, points=((30, 40), (10, 20)), guessed=lambda query: qu
                     return guessed(query | {"id": q.next_id(query, before)})
         return None
 
-    setup = {"run": "r", "annotator": "ana", "workdir": str(workdir), "in_frame": False}
+    setup = {"run": "r", "annotator": annotator, "workdir": str(workdir), "in_frame": False}
     desk = Desk(workdir, CAMVID, supply=supply)
     app = server.make_app(desk, CAMVID, lambda _: GREY, setup, model.newest())
     guard = server.Guard(app, TOKEN, "127.0.0.1", 0)
@@ -268,3 +272,74 @@ def test_guesses_are_confirmed_at_once_corrected_taken_out_and_taken_back(browse
         told = (entry["guess"], entry["confidence"], entry["model"], entry["shown"])
         assert told == (label, 0.75, 7, not blind)
         assert entry.get("together") == (4 if entry["piece"] in confirmed else None)
+
+
+# --------------------------------------------------------------------------------- accessibility
+
+AXE = gzip.decompress((ROOT / "tests/support/axe/axe.min.js.gz").read_bytes()).decode()
+
+
+def faults(page):
+    """What axe-core finds on a page that is serious or worse: the rule and the element."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert found["passes"]
+    return [
+        f"{rule['id']}: {node['target']}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def pieces(query):
+    """The same of two segments in place of points, the first with a guess that is shown."""
+    segments = np.zeros(SIZE, np.int32)
+    segments[10:30, 20:40], segments[30:50, 20:40] = 1, 2
+    asked = q.segment_query(query["image"], 1, SIZE, segments) | {"id": query["id"]}
+    return asked | {"guesses": [[ROAD, 0.5], [SKY, 0.5]], "guessed_by": 1, "blind": [1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_view_has_a_serious_fault_for_people_who_see_or_move_otherwise(
+    browser, tmp_path, scheme
+):
+    model = Model()
+    with served(tmp_path / "points", model, NINE, guessed) as address:
+        page = open_page(browser, address, color_scheme=scheme)
+        page.get_by_text("Are these all road?").wait_for()
+        page.keyboard.press("Delete")
+        found = {"gallery": faults(page)}
+        page.keyboard.press("Escape")
+        page.get_by_text("Is the pixel in the ring").wait_for()
+        model.version, model.predicted = 1, np.zeros(SIZE, np.uint8)
+        gain = {"gain": 3.0, "low": -1.0, "high": 7.0}
+        model.more = {"held": 50, "mIoU": 40.0, "low": 30.0, "high": 50.0, "gain": gain}
+        model.more |= {"advice": "unclear", "lacking": [2]}
+        page.keyboard.press(".")
+        page.get_by_text("Learnt from 3 answers.").wait_for()
+        found["a guess, and a prediction"] = faults(page)
+        page.keyboard.press("?")
+        found["help"] = faults(page)
+    with served(tmp_path / "pieces", Model(), guessed=pieces) as address:
+        page = open_page(browser, address, color_scheme=scheme)
+        page.get_by_text("Is the outlined piece road?").wait_for()
+        found["a piece"] = faults(page)
+        page.keyboard.press("Enter")
+        page.get_by_text("What is the outlined piece?").wait_for()
+        page.keyboard.press("b")
+        found["brush"] = faults(page)
+    with served(tmp_path / "end", Model(), guessed=lambda query: None) as address:
+        page = browser.new_context(color_scheme=scheme).new_page()
+        page.goto(address)
+        page.get_by_text("All answered. Thank you!").wait_for()
+        found["end"] = faults(page)
+    with served(tmp_path / "who", Model(), annotator="") as address:
+        page = browser.new_context(color_scheme=scheme).new_page()
+        page.goto(address)
+        page.get_by_text("Who are you?").wait_for()
+        found["name"] = faults(page)
+        page.evaluate("document.querySelector('dialog[open]').append(new Image())")
+        assert any("image-alt" in fault for fault in faults(page)), "and it does find faults"
+    assert not {view: some for view, some in found.items() if some}
