@@ -172,7 +172,8 @@ def take_in(
         raise UserError(f"--file: {path} does not exist; give the file that the tool has exported")
     _, read = _functions(name, table, ids)
     tally, suffix = Tally("answer"), FORMATS[name].SUFFIX
-    with sources.opened(path, suffix, tally) as members, warnings.catch_warnings():
+    endings = (suffix, png.LABELMAP) if name == "png" else (suffix,)
+    with sources.opened(path, endings, tally) as members, warnings.catch_warnings():
         # Pictures are decoded only if they have the size of what is asked.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         items: list[DrawnImage] = []

@@ -17,11 +17,14 @@ from labor_jax.annotation.formats.sources import Member
 from labor_jax.data import image_files
 from labor_jax.data.labels import IGNORE
 from labor_jax.util import files
+from labor_jax.util.errors import UserError
 from labor_jax.util.tally import Tally
 
 SUFFIX = ".png"
 FOLDERS = ("labels", "SegmentationClass")
 """Folders of label maps; where an export has one, its other pictures are none."""
+LABELMAP = "labelmap.txt"
+"""The file by which CVAT and others give label maps numbers and colours of their own."""
 
 
 def write(
@@ -47,7 +50,17 @@ def write(
 
 
 def maps(members: list[Member]) -> list[Member]:
-    """The label maps among an export's pictures, without the folder that holds them all."""
+    """The label maps among an export's files, without the folder that holds them all.
+
+    Raises:
+      UserError: the numbers in them are not those of the classes.
+    """
+    if own := next((m.name for m in members if m.name.lower().endswith(LABELMAP)), None):
+        raise UserError(
+            f"--file: {own} gives the label maps beside it numbers of their own, such as 0 for the "
+            f"background; export them as CVAT for images (--format=cvat), or leave that file out "
+            f"if the numbers are those of the run's classes"
+        )
     for folder in FOLDERS:
         inside = [m for m in members if m.name.startswith(f"{folder}/")]
         if inside:

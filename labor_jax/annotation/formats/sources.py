@@ -39,12 +39,12 @@ class Member(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Member]]:
-    """The files with a suffix in a folder or an archive, sorted by path; or the one file itself.
+def opened(path: pathlib.Path, endings: tuple[str, ...], tally: Tally) -> Iterator[list[Member]]:
+    """The files of some endings in a folder or an archive, sorted by path; or the one file itself.
 
     Args:
       path: a file, a folder, or a zip archive. Archives in a folder or an archive are opened, too.
-      suffix: such as ".xml".
+      endings: of names in lower case, such as ".xml".
       tally: counts archives and files in them that cannot be opened.
     Raises:
       UserError: an archive that was given alone cannot be opened.
@@ -52,18 +52,18 @@ def opened(path: pathlib.Path, suffix: str, tally: Tally) -> Iterator[list[Membe
     with contextlib.ExitStack() as stack:
         if not path.is_dir():
             if zipfile.is_zipfile(path):
-                yield _unpacked(path, str(path), suffix, stack, tally)
+                yield _unpacked(path, str(path), endings, stack, tally)
             else:
                 yield [_file(path, path.parent)]
             return
         found = []
         # Beside what is exported lie the images; only what cannot be read at all is told.
         for name, file in folders.below(path, Tally("file")).items():
-            if file.suffix.lower() == suffix:
+            if name.lower().endswith(endings):
                 found.append(_file(file, path))
-            elif file.suffix.lower() in ARCHIVES:
+            elif name.lower().endswith(ARCHIVES):
                 with tally.spare("archive", name):
-                    found += _unpacked(file, name, suffix, stack, tally)
+                    found += _unpacked(file, name, endings, stack, tally)
         yield found
 
 
@@ -74,12 +74,12 @@ def _file(path: pathlib.Path, root: pathlib.Path) -> Member:
 def _unpacked(
     file: pathlib.Path | IO[bytes],
     name: str,
-    suffix: str,
+    endings: tuple[str, ...],
     stack: contextlib.ExitStack,
     tally: Tally,
     depth: int = 1,
 ) -> list[Member]:
-    """The files with a suffix in a zip archive, which is open until the stack is closed.
+    """The files of some endings in a zip archive, which is open until the stack is closed.
 
     Args:
       name: of the archive, for messages.
@@ -100,13 +100,12 @@ def _unpacked(
             continue
         # The folder that systems make when they pack one says nothing.
         inside = inside.removeprefix(f"{pathlib.PurePath(name).stem}/")
-        ending = pathlib.PurePosixPath(inside).suffix.lower()
-        if ending == suffix:
+        if inside.lower().endswith(endings):
             found.append(Member(inside, functools.partial(_unpack, archive, info)))
-        elif ending in ARCHIVES:
+        elif inside.lower().endswith(ARCHIVES):
             with tally.spare("archive", f"{name}: {inside}"):
                 inner = io.BytesIO(_unpack(archive, info))
-                found += _unpacked(inner, inside, suffix, stack, tally, depth + 1)
+                found += _unpacked(inner, inside, endings, stack, tally, depth + 1)
     return found
 
 

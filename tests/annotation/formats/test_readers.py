@@ -338,6 +338,16 @@ def test_archives_in_archives_are_opened(tmp_path, alone):
     assert take_in(tmp_path, "cvat", inner) == (QUARTER, {})
 
 
+def test_label_maps_that_have_numbers_of_their_own_are_refused(tmp_path):
+    members = {
+        "labelmap.txt": b"# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:0,0,142::\n",
+        "SegmentationClass/deep/a.png": filed.png(np.ones(filed.SIZE)),
+    }
+    archive = filed.archived(tmp_path / "masks.zip", members)
+    with pytest.raises(UserError, match=r"^--file: labelmap\.txt gives .* numbers of their own"):
+        take_in(tmp_path, "png", archive)
+
+
 def test_archives_that_are_not_opened_are_counted(tmp_path):
     folder = tmp_path / "all"
     folder.mkdir()
