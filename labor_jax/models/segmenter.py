@@ -18,12 +18,21 @@ sequence of [B, h, w, F] float from fine to coarse, which were made before."""
 
 
 def levels_of(
-    inputs: Inputs, backbone: nn.Module, style: str, dtype: Any, train: bool
+    inputs: Inputs,
+    backbone: nn.Module,
+    style: str,
+    dtype: Any,
+    train: bool,
+    keys: Array | None = None,
 ) -> Sequence[Array]:
-    """The backbone's levels of images; levels stay as they are, but for their dtype."""
+    """The backbone's levels of images; levels stay as they are, but for their dtype.
+
+    keys: [B] random keys for a backbone that takes them, see `backbone.Build`; else None.
+    """
     if isinstance(inputs, Sequence):
         return [level.astype(dtype) for level in inputs]
-    return backbone(normalise(inputs, style, dtype), train)
+    random = {} if keys is None else {"keys": keys}
+    return backbone(normalise(inputs, style, dtype), train, **random)
 
 
 class Segmenter(nn.Module):
@@ -41,18 +50,23 @@ class Segmenter(nn.Module):
         if self.head.auxiliary is not None:
             self.aux = self.head.auxiliary()
 
-    def __call__(self, inputs: Inputs, train: bool = False) -> dict[str, Array]:
+    def __call__(
+        self, inputs: Inputs, train: bool = False, keys: Array | None = None
+    ) -> dict[str, Array]:
         """Logits at the features' resolution (see `resize.upsample`).
 
         Returns `main` [B, h, w, C] float32 and `features` [B, h, w, F] of the compute dtype, the
         main classifier's input; with an auxiliary classifier also `aux` [B, h, w, C] float32.
-        `train` chooses batch statistics where batch norm is not frozen.
+        `train` chooses batch statistics where batch norm is not frozen. `keys` are those of
+        `levels_of`.
         """
-        levels = self.levels(inputs, train)
+        levels = self.levels(inputs, train, keys)
         features = self.neck(levels, train)
         out = {"main": self.main(features), "features": features}
         return out | {"aux": self.aux(levels[-2])} if self.head.auxiliary is not None else out
 
-    def levels(self, inputs: Inputs, train: bool = False) -> Sequence[Array]:
+    def levels(
+        self, inputs: Inputs, train: bool = False, keys: Array | None = None
+    ) -> Sequence[Array]:
         """The backbone's levels, [B, h, w, F] each, from fine to coarse."""
-        return levels_of(inputs, self.backbone, self.style, self.dtype, train)
+        return levels_of(inputs, self.backbone, self.style, self.dtype, train, keys)

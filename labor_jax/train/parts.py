@@ -1,4 +1,4 @@
-"""A batch in equal parts, one after the other to save memory, and sums over parts and devices."""
+"""A batch in equal parts, one after the other to save memory; sums and random keys over devices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
+
+from labor_jax.util import rng
 
 
 def sum_over_devices(tree: Any, config: ml_collections.ConfigDict, axis_name: str | None) -> Any:
@@ -68,18 +70,35 @@ def in_parts(function: Callable[[Any], Any], batch: Any, parts: int) -> Any:
     return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), out)
 
 
-def for_each(
-    function: Callable[[jax.Array], Any], inputs: dict[str, jax.Array], apart: bool = False
-) -> dict[str, Any]:
-    """`function` of each input, by name; in one call where all inputs have one shape.
+def keys_of_images(
+    seed: int, name: str, step: jax.Array, images: int, axis_name: str | None
+) -> jax.Array:
+    """A random key for each of this device's images, [images]; the same however a batch is split.
 
     Args:
-      function: of [B, ...] for any B, gives a pytree of [B, ...].
+      seed, name, step: as `rng.key`.
+      images: of the batch on this device.
+      axis_name: the mapped axis; None on one device.
+    """
+    first = 0 if axis_name is None else images * jax.lax.axis_index(axis_name)
+    of_step = rng.key(seed, name, step)
+    return jax.vmap(jax.random.fold_in, (None, 0))(of_step, first + jnp.arange(images))
+
+
+def for_each(
+    function: Callable[[Any], Any], inputs: dict[str, Any], apart: bool = False
+) -> dict[str, Any]:
+    """`function` of each input, by name; in one call where all inputs have the same shapes.
+
+    Args:
+      function: of a pytree of [B, ...] for any B, gives a pytree of [B, ...].
+      inputs: pytrees of [B, ...] of one structure.
       apart: one call for each input in any case.
     """
-    if apart or len({x.shape for x in inputs.values()}) > 1:
+    shapes = {tuple(leaf.shape for leaf in jax.tree.leaves(x)) for x in inputs.values()}
+    if apart or len(shapes) > 1:
         return {name: function(x) for name, x in inputs.items()}
-    out = function(jnp.concatenate(list(inputs.values())))
+    out = function(jax.tree.map(lambda *each: jnp.concatenate(each), *inputs.values()))
     parts = jax.tree.transpose(
         jax.tree.structure(out),
         jax.tree.structure([0] * len(inputs)),

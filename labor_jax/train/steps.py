@@ -22,7 +22,7 @@ from labor_jax.models.segmenter import Inputs
 from labor_jax.selection.inconsistency import inconsistency_mask
 from labor_jax.train import losses, pseudo_labels, teacher
 from labor_jax.train.optimizers import Optimizers
-from labor_jax.train.parts import accumulate, for_each, sum_over_devices
+from labor_jax.train.parts import accumulate, for_each, keys_of_images, sum_over_devices
 from labor_jax.train.state import (
     Networks,
     State,
@@ -73,6 +73,11 @@ def adapt_step(
     told: Metrics = {}
     if teacher.teaches(config):
         batch, counts["taught"], told = teacher.teach(state, batch, **shared)
+    if config.model.drop_path:
+        for name, part in batch.items():
+            images, named = len(part["image"]), f"drop_path/{name}"
+            keys = keys_of_images(config.seed, named, state.step, images, axis_name)
+            batch = batch | {name: part | {"keys": keys}}
     if balance := config.loss.balance:
         classes = state.thresholds.shape[0]
         batch = {
@@ -125,7 +130,8 @@ def segmenter_gradients(
 
     Args:
       batch: a part of `adapt_step`'s on this device, with "weight" [B, H, W] float32 where
-        `loss.balance` weighs its labels.
+        `loss.balance` weighs its labels, and random "keys" [B] with
+        `model.drop_path`.
       counts: float32 [], the labelled pixels of either domain, and those that are "taught", in all
         parts on all devices.
       axis_name: the mapped axis.
@@ -140,16 +146,18 @@ def segmenter_gradients(
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Any, Metrics]]:
         batch_stats = segmenter.batch_stats
 
-        def forward(images: jax.Array) -> dict[str, jax.Array]:
+        def forward(inputs: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
             nonlocal batch_stats
+            images, keys = inputs
             variables = {"params": params, "batch_stats": batch_stats}
             out, updated = networks.segmenter.apply(
-                variables, images, train=True, mutable=["batch_stats"]
+                variables, images, train=True, keys=keys, mutable=["batch_stats"]
             )
             batch_stats = updated.get("batch_stats", {})
             return {head: out[head] for head in classifiers}
 
-        out = for_each(forward, {name: part["image"] for name, part in batch.items()}, apart)
+        inputs = {name: (part["image"], part.get("keys")) for name, part in batch.items()}
+        out = for_each(forward, inputs, apart)
         metrics: Metrics = {}
         maps: dict[str, dict[str, jax.Array]] = {}
         total = jnp.float32(0)

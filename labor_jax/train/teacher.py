@@ -12,8 +12,8 @@ import ml_collections
 from labor_jax.data import transforms
 from labor_jax.data.labels import IGNORE
 from labor_jax.train import colour, losses, pseudo_labels
+from labor_jax.train.parts import keys_of_images
 from labor_jax.train.state import Networks, State
-from labor_jax.util import rng
 
 __all__ = ["answered", "chosen_classes", "mixed", "teach", "teaches"]
 
@@ -58,11 +58,9 @@ def teach(
     )
     sure = (confidence > config.teacher.above) & target["inside"]
     trust = losses.share(losses.count(sure, axis_name), losses.count(target["inside"], axis_name))
-    first = 0 if axis_name is None else rows * jax.lax.axis_index(axis_name)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(
-        rng.key(config.seed, "mix", state.step), first + jnp.arange(rows)
+    pairs = jax.vmap(jax.random.split)(
+        keys_of_images(config.seed, "mix", state.step, rows, axis_name)
     )
-    pairs = jax.vmap(jax.random.split)(keys)
     learnt = target | {
         "taught": jnp.where(target["inside"], predicted, IGNORE).astype(jnp.uint8),
         "trust": jnp.full(target["label"].shape, trust),
