@@ -44,8 +44,6 @@ def test_an_images_branches_depend_on_its_key_alone_and_without_keys_all_are_the
     (others,) = apply(variables, IMAGES[order], keys=keys[order])
     np.testing.assert_allclose(dropped[order], others, rtol=1e-5, atol=1e-5)
     assert not np.allclose(whole, dropped, atol=1e-2)
-    (off,) = apply(variables, IMAGES, train=True)
-    np.testing.assert_array_equal(off, whole)
 
 
 VALUES = {
@@ -80,16 +78,13 @@ def distance(one, other) -> float:
     return max(jax.tree.leaves(apart))
 
 
-def test_four_devices_leave_out_the_branches_that_one_does():
-    assert distance(after_a_step(), after_a_step("pmap")) < 1e-5
-
-
 @pytest.mark.slow
 def test_parts_of_a_batch_and_any_mapping_leave_out_the_same_and_each_step_and_seed_others():
     one = after_a_step()
     assert distance(one, after_a_step("shard_map")) < 1e-5
+    assert distance(one, after_a_step("pmap")) < 1e-5
     assert distance(one, after_a_step(accumulate=2)) < 1e-5
-    assert distance(one, after_a_step("pmap", **{"model.remat": True})) < 1e-5
+    assert distance(one, after_a_step(**{"model.remat": True})) < 1e-5
     assert distance(one, after_a_step(at=11)) > 1e-3
     assert distance(one, after_a_step(seed=1)) > 1e-3
     assert distance(one, after_a_step(**{"model.drop_path": 0.0})) > 1e-3
