@@ -25,6 +25,7 @@ from labor_jax.config.places import localized
 from labor_jax.data import loading, transforms
 from labor_jax.infer import restore
 from labor_jax.infer import steps as infer_steps
+from labor_jax.infer.feature_cache import BATCH
 from labor_jax.loop import asking
 from labor_jax.selection import strategies
 from labor_jax.train import batch, optimizers, parallel, state, steps
@@ -50,7 +51,10 @@ OPTIONS = {"v4": {"chip_config_name": "megacore"}}
 
 TRAINED = ("adapt", "selector")
 ASKED = ("labor_spl", "labor_ppl")
-PROGRAMS = (*TRAINED, *(f"query_{method}" for method in ASKED), "query", "evaluate", "predict")
+PROGRAMS = (
+    *(*TRAINED, "features"),
+    *(*(f"query_{method}" for method in ASKED), "query", "evaluate", "predict"),
+)
 """By the names of --programs; `query` is the config's own method."""
 
 Values = dict[str, Any]
@@ -208,7 +212,10 @@ def _programs(config: ml_collections.ConfigDict, devices: int) -> dict[str, Call
     classes = len(loading.table_from_config(config.classes))
     selects = strategies.needs_selector(config.method)
     made: dict[str, Callable[[], Program]] = {}
-    made["adapt"] = functools.partial(_training, config, classes, "adapt")
+    if config.model.freeze:
+        made["features"] = functools.partial(_features, config, classes, devices)
+    else:
+        made["adapt"] = functools.partial(_training, config, classes, "adapt")
     if selects:
         made["selector"] = functools.partial(_training, config, classes, "selector")
     for method in dict.fromkeys((*(ASKED if selects else ()), config.method)):
@@ -225,10 +232,9 @@ def _training(config: ml_collections.ConfigDict, classes: int, name: str) -> Pro
     for domain in ("source", "target"):
         shape = (config.batch_size, *transforms.view_size(config.input, domain))
         if config[domain].domain and (name == "adapt" or domain == "target"):
-            rows[domain] = {
-                "image": jax.ShapeDtypeStruct((*shape, 3), jnp.uint8),
-                "label": jax.ShapeDtypeStruct(shape, jnp.uint8),
-            }
+            seen = _seen(config, classes, shape)
+            cells = seen[0].shape[:3] if config.model.freeze else shape
+            rows[domain] = {"image": seen, "label": jax.ShapeDtypeStruct(cells, jnp.uint8)}
             if transforms.keeps_colours(config, domain):
                 rows[domain]["inside"] = jax.ShapeDtypeStruct(shape, jnp.bool_)
     function = functools.partial(
@@ -240,6 +246,25 @@ def _training(config: ml_collections.ConfigDict, classes: int, name: str) -> Pro
     )
     start = state.state_shapes(config, classes, selector=name == "selector")
     return Program(function, start, rows, trains=True)
+
+
+def _seen(config: ml_collections.ConfigDict, classes: int, shape: tuple[int, ...]) -> Any:
+    """What the networks see of images [B, H, W]: these, or a frozen backbone's levels of them."""
+    images = jax.ShapeDtypeStruct((*shape, 3), jnp.uint8)
+    if not config.model.freeze:
+        return images
+    networks = state.make_networks(config, classes, axis_name=None)
+    levels = functools.partial(infer_steps.features, networks=networks)
+    return tuple(jax.eval_shape(levels, state.state_shapes(config, classes).segmenter, images))
+
+
+def _features(config: ml_collections.ConfigDict, classes: int, devices: int) -> Program:
+    function = functools.partial(
+        infer_steps.features, networks=state.make_networks(config, classes, axis_name=None)
+    )
+    images = jax.ShapeDtypeStruct((devices * BATCH, *config.input.size, 3), jnp.uint8)
+    start = state.state_shapes(config, classes).segmenter.replace(opt_state=())
+    return Program(function, start, images, trains=False)
 
 
 def _query(config: ml_collections.ConfigDict, classes: int, method: str, devices: int) -> Program:
@@ -254,7 +279,7 @@ def _query(config: ml_collections.ConfigDict, classes: int, method: str, devices
         config=config,
     )
     rows = {
-        "image": jax.ShapeDtypeStruct((devices, *config.input.size, 3), jnp.uint8),
+        "image": _seen(config, classes, (devices, *config.input.size)),
         "taken": jax.ShapeDtypeStruct((devices, *size), jnp.bool_),
         "key": jax.ShapeDtypeStruct((devices, 2), jnp.uint32),
     }
@@ -273,5 +298,8 @@ def _prediction(
         views=views,
         flip=config.evaluation.flip,
     )
-    images = jax.ShapeDtypeStruct((devices, *views[-1], 3), jnp.uint8)
+    shape = (devices, *views[-1])
+    images = jax.ShapeDtypeStruct((*shape, 3), jnp.uint8)
+    if domain == "val":  # a run's own images; others come from files
+        images = _seen(config, classes, shape)
     return Program(function, state.state_shapes(config, classes).shipped, images, trains=False)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from labor_jax.models.likeliest import likeliest
+from labor_jax.models.linear import kept
 from labor_jax.models.resize import upsample
 from labor_jax.models.segmenter import Inputs
 from labor_jax.selection import strategies
@@ -89,6 +90,15 @@ def _logits(
         if flip:
             maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
     return maps
+
+
+def features(segmenter: Trained, images: jax.Array, *, networks: Networks) -> list[jax.Array]:
+    """The levels of images as they are kept of a frozen backbone, [B, h, w, F] float16 each.
+
+    images: [B, H, W, 3] uint8.
+    """
+    levels = networks.segmenter.apply(segmenter.variables, images, method="levels")
+    return [level.astype(jnp.float16) for level in kept(levels)]
 
 
 def query(

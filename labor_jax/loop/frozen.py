@@ -16,9 +16,10 @@ import numpy as np
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
 from labor_jax.data.pipeline import ReadLabel
+from labor_jax.infer import steps
 from labor_jax.infer.feature_cache import with_features
 from labor_jax.loop.plan import Phase, Run
-from labor_jax.models.linear import ContextPooling, kept
+from labor_jax.models.linear import ContextPooling
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.util import rng
 
@@ -50,20 +51,16 @@ def opened(
     Args:
       before_a_batch: is told how many images' features are about to be made; it may raise.
     """
-    network = state.make_networks(config, classes, axis_name=None).segmenter
-    variables = jax.device_get(parallel.of_process(now).segmenter.variables)
-
-    @jax.jit
-    def make(images: jax.Array) -> list[jax.Array]:
-        levels = network.apply(variables, images, method="levels")
-        return [level.astype(jnp.float16) for level in kept(levels)]
+    networks = state.make_networks(config, classes, axis_name=None)
+    segmenter = jax.device_get(parallel.of_process(now).segmenter.replace(opt_state=()))
+    make = jax.jit(functools.partial(steps.features, segmenter, networks=networks))
 
     def told(images: Any) -> Any:
         if not isinstance(images, jax.core.Tracer):
             before_a_batch(len(images))
         return make(images)
 
-    backbone = {kind: values.get("backbone", {}) for kind, values in variables.items()}
+    backbone = {kind: x.get("backbone", {}) for kind, x in segmenter.variables.items()}
     return with_features(domains, told, backbone, config)
 
 

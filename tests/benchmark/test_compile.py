@@ -75,6 +75,8 @@ def test_all_programs_of_a_config_are_those_that_its_method_runs():
     assert names(method="labor_ppl") == ["adapt", "selector", *queries, *both]
     assert names(method="margin") == ["adapt", "query", *both]
     assert names(method="full") == ["adapt", *both]
+    frozen = {"model.freeze": True, "model.head": "linear"}
+    assert names(method="labor_ppl", **frozen) == ["features", "selector", *queries, *both]
 
 
 @pytest.mark.parametrize("name", ["adapt", "query_labor_ppl", "predict"])
