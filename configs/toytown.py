@@ -5,9 +5,10 @@
 
 Nothing has to be downloaded, as both domains are drawn here. The default trains all layers of a
 narrow ResNet-18 from random weights, with discriminators. `:frozen` is what `make demo` runs: the
-backbone's weights come with pip, and linear classifiers are fitted to its features. `:small` is
-the default for comparisons of many runs, half a minute each. `:quick` takes seconds and is for
-tests.
+backbone's weights come with pip, and linear classifiers are fitted to its features. `:dinov2` is
+the same on features of DINOv2, whose file docs/data_and_weights.md names; it has not been measured.
+`:small` is the default for comparisons of many runs, half a minute each. `:quick` takes seconds and
+is for tests.
 """
 
 import ml_collections
@@ -16,8 +17,8 @@ from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The default from scratch, `frozen`, `small` or `quick`."""
-    check_variant(variant, "frozen", "small", "quick")
+    """The default from scratch, `frozen`, `dinov2`, `small` or `quick`."""
+    check_variant(variant, "frozen", "dinov2", "small", "quick")
     c = default_config()
     c.method = "labor_spl"
     for part in (c.source, c.target, c.val):
@@ -37,7 +38,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.adversarial.width = 16
     c.ppl.points_per_class = 2
     c.budget.max_fraction = 0.05
-    if variant == "frozen":
+    if variant in ("frozen", "dinov2"):
         for part in (c.source, c.target, c.val):
             part.domain = "toytown/240x180"
         # Three times the images' size: at stride 8 a pole is then more than a cell wide.
@@ -52,6 +53,11 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         c.loss.balance = 0.5
         c.frozen.pixels = 400
         c.budget.max_fraction = 0.022
+    if variant == "dinov2":
+        c.input.size = (547, 729)  # 14 k + 1
+        c.model.backbone, c.model.style = "dinov2_small", "pytorch"
+        c.model.output_stride, c.model.levels = 14, 1
+        c.model.weights = "weights/dinov2_vits14_pretrain.pth"
     if variant == "small":
         for part in (c.source, c.target, c.val):
             part.domain = "toytown/80x60"
