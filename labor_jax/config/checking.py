@@ -364,6 +364,7 @@ def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
         ("model.head", config.model.head == "linear", "linear: it is fitted to frozen features"),
         ("model.weights", config.model.weights != "", "a file: nothing else trains the backbone"),
         ("model.drop_path", not config.model.drop_path, "0: the backbone is not trained"),
+        ("model.lora_rank", not config.model.lora_rank, "0: adapters need training by steps"),
         ("adapt", config.adapt == "none", "none: nothing but labels is fitted"),
         ("optimizer.average", not config.optimizer.average, "0: there are no steps to average"),
         ("evaluation.scales", config.evaluation.scales == (1.0,), "(1.0,): features have one size"),
@@ -374,6 +375,14 @@ def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
     for key, kept, right in needed:
         if not kept:
             raise UserError(f"config.{key}: with model.freeze it must be {right}")
+
+
+def _adapters_have_a_base(config: ml_collections.ConfigDict) -> None:
+    if config.model.lora_rank and not config.model.weights:
+        raise UserError(
+            "config.model.weights: with model.lora_rank it must be a file: nothing else trains the "
+            "backbone"
+        )
 
 
 def _dilations_are_trained(config: ml_collections.ConfigDict) -> None:
@@ -396,6 +405,7 @@ RULES: dict[str, Callable[[ml_collections.ConfigDict], None]] = {
     "adapt": _teacher_is_an_average,
     "input.source_size": _mixed_images_have_one_size,
     "model.freeze": _frozen_is_fitted,
+    "model.lora_rank": _adapters_have_a_base,
     "model.dilations": _dilations_are_trained,
     "input.scale": _scale_is_in_order,
     "input.crop": _crop_fits,

@@ -180,6 +180,16 @@ class Model:
         low=0,
         below=1,
     )
+    lora_rank: int = setting(
+        0,
+        "DINOv2: rank of adapters of attention's query and value, which then are trained in place "
+        "of the backbone; 0 = none",
+        low=0,
+        high=1024,
+    )
+    lora_alpha: float = setting(
+        16.0, "the adapters' product counts this many times, divided by `lora_rank`", above=0
+    )
     freeze: bool = setting(
         False,
         "whether the backbone stays as `model.weights` has it: its features are made once and "

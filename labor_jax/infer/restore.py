@@ -17,7 +17,7 @@ from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
 from labor_jax.infer import steps
 from labor_jax.infer.batches import Infer
-from labor_jax.models import backbone
+from labor_jax.models import adapters, backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
@@ -95,6 +95,8 @@ def read_config(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
 def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -> Restored:
     """The segmenter of a run's newest checkpoint, or of a file that `labor-jax export` wrote.
 
+    Adapters are merged into the layers that they belong to, so it has none.
+
     Args:
       path: the run's DIR, or the .safetensors file.
       evaluation: values for keys of the config's `evaluation` section, in place of the run's.
@@ -111,6 +113,10 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     if is_file:
         return make_restored(config, table, step, _load_exported(path, config, len(table)))
     step, segmenter = _newest(path, config, table)
+    if config.model.lora_rank:
+        params = adapters.merged(segmenter.variables["params"], config.model)
+        segmenter = segmenter.replace(params=params, fixed={})
+        config.model.lora_rank = 0
     return make_restored(config, table, step, segmenter)
 
 
@@ -215,9 +221,13 @@ def _newest(
         if checkpoints.latest is None:
             raise UserError(f"{str(workdir)!r} has no checkpoint yet; let it train first")
         shapes = state_shapes(config, len(table))
-        wanted = {shapes.shipped_part: shapes.shipped.variables}
+        part, shipped = shapes.shipped_part, shapes.shipped
+        wanted = {part: {"params": shipped.params, "batch_stats": shipped.batch_stats}}
+        if shipped.fixed:
+            wanted.setdefault("segmenter", {})["fixed"] = shipped.fixed
         found = checkpoints.load(checkpoints.latest, parallel.placed(wanted, config.parallel))
-        return checkpoints.latest, Trained(**found[shapes.shipped_part], opt_state=())
+        fixed = found["segmenter"].pop("fixed") if shipped.fixed else {}
+        return checkpoints.latest, Trained(**found[part], opt_state=(), fixed=fixed)
     finally:
         checkpoints.close()
 

@@ -126,7 +126,8 @@ def query(
     maps = {name: segmenter[name] for name in ("main", "features")}
     if strategies.needs_selector(config.method):
         assert state.selector is not None, "a selector is asked between its fit and adaptation"
-        selector = networks.selector.apply(state.selector.variables, images, train=False)
+        fitted = state.selector.replace(fixed=state.segmenter.fixed)
+        selector = networks.selector.apply(fitted.variables, images, train=False)
         maps |= {head: selector[head] for head in ("c1", "c2")}
     if not config.source.domain:
         maps["untaught"] = jnp.full(len(maps["main"]), state.step < segmenter_taught(config))

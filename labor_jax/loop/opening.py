@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+from typing import Any
 
 import jax
 import ml_collections
@@ -78,7 +79,7 @@ def _as_asked(
 
 def introduce(this: Run, now: state.State) -> None:
     """Prints what is about to run, and lists the segmenter's tensors in parameters.txt."""
-    params = now.segmenter.params
+    params = now.segmenter.variables["params"]
     overview = parameter_overview.get_parameter_overview(params, include_stats=False)
     if hosts.first():
         files.write_atomic(this.workdir / "parameters.txt", f"{overview}\n".encode())
@@ -86,9 +87,11 @@ def introduce(this: Run, now: state.State) -> None:
         for line in lines:
             this.monitor.say(f"{name}: {line}")
     domains = " → ".join(domain.name for domain in (this.source, this.target) if domain.ids)
+    size = f"{_millions(params)} parameters"
+    if now.segmenter.fixed:
+        size += f", {_millions(now.segmenter.params)} of them trained"
     this.monitor.say(
-        f"{this.config.method} · {domains} · segmenter of "
-        f"{parameter_overview.count_parameters(params) / 1e6:.2f} M parameters · "
+        f"{this.config.method} · {domains} · segmenter of {size} · "
         f"{parallel.device_count(this.config.parallel)} x {jax.devices()[0].device_kind}"
     )
     if this.config.images_a_device:
@@ -97,3 +100,7 @@ def introduce(this: Run, now: state.State) -> None:
             f"{this.config.batch_size}: {segmenter_steps(this.config):,} steps of the segmenter, "
             f"learning rate {this.config.optimizer.learning_rate:.3g}"
         )
+
+
+def _millions(params: Any) -> str:
+    return f"{parameter_overview.count_parameters(params) / 1e6:.2f} M"

@@ -34,7 +34,7 @@ __all__ = [
 
 Shape = tuple[int, ...]
 
-OPTIONS = ("drop_path",)
+OPTIONS = ("drop_path", "lora_rank")
 """Keys of the section `model` for training that not every backbone has; 0 = off."""
 
 

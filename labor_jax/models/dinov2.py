@@ -25,6 +25,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
+from labor_jax.models import adapters
 from labor_jax.models.backbone import (
     Backbone,
     Layout,
@@ -100,9 +101,14 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each added to its input [B, T, C]: two branches."""
+    """Attention and an MLP, each added to its input [B, T, C]: two branches.
+
+    Attributes: as `DinoV2`'s.
+    """
 
     size: Size
+    lora_rank: int
+    lora_scale: float
     dtype: Any
 
     @nn.compact
@@ -126,7 +132,11 @@ class Block(nn.Module):
     def _attention(self, x: Array) -> Array:
         batch, tokens, channels = x.shape
         qkv = self._dense(3 * channels, "qkv")(x).reshape(batch, tokens, 3, self.size.heads, -1)
-        seen = jax.nn.dot_product_attention(*(qkv[:, :, part] for part in range(3)))
+        parts = [qkv[:, :, part] for part in range(3)]
+        for name, part in adapters.PARTS.items() if self.lora_rank else ():
+            adapter = adapters.Adapter(self.lora_rank, self.lora_scale, self.dtype, name=name)
+            parts[part] += adapter(x).reshape(parts[part].shape)
+        seen = jax.nn.dot_product_attention(*parts)
         return self._dense(channels, "proj")(seen.reshape(x.shape))
 
     def _mlp(self, x: Array) -> Array:
@@ -148,6 +158,8 @@ class DinoV2(nn.Module):
       levels: how many of the last blocks' outputs are levels.
       remat: compute a block again in the backward pass: less memory, more time.
       drop_path: the last block's share of branches that are left out in training.
+      lora_rank: of the adapters of attention; 0 without.
+      lora_scale: their factor.
       dtype: of the computation.
     """
 
@@ -157,6 +169,8 @@ class DinoV2(nn.Module):
     levels: int = 4
     remat: bool = False
     drop_path: float = 0.0
+    lora_rank: int = 0
+    lora_scale: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -205,7 +219,7 @@ class DinoV2(nn.Module):
             split_rngs={"params": True},
             length=self.size.blocks,
         )
-        block = Block(self.size, self.dtype, name="blocks")
+        block = Block(self.size, self.lora_rank, self.lora_scale, self.dtype, name="blocks")
         last = jnp.zeros((self.levels, *x.shape), x.dtype)
         factors = None
         if keys is not None and self.drop_path:
@@ -265,6 +279,8 @@ def build(model: ConfigDict, axis_name: str | None, ordered: bool, dtype: Any) -
         levels=model.levels,
         remat=model.remat,
         drop_path=model.drop_path,
+        lora_rank=model.lora_rank,
+        lora_scale=adapters.scale(model),
         dtype=dtype,
     )
 
@@ -388,7 +404,7 @@ for _name, _kind in [(name, kind) for name in SIZES for kind in ("", "_reg")]:
             styles=("pytorch",),
             output_strides=(PATCH,),
             layouts=LAYOUTS,
-            options=("drop_path",),
+            options=("drop_path", "lora_rank"),
             rate_factor=rate_factor,
             imagenet=f"{_SITE}/{_hub}/{_hub}{_kind and '_reg4'}_pretrain.pth",
         )

@@ -10,7 +10,7 @@ import ml_collections
 import optax
 from flax import linen as nn
 
-from labor_jax.models import build, heads
+from labor_jax.models import adapters, build, heads
 from labor_jax.models.discriminator import Discriminator
 from labor_jax.models.selector import selector_from_segmenter
 from labor_jax.selection import strategies
@@ -36,19 +36,22 @@ class Trained(flax.struct.PyTreeNode):
     """A network's variables and its optimiser's state.
 
     Attributes:
-      params: pytree of float32.
+      params: pytree of float32, the parameters that are trained.
       batch_stats: pytree of float32; {} where the network has none.
       opt_state: the optimiser's state, a pytree.
+      fixed: pytree of float32, the other parameters; {} where there are none.
     """
 
     params: Any
     batch_stats: Any
     opt_state: Any
+    fixed: Any = flax.struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
         """The variables in the form that `module.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        params = adapters.joined(self.params, self.fixed)
+        return {"params": params, "batch_stats": self.batch_stats}
 
 
 class State(flax.struct.PyTreeNode):
@@ -66,6 +69,9 @@ class State(flax.struct.PyTreeNode):
       thresholds: [C] float32, each class's threshold for pseudo labels.
       average: the moving average of the segmenter's parameters and batch statistics, with
         `opt_state` (); None without `config.optimizer.average`.
+
+    Parameters that are not trained are the same in segmenter, average and selector, and are kept
+    with the segmenter.
     """
 
     step: jax.Array
@@ -87,7 +93,8 @@ class State(flax.struct.PyTreeNode):
     @property
     def shipped(self) -> Trained:
         """The segmenter for all but training, see `shipped_part`."""
-        return getattr(self, self.shipped_part)
+        shipped, fixed = getattr(self, self.shipped_part), self.segmenter.fixed
+        return shipped.replace(fixed=fixed) if fixed else shipped
 
 
 def make_networks(
@@ -132,7 +139,7 @@ def averaged(state: State, config: ml_collections.ConfigDict) -> Trained | None:
         return None
     before = (state.step - state.stage * config.selector.steps).astype(jnp.float32)
     decay = jnp.minimum(1 - 1 / (before + 1), config.optimizer.average)
-    now = state.segmenter.replace(opt_state=())
+    now = state.segmenter.replace(opt_state=(), fixed={})
     return jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, now)
 
 
@@ -142,12 +149,14 @@ def segmenter_taught(config: ml_collections.ConfigDict) -> int:
     return config.warmup_steps + fitted + 1
 
 
-def _trained(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Trained:
-    return Trained(
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(variables["params"]),
-    )
+def _trained(
+    variables: dict[str, Any],
+    optimizer: optax.GradientTransformation,
+    config: ml_collections.ConfigDict,
+) -> Trained:
+    params, fixed = adapters.split(variables["params"], config.model)
+    batch_stats = variables.get("batch_stats", {})
+    return Trained(params, batch_stats, optimizer.init(params), fixed)
 
 
 def init_state(config: ml_collections.ConfigDict, num_classes: int) -> State:
@@ -181,7 +190,7 @@ def state_shapes(
         network = make_networks(config, num_classes, axis_name=None).selector
         image = jnp.zeros((1, *config.input.size, 3), jnp.uint8)
         variables = network.init(jax.random.key(0), image, train=False)
-        return state.replace(selector=_trained(variables, make_optimizers(config).selector))
+        return state.replace(selector=_selector(variables, config))
 
     return jax.eval_shape(make)
 
@@ -212,16 +221,16 @@ def _before_the_first_step(
     discriminators: dict[str, Any],
 ) -> State:
     optimizers = make_optimizers(config)
-    trained = _trained(segmenter, optimizers.segmenter)
+    trained = _trained(segmenter, optimizers.segmenter, config)
     average = None
     if config.optimizer.average:
         # Copied, since the segmenter's own buffers are donated to the next step.
-        average = jax.tree.map(jnp.copy, trained.replace(opt_state=()))
+        average = jax.tree.map(jnp.copy, trained.replace(opt_state=(), fixed={}))
     return State(
         step=jnp.int32(0),
         stage=jnp.int32(0),
         segmenter=trained,
-        discriminators=_trained({"params": discriminators}, optimizers.discriminator)
+        discriminators=Trained(discriminators, {}, optimizers.discriminator.init(discriminators))
         if discriminators
         else None,
         selector=None,
@@ -257,13 +266,18 @@ def start_selector(
     elif config.selector.init == "fresh":
         params = params | heads
     variables = variables | {"params": params}
-    # They are copied, since the shipped segmenter's own buffers are donated to the next step.
-    variables = jax.tree.map(jnp.copy, variables)
+    # It is copied, since the shipped segmenter's own buffers are donated to the next step.
+    selector = jax.tree.map(jnp.copy, _selector(variables, config))
     return state.replace(
         stage=jnp.int32(stage),
-        selector=_trained(variables, make_optimizers(config).selector),
+        selector=selector,
         thresholds=jnp.full((num_classes,), pseudo_labels.START, jnp.float32),
     )
+
+
+def _selector(variables: dict[str, Any], config: ml_collections.ConfigDict) -> Trained:
+    """A selector before its first step, as the state has it."""
+    return _trained(variables, make_optimizers(config).selector, config).replace(fixed={})
 
 
 def _perturbed(params: Any, key: jax.Array, noise: float) -> Any:

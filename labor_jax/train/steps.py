@@ -149,9 +149,9 @@ def segmenter_gradients(
         def forward(inputs: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
             nonlocal batch_stats
             images, keys = inputs
-            variables = {"params": params, "batch_stats": batch_stats}
+            now = segmenter.replace(params=params, batch_stats=batch_stats)
             out, updated = networks.segmenter.apply(
-                variables, images, train=True, keys=keys, mutable=["batch_stats"]
+                now.variables, images, train=True, keys=keys, mutable=["batch_stats"]
             )
             batch_stats = updated.get("batch_stats", {})
             return {head: out[head] for head in classifiers}
@@ -276,6 +276,7 @@ def selector_step(
     images, c, selector = batch["target"]["image"], config.selector, state.selector
     size = batch["target"]["label"].shape[1:3]
     assert selector is not None, "`start_selector` makes it"
+    selector = selector.replace(fixed=state.segmenter.fixed)
 
     confidence, predicted = pseudo_labels.predictions(
         networks.segmenter, state.shipped.variables, images, size, config.accumulate
@@ -301,7 +302,7 @@ def selector_step(
         gradients, (batch_stats, metrics) = jax.grad(
             functools.partial(
                 _selector_loss,
-                batch_stats=batch_stats,
+                selector=selector.replace(batch_stats=batch_stats),
                 images=part[0],
                 pseudo=part[1],
                 counts=counts,
@@ -321,7 +322,7 @@ def selector_step(
     fitted = _apply_gradients(selector, gradients, optimizers.selector)
     return state.replace(
         step=state.step + 1,
-        selector=fitted.replace(batch_stats=batch_stats),
+        selector=fitted.replace(batch_stats=batch_stats, fixed={}),
         thresholds=thresholds,
     ), metrics
 
@@ -329,7 +330,7 @@ def selector_step(
 def _selector_loss(
     params: Any,
     *,
-    batch_stats: Any,
+    selector: Trained,
     images: Inputs,
     pseudo: jax.Array,
     counts: dict[str, jax.Array],
@@ -341,13 +342,14 @@ def _selector_loss(
     """A part's share of losses 5 and 6, the batch statistics after it, and its metrics.
 
     Args:
+      params: that are trained, in place of the selector's.
       images: [B, H, W, 3] uint8, or a tuple of their levels.
       pseudo: [B, H, W] uint8 train ids, 255 where there is no pseudo label.
       counts: float32 [], pixels with and without one in all parts on all devices.
       push: float32 [], weight of the discrepancy.
     """
     c, size = config.selector, pseudo.shape[1:3]
-    variables = {"params": params, "batch_stats": batch_stats}
+    variables = selector.replace(params=params).variables
     out, updated = networks.selector.apply(variables, images, train=True, mutable=["batch_stats"])
     logits = {head: upsample(out[head], size) for head in ("c1", "c2")}
 

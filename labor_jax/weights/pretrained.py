@@ -13,6 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
+from labor_jax.models.adapters import is_adapter
 from labor_jax.models.backbone import Layout, find
 from labor_jax.util.errors import UserError
 from labor_jax.weights import state_dict, tensor_files
@@ -79,7 +80,9 @@ class Account(NamedTuple):
 def load_weights(
     path: str | os.PathLike, model_cfg: ConfigDict, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A segmenter's variables with a file's values; heads that the file lacks stay unchanged.
+    """A segmenter's variables with a file's values.
+
+    Heads that the file lacks stay unchanged, and adapters, which no file has.
 
     Args:
       path: a file, or IMAGENET.
@@ -103,7 +106,8 @@ def load_weights(
             f" {model_cfg.style!r}; change model.style or model.weights"
         )
     flat = flatten_dict(dict(variables), sep="/")
-    values, _ = fit(weights, {name: leaf.shape for name, leaf in flat.items()})
+    shapes = {name: leaf.shape for name, leaf in flat.items() if not is_adapter(name)}
+    values, _ = fit(weights, shapes)
     loaded = {name: jnp.asarray(value, flat[name].dtype) for name, value in values.items()}
     return {**variables, **unflatten_dict(flat | loaded, sep="/")}
 

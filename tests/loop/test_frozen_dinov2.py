@@ -1,5 +1,6 @@
 """A run on frozen features of a narrow DINOv2, and all that is done with one afterwards."""
 
+import functools
 import io
 import json
 import zipfile
@@ -7,17 +8,17 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
-from support.filling import filled
+from support.frozen_runs import weights_of
 
-from labor_jax.data import loading
+from labor_jax.annotation import queries as q
+from labor_jax.data import loading, transforms
 from labor_jax.data.labels import CAMVID
 from labor_jax.infer import evaluate, export, restore, segmenter
 from labor_jax.loop import schedule
 from labor_jax.models import dinov2
 from labor_jax.models.build import build_segmenter
+from labor_jax.selection.diversity import k_centre
 from labor_jax.util.errors import UserError
-from labor_jax.weights import pretrained, tensor_files
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def narrow():
 @pytest.fixture(scope="module")
 def make_frozen(make_config, narrow, tmp_path_factory):
     """A method's quick run, without a source, whose weights are in a file."""
-    path = tmp_path_factory.mktemp("weights") / "dinov2.safetensors"
+    folder = tmp_path_factory.mktemp("weights")
 
     def make(method, levels, **values):
         config = make_config(method, **{"source.domain": "", "warmup_steps": 0, "stages": 2})
@@ -40,13 +41,7 @@ def make_frozen(make_config, narrow, tmp_path_factory):
         config.adapt, config.adapt_steps = "none", 20
         config.optimizer.weight_decay = 1e-2
         config.update_from_flattened_dict(values)
-        if not path.exists():
-            image = np.zeros((1, *config.input.size, 3), np.uint8)
-            values = flatten_dict(filled(build_segmenter(config.model, 11), image), sep="/")
-            values = {name: np.asarray(x) for name, x in values.items() if "/backbone/" in name}
-            tensors, _ = pretrained.export(values, "dinov2_small_reg", ())
-            path.write_bytes(tensor_files.encode(tensors, ".safetensors"))
-        config.model.weights = str(path)
+        config.model.weights = weights_of(config, folder)
         return config
 
     return make
@@ -106,3 +101,30 @@ def test_exported_files_predict_what_the_run_predicts(run, tmp_path):
     np.testing.assert_array_equal(
         np.asarray(restore.restore(path).predict(images, (43, 57))), wanted
     )
+
+
+@pytest.mark.slow
+def test_k_centre_asks_what_is_far_apart_among_patch_tokens(make_frozen, tmp_path):
+    config = make_frozen("diversity", 1, **{"budget.points_per_image": 8})
+    schedule.run(config, tmp_path / "run")
+    restored = restore.restore(tmp_path / "run")
+    domain = restored.load_domain("target")
+    network = build_segmenter(config.model, 11)
+    levels = jax.jit(functools.partial(network.apply, method="levels"))
+
+    def cells(query, shape):
+        x, y = np.transpose(query["points"])
+        height, width = query["size"]
+        return y * shape[0] // height, x * shape[1] // width
+
+    earlier, later = (q.by_image(tmp_path / "run", [stage]) for stage in (1, 2))
+    for index, image in enumerate(domain.ids[:4]):
+        seen = transforms.resize_image(domain.read_image(index), config.input.size)
+        (tokens,) = levels(restored.segmenter.variables, seen[None])
+        taken = np.zeros((1, *tokens.shape[1:3]), bool)
+        taken[0][cells(earlier[image][0], taken.shape[1:])] = True
+        (query,) = later[image]
+        number = len(query["points"])
+        chosen, _ = k_centre(tokens.astype(np.float16), taken, number=number)
+        asked = np.ravel_multi_index(cells(query, taken.shape[1:]), taken.shape[1:])
+        assert number == 4 and set(asked.tolist()) == set(np.asarray(chosen[0]).tolist())

@@ -11,7 +11,7 @@ from support.filling import filled
 from labor_jax.config import default_config
 from labor_jax.data import loading
 from labor_jax.infer import restore
-from labor_jax.models import resnet
+from labor_jax.models import adapters, resnet
 from labor_jax.train import state
 from labor_jax.train.optimizers import make_optimizers
 
@@ -51,17 +51,20 @@ def make_state(config: ml_collections.ConfigDict) -> state.State:
     main, aux = (filled(networks.discriminator, maps, seed=s)["params"] for s in (1, 2))
 
     def trained(variables: dict, optimizer: Any) -> state.Trained:
+        params, _ = adapters.split(variables["params"], config.model)
         return state.Trained(
-            params=variables["params"],
+            params=params,
             batch_stats=variables.get("batch_stats", {}),
-            opt_state=jax.eval_shape(optimizer.init, variables["params"]),
+            opt_state=jax.eval_shape(optimizer.init, params),
         )
 
     average = trained(filled(networks.segmenter, image, seed=6), optimizers.segmenter)
+    variables = filled(networks.segmenter, image, seed=3)
+    _, fixed = adapters.split(variables["params"], config.model)
     made = state.State(
         step=jnp.int32(10),
         stage=jnp.int32(1),
-        segmenter=trained(filled(networks.segmenter, image, seed=3), optimizers.segmenter),
+        segmenter=trained(variables, optimizers.segmenter).replace(fixed=fixed),
         discriminators=trained({"params": {"main": main, "aux": aux}}, optimizers.discriminator),
         selector=trained(filled(networks.selector, image, seed=4), optimizers.selector),
         thresholds=jnp.linspace(0.2, 0.4, CLASSES),  # low enough for some pixels of each image
