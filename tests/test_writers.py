@@ -70,6 +70,7 @@ def training(workdir, tiny_dir):
 # -------------------------------------------------------------------------------- run and run
 
 
+@pytest.mark.slow
 def test_a_second_run_is_told_of_the_first_and_goes_on_after_its_kill(tmp_path, tiny_dir):
     flags = ("run", QUICK, f"--workdir={tmp_path}", f"--config.data_dir={tiny_dir}", *SHORT)
     with training(tmp_path, tiny_dir) as first:
@@ -120,6 +121,7 @@ def test_while_a_server_runs_nobody_else_takes_answers(waiting, answered, second
     assert len(journal.read(waiting, CAMVID)) == 4 and not locks(waiting)
 
 
+@pytest.mark.slow
 def test_while_a_widget_is_open_no_server_starts_until_it_is_closed(waiting, answered):
     widget = notebook.annotator(waiting, "ana", frame=False)
     for arguments in (("annotate", f"--workdir={waiting}", "--port=0"), take_in(waiting, answered)):

@@ -128,6 +128,7 @@ def test_frozen_runs_that_are_killed_at_random_end_as_the_uninterrupted_one(
         assert not faults.half_written(workdir)
 
 
+@pytest.mark.slow
 def test_without_a_source_the_first_questions_are_random_and_later_ones_are_not(
     make_frozen, data_dir, tmp_path
 ):

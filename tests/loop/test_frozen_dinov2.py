@@ -56,6 +56,7 @@ def run(make_frozen, tmp_path_factory):
     return config, workdir, values
 
 
+@pytest.mark.slow
 def test_the_last_four_layers_are_four_times_the_features(run, make_frozen, tmp_path):
     values = schedule.run(make_frozen("labor_ppl", 4, **{"selector.steps": 3}), tmp_path / "run")
     assert values["status"] == "finished" and values["budget"]["points"] > 0
@@ -75,6 +76,7 @@ def test_evaluation_from_images_gives_the_runs_score(run):
     assert abs(scores["mIoU"] - values["mIoU"]) < 0.5  # the run's features are float16
 
 
+@pytest.mark.slow
 def test_one_tile_that_is_the_whole_image_gives_its_labels(run):
     config, workdir, _ = run
     images = loading.load(config.val, config.data_dir, CAMVID)
