@@ -140,11 +140,12 @@ def test_a_step_takes_the_old_states_memory_for_the_new_one(mode):
 
     mapped = parallel.map_step(step, mode)
     state = parallel.replicate({"a": jnp.zeros(4096), "b": (jnp.ones((8, 3)),)}, mode)
-    for done in (1, 2):
+    for _ in range(2):
         before = jax.tree.leaves(state)
         state, _ = mapped(state, {"x": np.zeros((8, 3), np.float32)})
         assert all(leaf.is_deleted() for leaf in before)
-        np.testing.assert_array_equal(state["a"], np.full(4096, 8.0 * done))
+    # At the end: on a CPU the host sees the memory itself, which jax 0.11 then gives to no step.
+    np.testing.assert_array_equal(state["a"], np.full(4096, 16.0))
 
 
 @pytest.mark.parametrize("mode", MODES)
