@@ -121,7 +121,7 @@ def test_the_last_answer_is_taken_back_when_all_is_answered_even_by_a_new_page(b
         page.reload()
         wait_until(lambda: place(page) == "All answered")
         press(page, "Backspace")
-        assert place(page) == "point 4 of 4 · image 2 of 2"
+        wait_until(lambda: place(page) == "point 4 of 4 · image 2 of 2")
         press(page, "3")
         wait_until(lambda: saved(page))
         assert not page.errors

@@ -68,7 +68,7 @@ def test_what_was_left_out_and_turned_is_told_by_domain_and_in_the_report(make_c
         f"left out: 1 .heic file ending in none of {kinds}, such as b.heic",
         "1 image taken; left out: 1 .heic file",
     ]
-    told = RunFiles({"data": {"target": lines}}, {}, [], {}, {}, {}, {}, [], [], [], {})
+    told = RunFiles({"data": {"target": lines}}, {}, [], {}, {}, {}, {}, [], [], [], {}, [], {})
     [shown] = [text for title, text in settings(told) if title == "Images left out or changed"]
     assert shown.splitlines() == [f"target: {line}" for line in lines]
 

@@ -322,4 +322,4 @@ def test_a_file_of_something_else_is_told_by_what_it_is(folder):
     assert "a web page ('Quota')" in refusal(folder, b"<html><title>Quota</title>")
     whole = zipped({"w/resnet18.pth": b"x", "w/README": b""})
     assert "unpack it, and give w/resnet18.pth in it" in refusal(folder, whole)
-    assert "it has 100 bytes" in refusal(folder, b"\0" * 100)
+    assert "compare its 100 bytes with its site" in refusal(folder, b"\0" * 100)
