@@ -124,6 +124,7 @@ class Desk:
         is_there: Callable[[str], bool] = lambda _: True,
         supply: Supply | None = None,
         check: checks.Checks | None = None,
+        verify: bool = False,
     ) -> None:
         """Reads all queries and the journal.
 
@@ -138,10 +139,11 @@ class Desk:
           supply: where queries come from while people answer; it is called by one thread at a time.
             None: they are all in the run's files.
           check: how people are checked; None: they are not.
+          verify: whether guesses that were made once the run waited are shown.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
         self._lease, self._clock, self._is_there = lease, clock, is_there
-        self._supply, self._check = supply, check
+        self._supply, self._check, self._verify = supply, check, verify
         self._away: set[str] = set()  # the images that were last seen not to be there
         self._lock = threading.Lock()
         self._tasks: dict[str, Task] = {}
@@ -319,7 +321,8 @@ class Desk:
     def view(self, task_id: str) -> dict[str, Any] | None:
         """A task for a client: the query, the answers that stand, what was skipped by whom.
 
-        "guesses" has, of each piece, the class that a model guesses; None where it is not shown.
+        "image" is the image's name, "" where people are checked. "guesses" has, of each piece, the
+        class that a model guesses; None where it is not shown.
         None if there is no such task.
         """
         with self._lock:
@@ -330,7 +333,8 @@ class Desk:
             return {
                 # No more than this: that an answer is held, or known, is not to be told.
                 **{k: v for k, v in task.query.items() if k in SHOWN},
-                "image": task.query["image"].removeprefix(checks.VAL),
+                # Names may tell checks from others: "val/street_7".
+                "image": "" if self._check else task.query["image"],
                 "guesses": guesses.shown(task.query),
                 "task": task.id,
                 "second": task.second,
@@ -340,6 +344,30 @@ class Desk:
                 ],
                 "skipped": sorted(task.skipped),
             }
+
+    def without_guesses(self) -> list[q.Query]:
+        """The queries that nobody has begun to answer and that have no guesses, in order."""
+        with self._lock:
+            return [t.query for t in self._tasks.values() if self._is_untouched(t)]
+
+    def add_guesses(self, query: q.Query) -> None:
+        """Shows guesses at a query, unless somebody has begun to answer it by now.
+
+        Args:
+          query: with the keys that `guesses.add` gives.
+        Raises:
+          OSError: they cannot be written.
+        """
+        with self._lock:
+            task = self._tasks.get(query["id"])
+            if task and self._is_untouched(task):
+                guesses.append(self._workdir, query)
+                task.query = query
+                task.version += 1  # a page that has fetched it fetches it again
+
+    def _is_untouched(self, task: Task) -> bool:
+        held = task.holder and task.holder[2] > self._clock()
+        return not (held or task.version or task.second or "guesses" in task.query)
 
     def image(self, task_id: str) -> str | None:
         """The id of a task's image; None if there is no such task."""
@@ -370,7 +398,8 @@ class Desk:
           annotator: the name of the person who works in it.
           said: each {"id", "task", "seconds"} and either "undo", the id of an answer to take back,
             or "piece" and "class" (None skips the piece) and, for a part of a segment, "runs".
-            "shown" is the prediction that was in sight, "together" how many were confirmed at once.
+            "guess" is the guess that was in sight and "together" how many were confirmed at once;
+            "shown" is the prediction over the image.
         Returns:
           "saved": the ids that are in the journal now; "refused": the reason for each other id.
         Raises:
@@ -443,7 +472,9 @@ class Desk:
             raise Refused("this is answered already")
         more |= {"second": True} if task.second else {}
         more |= {"check": True} if checks.is_check(task.query) else {}
-        more |= self._shown_with(one.get("shown")) | guesses.told(task.query, piece)
+        more |= self._shown_with(one.get("shown")) | guesses.told(
+            task.query, piece, one.get("guess")
+        )
         if one.get("shown"):
             more["shown"] = True  # a blind question, but the prediction was over the image
         more |= _together(one.get("together"), len(task.left))
@@ -572,7 +603,9 @@ class Desk:
             # Spread evenly over the stage's images.
             step = max(1, math.ceil(len(queries) / self._again)) if self._again else 0
             seconds = queries[::step][: self._again] if step else []
-            for task in [Task(x, False) for x in queries] + [Task(x, True) for x in seconds]:
+            made = guesses.read(self._workdir, stage) if self._verify else {}
+            firsts = [Task(x | made.get(x["id"], {}), False) for x in queries]
+            for task in firsts + [Task(x, True) for x in seconds]:
                 self._tasks[task.id] = task
                 task.holder = holders.get(task.id)
             for query in queries:

@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 
-from labor_jax.annotation import asked_images, desk, journal, ledger, server
+from labor_jax.annotation import asked_images, desk, guessing, journal, ledger, server
 from labor_jax.config import places
 from labor_jax.data import loading
 from labor_jax.data.labels import ClassTable
@@ -43,7 +43,13 @@ class Opened(NamedTuple):
 
 
 def serve(
-    workdir: pathlib.Path, host: str, port: int, annotator: str, again: int, in_frame: bool = False
+    workdir: pathlib.Path,
+    host: str,
+    port: int,
+    annotator: str,
+    again: int,
+    in_frame: bool = False,
+    verify: bool = False,
 ) -> None:
     """Serves the page until it is interrupted; then prints what each annotator did.
 
@@ -54,9 +60,10 @@ def serve(
       annotator: the name that answers get; "": the page asks for it.
       again: how many second opinions are asked at each stage.
       in_frame: whether pages of this machine, such as notebooks, may show the page in a frame.
+      verify: whether the page shows the newest model's guesses, to be confirmed or corrected.
     Raises:
-      UserError: there is no run, its files are damaged, the port cannot be used, or another
-        program takes answers.
+      UserError: there is no run, or no trained model whose guesses are to be shown, its files are
+        damaged, the port cannot be used, or another program takes answers.
     """
     run = open_run(workdir)
     with (
@@ -65,10 +72,12 @@ def serve(
     ):
         if run.said:
             print(run.said, file=sys.stderr)
-        tasks = desk.Desk(workdir, run.table, again, is_there=run.is_there)
+        tasks = desk.Desk(workdir, run.table, again, is_there=run.is_there, verify=verify)
         setup = make_setup(workdir, run.table, annotator, in_frame)
         app = server.make_app(tasks, run.table, run.read_image, setup)
-        answer_requests(app, workdir, host, listener, in_frame)
+        making = guessing.guessing(workdir, tasks, run.read_image)
+        with making if verify else contextlib.nullcontext():
+            answer_requests(app, workdir, host, listener, in_frame)
         for line in ledger.describe(journal.lines(workdir, run.table)):
             print(line)
 

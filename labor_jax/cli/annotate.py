@@ -66,6 +66,13 @@ def define_server(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "yes_expose", False, "yes, --host may let other machines in", flag_values=values
     )
+    flags.DEFINE_enum(
+        "mode",
+        "ask",
+        ("ask", "verify"),
+        "ask for each class, or show the model's guess to be confirmed or corrected",
+        flag_values=values,
+    )
     flags.DEFINE_bool(
         "in_frame",
         False,
@@ -104,6 +111,7 @@ def _serve(values: flags.FlagValues) -> None:
         values.annotator,
         values.again,
         values.in_frame,
+        values.mode == "verify",
     )
 
 

@@ -26,13 +26,6 @@ def _define(values: flags.FlagValues, argv: Sequence[str]) -> None:
         values, "workdir", None, "the run's folder; running again goes on", required=True
     )
     annotate.define_server(values)
-    flags.DEFINE_enum(
-        "mode",
-        "ask",
-        ("ask", "verify"),
-        "ask for each class, or show the model's guess to be confirmed or corrected",
-        flag_values=values,
-    )
 
 
 def _start(values: flags.FlagValues) -> None:

@@ -51,7 +51,10 @@ def asked(number, guess, blind, model=4):
 def answered(query, label, name, seconds):
     from labor_jax.annotation import guesses
 
-    told = guesses.told(query, 0) | {"seconds": seconds, "point": query["points"][0]}
+    told = guesses.told(query, 0, query["guesses"][0][0]) | {
+        "seconds": seconds,
+        "point": query["points"][0],
+    }
     return journal.answer(query, 0, label, name, **told)
 
 

@@ -66,9 +66,11 @@ class Live:
             answered = {entry["piece"] for entry in told["answers"]}
             piece = next(n for n in range(len(told["points"])) if n not in answered)
             x, y = told["points"][piece]
-            asked = self.val if task.startswith("check/") else self.target
-            label = asked.read_label(asked.ids.index(told["image"]))[y, x]
+            image = self.desk.image(task)
+            asked = self.val if image.startswith(checks.VAL) else self.target
+            label = asked.read_label(asked.ids.index(image.removeprefix(checks.VAL)))[y, x]
             one = {"id": f"number-{next(IDS)}", "task": task, "piece": piece, "seconds": 1.0}
+            one |= {"guess": told["guesses"][piece]}
             assert self.desk.record(client, annotator, [one | {"class": int(label)}])["saved"]
         return number
 
@@ -158,6 +160,9 @@ def test_two_people_are_served_by_one_session_and_no_pixel_is_asked_twice(config
     answers = journal.read(live.workdir, live.table)
     assert len(answers) == 24 and {a["annotator"] for a in answers} == {"ana", "bob"}
     assert len({(a["image"], *a["point"]) for a in answers}) == 24
+    fits = [json.loads(line) for line in (live.workdir / resume.LIVE).read_text().splitlines()]
+    versions = [line["version"] for line in fits]
+    assert versions == sorted(set(versions)) and versions[-1] == fits[-1]["clicks"] == 24
 
 
 @pytest.mark.slow

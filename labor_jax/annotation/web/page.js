@@ -148,7 +148,7 @@ function give(pieces, label, part, together = 1) {
       one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
     }
     said.push({ id: one.id, task: work.task, piece, class: label, seconds,
-      ...(part ? { runs: one.runs } : {}), ...(together > 1 ? { together } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
+      ...(part ? { runs: one.runs } : {}), ...saw(piece), ...(together > 1 ? { together } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
     boxes.push(work.set(one));
     answers.push(one);
     work.skipped.delete(piece);
@@ -174,6 +174,9 @@ function stay(piece) {
   if (stays) current = gallery.piece;
   return stays;
 }
+
+// What an answer says of the guess that was in sight.
+function saw(piece) { return work.guesses[piece] === null ? {} : { guess: work.guesses[piece] }; }
 
 // What an answer says of the prediction that was in sight.
 function shownWith(at) {
