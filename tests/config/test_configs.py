@@ -19,7 +19,7 @@ from labor_jax.util.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
-SLOW = ("toytown_camvid", "folder_dinov2")
+SLOW = ("toytown_camvid", "folder_dinov2", "camvid_dinov2")
 """Runs of networks that another config has, too."""
 OF_THE_PAPER = [
     name for name in CONFIGS if name.startswith(("gta5", "synthia")) or name == "adaptsegnet"
