@@ -57,7 +57,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         # Twice CamVid's size: at stride 8 a pole is then more than a cell wide.
         c.input.size = (720, 960)
         c.model.freeze, c.model.head, c.model.output_stride = True, "linear", 32
-        c.adapt = "none"
         c.warmup_steps = c.adapt_steps = 100
         c.optimizer.average, c.optimizer.weight_decay = 0.0, 2e-2
         c.frozen.pixels = 400

@@ -320,6 +320,8 @@ def _rare_classes_have_a_source(config: ml_collections.ConfigDict) -> None:
 
 
 def _teacher_is_an_average(config: ml_collections.ConfigDict) -> None:
+    if config.model.freeze:
+        return  # the teacher is the classifier so far
     if config.adapt in ("teacher", "both") and not config.optimizer.average:
         raise UserError(
             f"config.adapt: {config.adapt!r}, but the teacher is the weights' moving average and "
@@ -365,7 +367,11 @@ def _frozen_is_fitted(config: ml_collections.ConfigDict) -> None:
         ("model.weights", config.model.weights != "", "a file: nothing else trains the backbone"),
         ("model.drop_path", not config.model.drop_path, "0: the backbone is not trained"),
         ("model.lora_rank", not config.model.lora_rank, "0: adapters need training by steps"),
-        ("adapt", config.adapt == "none", "none: nothing but labels is fitted"),
+        (
+            "adapt",
+            config.adapt in ("none", "teacher"),
+            "none or teacher: no discriminator is trained",
+        ),
         ("optimizer.average", not config.optimizer.average, "0: there are no steps to average"),
         ("evaluation.scales", config.evaluation.scales == (1.0,), "(1.0,): features have one size"),
         ("evaluation.flip", not config.evaluation.flip, "False: features are of one view"),

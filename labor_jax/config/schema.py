@@ -298,14 +298,25 @@ class Adversarial:
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """The moving average as a teacher, which labels the target for the segmenter (DACS)."""
+    """The moving average as a teacher, which labels the target for the segmenter (DACS).
 
-    weight: float = setting(1.0, "weight of the cross-entropy with the mixed labels", low=0)
+    On frozen features the teacher is the classifier so far.
+    """
+
+    weight: float = setting(
+        1.0, "weight of the cross-entropy with the mixed labels; frozen: its labels'", low=0
+    )
     above: float = setting(
         0.968,
         "the teacher's pixels weigh as the share of them whose probability is above this",
         low=0,
         below=1,
+    )
+    share: float = setting(
+        0.5,
+        "frozen: of the pixels that it gives a class, the surest ones that are fitted",
+        above=0,
+        high=1,
     )
 
 
@@ -526,7 +537,8 @@ class Config:
     adapt: str = setting(
         "adversarial",
         "what the segmenter learns of the target besides answers: adversarial alignment (the "
-        "paper's), the labels of its moving average (needs `optimizer.average`), both or none",
+        "paper's), the labels of its moving average (needs `optimizer.average`; frozen: of its "
+        "classifier so far), both or none",
         choices=("adversarial", "teacher", "both", "none"),
     )
     plugins: tuple[str, ...] = setting(

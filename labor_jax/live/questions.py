@@ -69,6 +69,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     trust.weights(config.trust)
     if config.source.domain:
         raise UserError("config.source.domain: a live run learns from answers alone; give ''")
+    if config.adapt != "none":
+        raise UserError(
+            f"config.adapt: {config.adapt!r}; a live run learns from answers alone: give none"
+        )
     if config.method not in ways:
         raise UserError(
             f"config.method: {config.method!r} does not ask points by one network; a live run "

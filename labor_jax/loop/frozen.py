@@ -1,17 +1,19 @@
 """A run whose backbone is not trained: its phases fit the classifier to the labels so far.
 
 The fit starts anew each time. The classifier is therefore a function of features, labels and config
-alone, and a run that is killed during a fit makes the same one again.
+alone (with a teacher also of the classifier before), and a run that is killed during a fit makes
+the same one again.
 """
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from scipy import special
 
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
@@ -20,7 +22,7 @@ from labor_jax.infer import steps
 from labor_jax.infer.feature_cache import with_features
 from labor_jax.loop.plan import Phase, Run
 from labor_jax.models.linear import ContextPooling
-from labor_jax.train import linear_fit, parallel, state
+from labor_jax.train import linear_fit, parallel, pseudo_labels, state, teacher
 from labor_jax.util import rng
 
 __all__ = [
@@ -37,6 +39,8 @@ __all__ = [
 NUMBERS = 371_200_000
 """Features of all pixels of either domain that a fit reads: 1.5 GB, such as 400,000 pixels with
 EfficientNet-Lite0's 928. More images give fewer pixels each."""
+UNSEEN = -1
+"""The label of a pixel of an image that nobody has answered anything about."""
 
 
 def opened(
@@ -73,34 +77,21 @@ def fit(
     `loss.balance` says. At most `frozen.pixels` labelled pixels of an image are read, chosen by
     (seed, domain, image). A pixel's features are those of the cells around it, interpolated as
     `upsample` interpolates logits.
+
+    With a teacher, pixels without a label are read, too, up to `frozen.pixels` of each target
+    image. The source's features are moved to their mean and deviation. The classifier so far labels
+    those of which it is surest in images without an answer; they count as a whole, `teacher.weight`
+    times.
     """
     config, classes = this.config, len(this.table)
     own = parallel.of_process(now)
-    features, labels, weights = [], [], []
-    readers: list[tuple[Domain, ReadLabel | None, float, str]] = [
-        (this.source, this.source.read_label, 1.0, "source"),
-        (this.target, read_target_label, config.loss.target, "target"),
-    ]
-    number = sum(len(domain.ids) for domain, read, _, _ in readers if read)
-    with this.monitor.phase(phase.name, phase.stage, 0, number, "image") as progress:
-        done = 0
-        for domain, read, weight, name in readers:
-            seen = [np.zeros(0, np.int32)]
-            for pixels, ids in _pixels(domain, read, config, name) if read else ():
-                if len(ids):
-                    features.append(pixels)
-                    seen.append(ids)
-                done += 1
-                progress.advance(done)
-            found = np.concatenate(seen)
-            labels.append(found)
-            weights.append(weight * balanced(found, config.loss.balance))
+    features, labels, weights = _lessons(this, phase, own, read_target_label)
     told = {"loss/fit": 0.0, "agreement/fit": 0.0}
-    if features:
+    if len(labels):
         fitted = linear_fit.fit(
-            np.concatenate(features),
-            np.concatenate(labels),
-            np.concatenate(weights),
+            features,
+            labels,
+            weights,
             classes=classes,
             steps=phase.last - phase.first,
             decay=config.optimizer.weight_decay,
@@ -112,6 +103,96 @@ def fit(
     this.monitor.record(phase.last, phase.name, phase.stage, told)
     this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
+
+
+class Lesson(NamedTuple):
+    """Labelled pixels that a fit learns.
+
+    Attributes:
+      features: [P, F] float32.
+      labels: [P] int32 train ids; `IGNORE` or `UNSEEN` where there is no label.
+      weight: how much all of them count together.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    weight: float
+
+    def at(self, where: np.ndarray) -> "Lesson":
+        """Some of the pixels, by a mask [P] bool."""
+        return self._replace(features=self.features[where], labels=self.labels[where])
+
+
+def _lessons(
+    this: Run, phase: Phase, now: state.State, read_target_label: ReadLabel | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a fit learns: the source, the target's labels and a teacher's.
+
+    Returns:
+      [P, F] float32 features; [P] int32 train ids; [P] float32, how much each pixel counts.
+    """
+    config, taught = this.config, teacher.teaches(this.config)
+    if taught and not read_target_label:
+        read_target_label = _no_label
+    readers: list[tuple[Domain, ReadLabel | None, float, str]] = [
+        (this.source, this.source.read_label, 1.0, "source"),
+        (this.target, read_target_label, config.loss.target, "target"),
+    ]
+    number = sum(len(domain.ids) for domain, read, _, _ in readers if read)
+    lessons, done = [], 0
+    with this.monitor.phase(phase.name, phase.stage, 0, number, "image") as progress:
+        for domain, read, weight, name in readers:
+            parts = []
+            others = taught and name == "target"
+            for pixels in _pixels(domain, read, config, name, others) if read else ():
+                parts += [pixels] if len(pixels[1]) else []
+                done += 1
+                progress.advance(done)
+            if parts:
+                features, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+                lessons.append(Lesson(features, labels, weight))
+    if taught:
+        *source, target = lessons
+        unlabelled = (target.labels == IGNORE) | (target.labels == UNSEEN)
+        lessons = [_moved(lesson, target.at(unlabelled)) for lesson in source]
+        lessons.append(target.at(~unlabelled))
+        lessons.append(_taught(target.at(target.labels == UNSEEN), now, config))
+    lessons = [lesson for lesson in lessons if len(lesson.labels)]
+    if not lessons:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.float32)
+    weights = [x.weight * balanced(x.labels, config.loss.balance) for x in lessons]
+    return (
+        np.concatenate([lesson.features for lesson in lessons]),
+        np.concatenate([lesson.labels for lesson in lessons]),
+        np.concatenate(weights),
+    )
+
+
+def _no_label(index: int) -> None:
+    """Reads the label of an image that nobody has answered anything about."""
+
+
+def _taught(lesson: Lesson, now: state.State, config: ml_collections.ConfigDict) -> Lesson:
+    """The pixels that the classifier so far is surest of; none before the first fit."""
+    kernel, bias = (np.asarray(now.segmenter.params["main"][key]) for key in ("kernel", "bias"))
+    if not kernel.any():
+        return lesson.at(np.zeros(len(lesson.labels), bool))
+    probabilities = special.softmax(lesson.features @ kernel[0, 0] + bias, axis=1)
+    labels = pseudo_labels.surest(probabilities, config.teacher.share)
+    taught = Lesson(lesson.features, labels, config.teacher.weight)
+    return taught.at(labels != IGNORE)
+
+
+def _moved(lesson: Lesson, to: Lesson) -> Lesson:
+    """A lesson whose features have another one's mean and deviation [cited: AdaBN]."""
+    if not len(to.labels):
+        return lesson
+    (mean, deviation), (new_mean, new_deviation) = (
+        (x.features.mean(0), x.features.std(0) + linear_fit.SMALLEST) for x in (lesson, to)
+    )
+    return lesson._replace(
+        features=(lesson.features - mean) * (new_deviation / deviation) + new_mean
+    )
 
 
 def with_classifier(now: state.State, fitted: linear_fit.Fitted) -> state.State:
@@ -138,25 +219,45 @@ def _pixels(
     read: ReadLabel,
     config: ml_collections.ConfigDict,
     name: str,
+    others: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Features [P, F] float32 and train ids [P] int32 of each image's labelled pixels."""
+    """Features [P, F] float32 and train ids [P] int32 of each image's labelled pixels.
+
+    Args:
+      others: whether pixels without a label are added up to `frozen.pixels`: `IGNORE` of images
+        with an answer, `UNSEEN` of others.
+    """
     assert domain.features is not None
     look = functools.partial(_look, dtype=config.model.dtype)
     place = jax.ShapeDtypeStruct((1,), np.float32)  # of one pixel, for the number of its features
     width = jax.eval_shape(look, domain.features.read(0), place, place).shape[-1]
     most = max(1, min(config.frozen.pixels, NUMBERS // (width * len(domain.ids))))
     for index, image in enumerate(domain.ids):
-        label = read(index)
-        where = np.flatnonzero(label != IGNORE) if label is not None else np.zeros(0, int)
-        if label is None or not len(where):
+        label, unlabelled = read(index), IGNORE
+        if label is None:
+            label, unlabelled = np.full(domain.features.sizes[index], IGNORE, np.uint8), UNSEEN
+        seed = functools.partial(rng.generator, config.seed)
+        where = _some(np.flatnonzero(label != IGNORE), most, seed, f"frozen/{name}/{image}")
+        if others:
+            left, rest = most - len(where), np.flatnonzero(label == IGNORE)
+            rest = _some(rest, left, seed, f"frozen/{name}/{image}/others")
+            where = np.concatenate([where, rest])
+        if not len(where):
             yield np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
             continue
-        if len(where) > most:
-            random = rng.generator(config.seed, f"frozen/{name}/{image}")
-            where = np.sort(random.choice(where, most, replace=False))
         room = power_of_two(len(where))  # so that few shapes are compiled
         found = features_at(domain, index, where, label.shape, room, config.model.dtype)
-        yield found, label.ravel()[where].astype(np.int32)
+        ids = label.ravel()[where].astype(np.int32)
+        yield found, np.where(ids == IGNORE, unlabelled, ids)
+
+
+def _some(
+    pixels: np.ndarray, most: int, seed: Callable[[str], np.random.Generator], name: str
+) -> np.ndarray:
+    """At most so many of an image's pixels, drawn by a name, in order."""
+    if len(pixels) <= most:
+        return pixels
+    return np.sort(seed(name).choice(pixels, most, replace=False))
 
 
 def features_at(

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from labor_jax.data.labels import IGNORE
@@ -17,6 +18,7 @@ __all__ = [
     "START",
     "predictions",
     "pseudo_labels",
+    "surest",
     "update_thresholds",
 ]
 
@@ -125,3 +127,21 @@ def pseudo_labels(confidence: jax.Array, predicted: jax.Array, thresholds: jax.A
     """
     keep = confidence >= thresholds[predicted]
     return jnp.where(keep, predicted, IGNORE).astype(jnp.uint8)
+
+
+def surest(probabilities: np.ndarray, share: float) -> np.ndarray:
+    """The likeliest class of the pixels with the highest probability, else 255 [cited: CBST].
+
+    Args:
+      probabilities: [P, C] float32.
+      share: of the pixels of each likeliest class, how many are kept; those that tie with the last
+        one are, too.
+    Returns:
+      [P] int32 train ids.
+    """
+    confidence, likeliest_class = probabilities.max(1), probabilities.argmax(1)
+    labels = np.full(len(probabilities), IGNORE, np.int32)
+    for name in np.unique(likeliest_class):
+        own = likeliest_class == name
+        labels[own & (confidence >= np.quantile(confidence[own], 1 - share))] = name
+    return labels

@@ -120,6 +120,7 @@ def test_proposals_are_the_most_urgent_first_among_the_images_asked_least(domain
     [
         ("model.freeze", False, "config.model.freeze"),
         ("source.domain", "toytown/tiny", "config.source.domain"),
+        ("adapt", "teacher", "config.adapt"),
         ("method", "labor_spl", "config.method: 'labor_spl' does not ask points"),
         ("method", "labor_ppl", "config.method: 'labor_ppl' does not ask points"),
     ],

@@ -19,10 +19,11 @@ import pytest
 from support import faults
 from support.frozen_runs import frozen_config
 
+from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
 from labor_jax.config import checking
-from labor_jax.data import loading
-from labor_jax.data.labels import CAMVID
+from labor_jax.data import images, loading
+from labor_jax.data.labels import CAMVID, IGNORE
 from labor_jax.infer import feature_cache, restore
 from labor_jax.infer.batches import inference_batches
 from labor_jax.loop import frozen, schedule
@@ -83,6 +84,53 @@ def test_a_frozen_run_asks_fits_and_scores_and_one_that_is_killed_ends_the_same(
     again, ended = run(config, tmp_path / "killed")
     assert [row["mIoU"] for row in again["stages"]] == [row["mIoU"] for row in values["stages"]]
     assert jax.tree.all(jax.tree.map(np.array_equal, ended, variables))
+
+
+def watch(monkeypatch):
+    """Of each fit of the classifier: its arguments, and what it gave."""
+    fit, fits = frozen.linear_fit.fit, []
+
+    def watched(*args, **values):
+        fits.append((args, fit(*args, **values)))
+        return fits[-1][1]
+
+    monkeypatch.setattr(frozen.linear_fit, "fit", watched)
+    return fits
+
+
+@pytest.mark.slow
+def test_a_teacher_adds_target_pixels_with_the_classes_of_the_fit_before(
+    make_frozen, tmp_path, monkeypatch
+):
+    config = make_frozen("uda", **{"adapt": "teacher", "stages": 1, "frozen.pixels": 50})
+    config.teacher.share, config.teacher.weight = 1.0, 0.25
+    fits = watch(monkeypatch)
+    schedule.run(config, tmp_path / "run")
+    ((source, of_source, weights), before), ((features, labels, weighed), _) = fits
+    rows = len(of_source)
+    np.testing.assert_array_equal(features[:rows], source)
+    np.testing.assert_array_equal(weighed[:rows], weights)
+    taught = features[rows:]
+    domain = loading.load(config.target, config.data_dir, CAMVID)
+    assert len(taught) == 50 * len(domain.ids)
+    np.testing.assert_array_equal(labels[rows:], (taught @ before.kernel + before.bias).argmax(1))
+    assert 0.24 < weighed[rows:].sum() < 0.26
+    np.testing.assert_allclose(source.mean(0), taught.mean(0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(source.std(0), taught.std(0), rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_teacher_leaves_images_with_an_answer_to_their_answers(
+    make_frozen, tmp_path, monkeypatch
+):
+    config = make_frozen("random", **{"adapt": "teacher", "stages": 1})
+    fits = watch(monkeypatch)
+    schedule.run(config, tmp_path / "run")
+    ((_, of_source, _), _), ((_, labels, _), _) = fits
+    domain = loading.load(config.target, config.data_dir, CAMVID)
+    paths = [journal.labels_path(tmp_path / "run", image) for image in domain.ids]
+    answered = [label[label != IGNORE] for label in map(images.read_label_png, paths)]
+    np.testing.assert_array_equal(labels[len(of_source) :], np.concatenate(answered))
 
 
 KILLS = 4

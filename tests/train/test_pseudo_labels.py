@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support.growth import measure
 
+from labor_jax.data.labels import IGNORE
 from labor_jax.train import pseudo_labels
 
 C, N = 4, 40
@@ -90,3 +91,19 @@ def test_the_program_does_not_grow_with_classes_or_pixels():
     operations, largest = size(19, 2 * 64 * 64)
     assert size(3, 50)[0] == operations
     assert largest <= 2 * 64 * 64 + 19, "memory is O(H W)"
+
+
+@given(
+    hnp.arrays(np.float32, (40, 3), elements=st.floats(0, 1, width=32)),
+    st.sampled_from([0.1, 0.5, 1.0]),
+)
+def test_the_surest_pixels_of_each_class_are_labelled_and_no_surer_one_is_left(values, share):
+    labels = pseudo_labels.surest(values, share)
+    confidence, predicted = values.max(1), values.argmax(1)
+    kept = labels != IGNORE
+    np.testing.assert_array_equal(labels[kept], predicted[kept])
+    for own in (predicted == name for name in np.unique(predicted)):
+        assert kept[own].sum() >= share * own.sum() - 1
+        assert (confidence[own & kept].min() > confidence[own & ~kept]).all()
+        more = own & (confidence > confidence[own & kept].min())
+        assert more.sum() <= share * own.sum(), "no more than the share, but for ties"
