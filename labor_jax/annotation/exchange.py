@@ -10,13 +10,13 @@ import functools
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from labor_jax.annotation import intake, journal
+from labor_jax.annotation import intake, journal, trust
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.formats import (
     OPEN,
@@ -106,16 +106,78 @@ def export(
       UserError: the run has no queries, `out` is not empty, an image cannot be read, or the classes
         have no label ids.
     """
+    items = [item for item in _items(workdir, table) if is_there(_image_of(item))]
+    if not items:
+        raise UserError(f"--workdir: {workdir} has no queries yet; run it until it asks")
+    with_pictures = ((item, read_image(_image_of(item))) for item in items)
+    return _write(with_pictures, out, name, table, ids, (workdir, *reads))
+
+
+def export_whole(
+    workdir: str | os.PathLike,
+    out: pathlib.Path,
+    name: str,
+    table: ClassTable,
+    images_of: Iterable[tuple[str, np.ndarray]],
+    predict: Callable[[np.ndarray], np.ndarray],
+    weights: Mapping[str, float],
+    ids: str = "train",
+    reads: Iterable[str | os.PathLike] = (),
+) -> int:
+    """Writes images with a class for each pixel: its answer, and elsewhere its prediction.
+
+    The files appear when all are written, or not at all. "Unsure" is no class.
+
+    Args:
+      workdir, out, name, table, ids, reads: as of `export`.
+      images_of: ids and images [H, W, 3] uint8 RGB.
+      predict: an image -> its classes, [H, W] uint8 train ids.
+      weights: of annotators (`trust.weights`); answers whose weight is 0 are left out.
+    Returns:
+      The number of images.
+    Raises:
+      UserError: `out` is not empty, an image cannot be read, or the classes have no label ids.
+    """
+    written, asked = journal.on_disk(workdir, table), q.by_image(workdir, q.stages(workdir))
+
+    def items() -> Iterator[tuple[ImageShapes, np.ndarray]]:
+        for image, picture in images_of:
+            label = predict(picture)
+            for query in asked.get(image, ()):
+                own = trust.kept(journal.answers_to(query, written), weights)
+                given = journal.label_map(own, label.shape)
+                label = np.where(given == IGNORE, label, given)
+            shapes = [
+                Shape(table.names[value], np.flatnonzero(label == value), "whole")
+                for value in np.unique(label)
+            ]
+            yield ImageShapes(f"images/{image}.png", label.shape, shapes), picture
+
+    return _write(items(), out, name, table, ids, (workdir, *reads))
+
+
+def _write(
+    items: Iterable[tuple[ImageShapes, np.ndarray]],
+    out: pathlib.Path,
+    name: str,
+    table: ClassTable,
+    ids: str,
+    reads: Iterable[str | os.PathLike],
+) -> int:
+    """Writes images with their shapes; returns how many there are."""
     write, _ = _functions(name, table, ids)
-    with outputs.whole_folder(out, "--out", (workdir, *reads)) as folder:
-        items = [item for item in _items(workdir, table) if is_there(_image_of(item))]
-        if not items:
-            raise UserError(f"--workdir: {workdir} has no queries yet; run it until it asks")
-        for item in items:
-            picture = images.encode_png(read_image(_image_of(item)))
-            files.write_atomic(folder / item.file, picture)
-        write(folder, items, _labels(table))
-    return len(items)
+    number = 0
+    with outputs.whole_folder(out, "--out", reads) as folder:
+
+        def with_files() -> Iterator[ImageShapes]:
+            nonlocal number
+            for item, picture in items:
+                files.write_atomic(folder / item.file, images.encode_png(picture))
+                number += 1
+                yield item
+
+        write(folder, with_files(), _labels(table))
+    return number
 
 
 def _image_of(item: ImageShapes) -> str:

@@ -29,6 +29,7 @@ class Opened(NamedTuple):
 
     Attributes:
       table: its classes.
+      ids: of the target images.
       read_image: the id of a target image -> [H, W, 3] uint8 RGB.
       is_there: the id of an image -> whether it is there as it was when it was asked about.
       reads: the folders that images and labels are read from.
@@ -36,6 +37,7 @@ class Opened(NamedTuple):
     """
 
     table: ClassTable
+    ids: tuple[str, ...]
     read_image: Callable[[str], np.ndarray]
     is_there: Callable[[str], bool]
     reads: tuple[str, ...]
@@ -145,6 +147,7 @@ def open_run(workdir: pathlib.Path) -> Opened:
 
     return Opened(
         table,
+        target.ids,
         lambda image: target.read_image(index[image]),
         is_there,
         reads,

@@ -11,11 +11,14 @@ answer shown as saved is in the run's journal, and the same command goes on.
 writes what is asked as tasks of another tool (cvat, labelstudio, coco, labelme or png), and takes
 its answers in, from a file, a folder or a zip archive. What is left out is told with its reason and
 a count. An import that leaves whole files out ends with status 1, one that takes nothing with 2.
+With --whole an export has every target image with a class for each pixel: its answer, and elsewhere
+what the newest model predicts.
 """
 
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -137,11 +140,20 @@ def _define_exchange(values: flags.FlagValues) -> None:
 def _define_export(values: flags.FlagValues) -> None:
     _define_exchange(values)
     program.define_path(values, "out", None, "the folder to write to", required=True)
+    flags.DEFINE_bool(
+        "whole",
+        False,
+        "a class for each pixel of every target image: its answer, elsewhere its prediction",
+        flag_values=values,
+    )
 
 
 def _export(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving
 
+    if values.whole:
+        _export_whole(values)
+        return
     workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
     run = serving.open_run(workdir)
     number = exchange.export(
@@ -156,6 +168,37 @@ def _export(values: flags.FlagValues) -> None:
     )
     _say(run.said)
     print(f"{number} images with what is asked of them: {out}")
+
+
+def _export_whole(values: flags.FlagValues) -> None:
+    from labor_jax.annotation import exchange, serving, trust
+    from labor_jax.infer import restore
+    from labor_jax.infer.segmenter import Predictor
+    from labor_jax.util import cache, progress
+
+    workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
+    run, model = serving.open_run(workdir), restore.restore(workdir)
+    cache.enable()
+    with progress.show_progress("export", 0, len(run.ids), "image") as shown:
+
+        def read(number: int) -> tuple[str, Any]:
+            shown.advance(number)
+            return run.ids[number], run.read_image(run.ids[number])
+
+        exchange.export_whole(
+            workdir,
+            out,
+            values.format,
+            run.table,
+            map(read, range(len(run.ids))),
+            Predictor(model).predict,
+            trust.weights(model.config.trust),
+            values.ids,
+            run.reads,
+        )
+        shown.advance(len(run.ids))
+    _say(run.said)
+    print(f"{len(run.ids)} images with a class for each pixel: {out}")
 
 
 def _define_import(values: flags.FlagValues) -> None:

@@ -329,6 +329,39 @@ def test_the_commands_export_and_import(tmp_path):
     assert told == (2, "", "error: --format is missing; give --format=…\n")
 
 
+# --------------------------------------------------------------------------------- whole images
+
+
+@pytest.mark.parametrize("kind", ["points", "segments"])
+@pytest.mark.parametrize("name", exchange.FORMATS)
+def test_a_whole_export_has_answers_and_elsewhere_predictions(tmp_path, name, kind):
+    workdir, out = answered(tmp_path / "one", kind), tmp_path / "out"
+    predicted = np.random.default_rng(1).integers(0, 11, SIZE).astype(np.uint8)
+    names = ("deep/a", "b", "nothing/asked")
+    shown = [(image, picture(image)) for image in names]
+    wholes = (out, name, CAMVID, shown, lambda _: predicted)
+    assert exchange.export_whole(workdir, *wholes, {"ben": 0.0}) == 3
+    other = tmp_path / "other"
+    other.mkdir()
+    one = np.ones(SIZE, np.int32)
+    q.write_queries(other, 1, [q.segment_query(image, 1, SIZE, one) for image in names])
+    done = exchange.take_in(other, out, name, CAMVID, "ben")
+    assert done.tally.left_out == {}
+    for image in names:
+        given = pixels(workdir, image)
+        expected = np.where((given == -1) | (given == 255), predicted.ravel(), given)
+        np.testing.assert_array_equal(pixels(other, image), expected)
+    assert (pixels(workdir, "deep/a") != predicted.ravel()).any()
+
+
+def test_answers_of_a_person_who_is_not_trusted_are_not_in_a_whole_export(tmp_path):
+    workdir, out = answered(tmp_path / "one", "segments"), tmp_path / "out"
+    sky = np.zeros(SIZE, np.uint8)
+    wholes = (out, "png", CAMVID, [("b", picture(""))], lambda _: sky)
+    exchange.export_whole(workdir, *wholes, {"ana": 0.0})
+    np.testing.assert_array_equal(np.array(Image.open(out / "labels" / "b.png")), sky)
+
+
 # ---------------------------------------------------------------------- images that went, and --out
 
 

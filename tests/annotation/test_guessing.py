@@ -11,18 +11,23 @@ from labor_jax.annotation import guesses, serving
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.annotation.guessing import guessing
+from labor_jax.data import images
 from labor_jax.data.labels import CAMVID
 from labor_jax.loop import schedule
 from labor_jax.util.errors import Waiting
 
 
-@pytest.mark.slow
-def test_the_newest_model_guesses_at_all_that_a_waiting_run_asks_but_what_is_begun(
-    make_config, tmp_path
-):
-    workdir = tmp_path / "run"
+@pytest.fixture(scope="module")
+def workdir(make_config, tmp_path_factory):
+    """A run that waits for answers."""
+    folder = tmp_path_factory.mktemp("waiting")
     with pytest.raises(Waiting):
-        schedule.run(frozen_config(make_config, tmp_path, "margin", annotator="web"), workdir)
+        schedule.run(frozen_config(make_config, folder, "margin", annotator="web"), folder / "run")
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_the_newest_model_guesses_at_all_that_a_waiting_run_asks_but_what_is_begun(workdir):
     opened, desk = serving.open_run(workdir), Desk(workdir, CAMVID, lease=1e6, verify=True)
     begun = desk.take("page", "ana")["task"]
     with guessing(workdir, desk, opened.read_image):
@@ -37,6 +42,20 @@ def test_the_newest_model_guesses_at_all_that_a_waiting_run_asks_but_what_is_beg
         assert classes == [predicted[y, x] for x, y in asked[name]["points"]]
         assert found[name]["guessed_by"] == segmenter.run.step > 0
     assert desk.view(begun)["guesses"] == [None] * len(asked[begun]["points"])
+
+
+@pytest.mark.slow
+def test_the_command_exports_every_target_image_with_a_class_for_each_pixel(workdir, tmp_path):
+    out, run = tmp_path / "out", serving.open_run(workdir)
+    told = call(
+        "annotate", "export", "--whole", "--format=png", f"--workdir={workdir}", f"--out={out}"
+    )
+    said = f"{len(run.ids)} images with a class for each pixel: {out}\n"
+    assert (told.status, told.stdout) == (0, said)
+    segmenter = labor_jax.load(workdir)
+    for image in run.ids[:2]:
+        label = images.read_label_png(out / "labels" / f"{image}.png")
+        np.testing.assert_array_equal(label, segmenter.predict(run.read_image(image)))
 
 
 def test_a_run_without_a_model_has_no_guesses(tmp_path):

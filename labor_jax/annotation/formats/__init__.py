@@ -27,7 +27,7 @@ class Shape(NamedTuple):
     Attributes:
       label: a class's name, `OPEN` or `UNSURE`.
       pixels: [N] int64, flat pixel numbers (row-major), ascending.
-      kind: "points" or "segments", as of a query.
+      kind: "points" or "segments", as of a query; "whole": all of an image's pixels of a class.
     """
 
     label: str

@@ -33,7 +33,7 @@ def write(
     labels: Iterable[Label],
     values: tuple[int, ...],
 ) -> None:
-    """Writes the label maps and the maps of what is asked.
+    """Writes the label maps, and the maps of what is asked if anything is.
 
     Args:
       values: of the classes, in the files.
@@ -43,9 +43,10 @@ def write(
         label, asked = np.full(item.size, IGNORE, np.uint8), np.zeros(item.size, np.uint16)
         for number, shape in enumerate(item.shapes, start=1):
             label.flat[shape.pixels] = codes.get(shape.label, IGNORE)
-            asked.flat[shape.pixels] = number
+            asked.flat[shape.pixels] = 0 if shape.kind == "whole" else number
+        whole = any(shape.kind == "whole" for shape in item.shapes)
         name = pathlib.PurePath(item.file).relative_to("images").with_suffix(".png")
-        for kind, picture in (("labels", label), ("asked", asked)):
+        for kind, picture in (("labels", label), ("asked", asked))[: 1 if whole else 2]:
             files.write_atomic(folder / kind / name, cv2.imencode(".png", picture)[1].tobytes())
 
 
