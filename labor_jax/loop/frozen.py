@@ -21,7 +21,7 @@ from labor_jax.data.pipeline import ReadLabel
 from labor_jax.infer import steps
 from labor_jax.infer.feature_cache import with_features
 from labor_jax.loop.plan import Phase, Run
-from labor_jax.models.linear import ContextPooling
+from labor_jax.models import linear
 from labor_jax.train import linear_fit, parallel, pseudo_labels, state, teacher
 from labor_jax.util import rng
 
@@ -30,7 +30,6 @@ __all__ = [
     "balanced",
     "features_at",
     "fit",
-    "interpolated",
     "opened",
     "power_of_two",
     "with_classifier",
@@ -291,26 +290,5 @@ def power_of_two(number: int) -> int:
 def _look(
     levels: tuple[jax.Array, ...], rows: jax.Array, columns: jax.Array, *, dtype: str
 ) -> jax.Array:
-    """The features [P, F] of an image's levels at rows [P] and columns [P], each from 0 to 1."""
-    batch = [level[None].astype(dtype) for level in levels]
-    return interpolated(ContextPooling(jnp.dtype(dtype)).apply({}, batch)[0], rows, columns)
-
-
-def interpolated(features: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Features [h, w, F] between cells, with aligned corners as in `resize.upsample`: [P, F].
-
-    rows, columns: [P] float32, 0 = the first cell, 1 = the last one.
-    """
-
-    def around(places: jax.Array, length: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-        at = places * (length - 1)
-        low = jnp.clip(jnp.floor(at).astype(jnp.int32), 0, length - 1)
-        return low, jnp.minimum(low + 1, length - 1), (at - low)[:, None]
-
-    (top, bottom, down), (left, right, along) = (
-        around(places, length)
-        for places, length in zip((rows, columns), features.shape[:2], strict=True)
-    )
-    above = (1 - along) * features[top, left] + along * features[top, right]
-    below = (1 - along) * features[bottom, left] + along * features[bottom, right]
-    return (1 - down) * above + down * below
+    """`linear.features_at`, compiled."""
+    return linear.features_at(levels, rows, columns, jnp.dtype(dtype))

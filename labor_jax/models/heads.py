@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from labor_jax.models.batch_norm import FOLDED, BatchNorm
 from labor_jax.models.deeplab_v2 import DeepLabHead, LastLevel
 from labor_jax.models.deeplab_v3plus import Decoder
-from labor_jax.models.linear import ContextPooling, Linear
+from labor_jax.models.linear import ContextPooling, Linear, PooledLinear
 from labor_jax.models.separable import SMALL
 
 __all__ = ["NAMES", "Head", "classifiers", "make"]
@@ -31,11 +31,13 @@ class Head(NamedTuple):
       neck: makes a module that maps (levels, train) to features [B, h, w, F].
       classifier: makes a module that maps the features to logits [B, h, w, C] float32.
       auxiliary: the same for the last but one level; None where there is no auxiliary classifier.
+      of_levels: whether the classifier sees the levels in place of the features.
     """
 
     neck: Callable[[], nn.Module]
     classifier: Callable[[], nn.Module]
     auxiliary: Callable[[], nn.Module] | None
+    of_levels: bool = False
 
 
 def make(
@@ -47,8 +49,8 @@ def make(
         dilated = partial(DeepLabHead, num_classes, dilations, dtype)
         return Head(LastLevel, dilated, dilated)
     if model_cfg.head == "linear":
-        linear = partial(Linear, num_classes, dtype=dtype)
-        return Head(partial(ContextPooling, dtype), linear, None)
+        linear = partial(PooledLinear, num_classes, dtype)
+        return Head(partial(ContextPooling, dtype), linear, None, of_levels=True)
     # Beside a backbone without batch norm the decoder has its own: it is not trained before.
     kind = "sync" if model_cfg.batch_norm == FOLDED else model_cfg.batch_norm
     norm = partial(BatchNorm, kind=kind, axis_name=axis_name, ordered=ordered, dtype=dtype)

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from labor_jax.models.resize import interpolation_matrix
+from labor_jax.models.resize import interpolated, interpolation_matrix
 
 __all__ = [
     "WINDOWS",
     "ContextPooling",
     "Linear",
+    "PooledLinear",
+    "features_at",
     "kept",
 ]
 
@@ -64,13 +66,92 @@ class ContextPooling(nn.Module):
 
         `h` and `w` are the second level's. `train` is not read.
         """
-        if _have_one_shape(levels):
-            return jnp.concatenate(levels, -1).astype(self.dtype)
-        size = levels[1].shape[1:3]
-        features = [_mapped(level, size, _resizing) for level in levels]
-        for level, window in zip(levels[-2:], WINDOWS, strict=True):
-            features.append(_mapped(level, size, partial(_averaging, window=window)))
-        return jnp.concatenate(features, -1).astype(self.dtype)
+        size = _size(levels)
+        parts = [_mapped(level, size, matrix) for level, matrix in _parts(levels)]
+        return jnp.concatenate(parts, -1).astype(self.dtype)
+
+
+class PooledLinear(nn.Module):
+    """`Linear` of the features of `ContextPooling`, without making them.
+
+    Pooling is linear, too. Each level is therefore mapped to logits first, at its own resolution,
+    and a few classes are pooled in place of hundreds of channels. Sums have another order than
+    those of `Linear`, so the last bits differ.
+    """
+
+    num_classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, levels: Sequence[Array]) -> Array:
+        """levels: as of `ContextPooling`; returns logits [B, h, w, num_classes] float32."""
+        size, parts = _size(levels), _parts(levels)
+        widths = [level.shape[-1] for level, _ in parts]
+        zeros = nn.initializers.zeros
+        kernel = self.param("kernel", zeros, (1, 1, sum(widths), self.num_classes))
+        bias = self.param("bias", zeros, (self.num_classes,))
+        kernels = jnp.split(kernel[0, 0].astype(self.dtype), np.cumsum(widths)[:-1])
+        exact = jnp.promote_types(jnp.float32, self.dtype)
+        total = bias
+        for (level, matrix), own in zip(parts, kernels, strict=True):
+            logits = jnp.matmul(level.astype(self.dtype), own, preferred_element_type=exact)
+            total += _mapped(logits, size, matrix)
+        return total
+
+
+def features_at(
+    levels: Sequence[Array], rows: Array, columns: Array, dtype: Any = jnp.float32
+) -> Array:
+    """The features of `ContextPooling` at some places of an image, [P, F].
+
+    Between cells they are interpolated as `resize.upsample` interpolates logits. Of few places only
+    what they need is computed.
+
+    Args:
+      levels: [h, w, F] each, as of `ContextPooling` but without the batch.
+      rows, columns: [P] float32, 0 = the first cell, 1 = the last one.
+    """
+    batch = [level[None].astype(jnp.float32) for level in levels]
+    size, found = _size(batch), []
+    for level, matrix in _parts(batch):
+        _, height, width, _ = level.shape
+        of_all = height * (width + size[0]) * size[1]
+        if matrix is None or len(rows) * height * width >= of_all:
+            found.append(interpolated(_mapped(level, size, matrix)[0], rows, columns))
+            continue
+        down, along = (
+            interpolated(jnp.asarray(matrix(new, old), jnp.float32)[:, None], places, 0 * places)
+            for new, old, places in zip(size, (height, width), (rows, columns), strict=True)
+        )
+        product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+        found.append(product("pw,pwf->pf", along, product("ph,hwf->pwf", down, level[0])))
+    return jnp.concatenate(found, -1).astype(dtype)
+
+
+Matrix = Callable[[int, int], np.ndarray]
+"""(new length, old length) -> the matrix that maps the old to the new."""
+
+
+def _parts(levels: Sequence[Array]) -> list[tuple[Array, Matrix | None]]:
+    """The parts of `ContextPooling`'s features, in order.
+
+    Returns:
+      Of each part the level [B, h, w, F], and what brings its rows and columns to the features'
+      resolution; None where it is there already.
+    """
+    if _have_one_shape(levels):
+        return [(level, None) for level in levels]
+    size = _size(levels)
+    parts: list[tuple[Array, Matrix | None]] = []
+    parts += [(level, None if level.shape[1:3] == size else _resizing) for level in levels]
+    for level, window in zip(levels[-2:], WINDOWS, strict=True):
+        parts.append((level, partial(_averaging, window=window)))
+    return parts
+
+
+def _size(levels: Sequence[Array]) -> tuple[int, ...]:
+    """The features' (h, w)."""
+    return levels[min(1, len(levels) - 1)].shape[1:3]
 
 
 def kept(levels: Sequence[Array]) -> list[Array]:
@@ -85,8 +166,10 @@ def _have_one_shape(levels: Sequence[Array]) -> bool:
     return len({level.shape[1:] for level in levels}) == 1
 
 
-def _mapped(level: Array, size: tuple[int, ...], matrix: Callable[[int, int], np.ndarray]) -> Array:
+def _mapped(level: Array, size: tuple[int, ...], matrix: Matrix | None) -> Array:
     """A level [B, h, w, F] at another size, by one matrix for its rows and one for its columns."""
+    if matrix is None:
+        return level
     rows, columns = (
         jnp.asarray(matrix(new, old), jnp.float32)
         for new, old in zip(size, level.shape[1:3], strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array, lax
 
 __all__ = [
+    "interpolated",
     "interpolation_matrix",
     "shrink",
     "upsample",
@@ -81,6 +82,26 @@ def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:
     weights = [part[:, start : start + k] for part, start in zip(parts, starts, strict=True)]
     windows = [lax.slice_in_dim(x, start, start + k, axis=axis) for start in starts]
     return jnp.asarray(np.stack(weights), x.dtype), jnp.stack(windows, 1)
+
+
+def interpolated(features: Array, rows: Array, columns: Array) -> Array:
+    """Features [h, w, F] between cells, with aligned corners as in `upsample`: [P, F].
+
+    rows, columns: [P] float32, 0 = the first cell, 1 = the last one.
+    """
+
+    def around(places: Array, length: int) -> tuple[Array, Array, Array]:
+        at = places * (length - 1)
+        low = jnp.clip(jnp.floor(at).astype(jnp.int32), 0, length - 1)
+        return low, jnp.minimum(low + 1, length - 1), (at - low)[:, None]
+
+    (top, bottom, down), (left, right, along) = (
+        around(places, length)
+        for places, length in zip((rows, columns), features.shape[:2], strict=True)
+    )
+    above = (1 - along) * features[top, left] + along * features[top, right]
+    below = (1 - along) * features[bottom, left] + along * features[bottom, right]
+    return (1 - down) * above + down * below
 
 
 def shrink(images: Array, size: tuple[int, int]) -> Array:

@@ -55,14 +55,16 @@ class Segmenter(nn.Module):
     ) -> dict[str, Array]:
         """Logits at the features' resolution (see `resize.upsample`).
 
-        Returns `main` [B, h, w, C] float32 and `features` [B, h, w, F] of the compute dtype, the
-        main classifier's input; with an auxiliary classifier also `aux` [B, h, w, C] float32.
+        Returns `main` [B, h, w, C] float32 and `features` [B, h, w, F] of the compute dtype, of
+        which the main classifier's logits are a function; with an auxiliary classifier also `aux`
+        [B, h, w, C] float32.
         `train` chooses batch statistics where batch norm is not frozen. `keys` are those of
         `levels_of`.
         """
         levels = self.levels(inputs, train, keys)
         features = self.neck(levels, train)
-        out = {"main": self.main(features), "features": features}
+        seen = levels if self.head.of_levels else features
+        out = {"main": self.main(seen), "features": features}
         return out | {"aux": self.aux(levels[-2])} if self.head.auxiliary is not None else out
 
     def levels(

@@ -1,7 +1,7 @@
 """The pixel selector: a backbone with two classifiers, whose disagreement decides what to ask
 [paper]."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -21,7 +21,7 @@ SHARED = ("backbone", "neck")
 
 
 class Selector(nn.Module):
-    """Both classifiers see the same features: what the segmenter's main classifier sees."""
+    """Both classifiers see the same: what the segmenter's main classifier sees."""
 
     backbone: nn.Module
     head: Head
@@ -34,19 +34,21 @@ class Selector(nn.Module):
         self.c1 = self.head.classifier()
         self.c2 = self.head.classifier()
 
-    def __call__(self, inputs: Inputs, train: bool = False) -> dict[str, Array]:
-        """Returns `c1` and `c2` [B, h, w, C] float32 and `features` [B, h, w, F]."""
+    def __call__(self, inputs: Inputs, train: bool = False) -> dict[str, Any]:
+        """Returns `c1` and `c2` [B, h, w, C] float32, and `seen`, of which they are functions:
+        features [B, h, w, F], or levels."""
         levels = levels_of(inputs, self.backbone, self.style, self.dtype, train)
         features = self.neck(levels, train)
-        return {**self.heads(features), "features": features}
+        seen = levels if self.head.of_levels else features
+        return {**self.heads(seen), "seen": seen}
 
-    def heads(self, features: Array) -> dict[str, Array]:
+    def heads(self, seen: Array | Sequence[Array]) -> dict[str, Array]:
         """Both classifiers alone, for a loss that must not reach what is below them.
 
-        `selector.apply(variables, jax.lax.stop_gradient(features), method="heads")` returns `c1`
-        and `c2` [B, h, w, C] float32.
+        `selector.apply(variables, jax.lax.stop_gradient(out["seen"]), method="heads")` returns
+        `c1` and `c2` [B, h, w, C] float32.
         """
-        return {"c1": self.c1(features), "c2": self.c2(features)}
+        return {"c1": self.c1(seen), "c2": self.c2(seen)}
 
 
 def selector_from_segmenter(

@@ -372,7 +372,7 @@ def _selector_loss(
         apart = mean((-similarity, jnp.float32(1)))  # the same in every part on every device
     else:
         alone = networks.selector.apply(
-            variables, jax.lax.stop_gradient(out["features"]), method="heads"
+            variables, jax.lax.stop_gradient(out["seen"]), method="heads"
         )
         apart = mean(losses.discrepancy(*(upsample(alone[h], size) for h in ("c1", "c2"))))
 

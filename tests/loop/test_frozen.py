@@ -27,7 +27,6 @@ from labor_jax.data.labels import CAMVID, IGNORE
 from labor_jax.infer import feature_cache, restore
 from labor_jax.infer.batches import inference_batches
 from labor_jax.loop import frozen, schedule
-from labor_jax.models.resize import upsample
 from labor_jax.train import parallel, state
 from labor_jax.util.errors import UserError
 
@@ -192,18 +191,6 @@ def test_without_a_source_the_first_questions_are_random_and_later_ones_are_not(
         ]
     assert asked["margin"][0] == asked["random"][0]
     assert asked["margin"][1] != asked["random"][1]
-
-
-def test_interpolated_features_give_the_upsampled_logits():
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((5, 7, 4)).astype(np.float32)
-    kernel = rng.standard_normal((4, 3)).astype(np.float32)
-    whole = upsample(jnp.asarray(features @ kernel)[None], (40, 60))[0]
-    rows, columns = rng.integers(0, 40, 30), rng.integers(0, 60, 30)
-    at = frozen.interpolated(
-        jnp.asarray(features), jnp.asarray(rows / 39), jnp.asarray(columns / 59)
-    )
-    np.testing.assert_allclose(at @ kernel, whole[rows, columns], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1), (0.5, 3), (1.0, 9)])

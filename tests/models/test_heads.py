@@ -10,8 +10,8 @@ from support.filling import filled
 from labor_jax.config import default_config
 from labor_jax.models import heads
 from labor_jax.models.build import build_segmenter, build_selector
-from labor_jax.models.linear import ContextPooling, kept
-from labor_jax.models.resize import upsample
+from labor_jax.models.linear import ContextPooling, PooledLinear, features_at, kept
+from labor_jax.models.resize import interpolated, upsample
 from labor_jax.models.selector import selector_from_segmenter
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
@@ -57,7 +57,11 @@ def test_the_selector_shares_all_but_the_classifiers(head):
         jax.jit(net.apply)(v, IMAGES) for net, v in ((selector, made), (segmenter, learnt))
     )
     np.testing.assert_allclose(out["c1"], wanted["main"], atol=1e-5)
-    np.testing.assert_allclose(out["features"], wanted["features"], atol=1e-5)
+    seen = segmenter.apply(learnt, IMAGES, method="levels") if head == "linear" else None
+    for one, other in zip(
+        jax.tree.leaves(out["seen"]), jax.tree.leaves(seen or wanted["features"]), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_fresh_linear_layer_prefers_no_class():
@@ -92,6 +96,42 @@ def test_levels_that_are_kept_give_the_features_of_all_levels():
         whole = ContextPooling().apply({}, levels)
         assert whole.shape == (1, 9, 11, channels)
         np.testing.assert_allclose(ContextPooling().apply({}, kept(levels)), whole, rtol=1e-6)
+
+
+def pyramid(shapes):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((2, *size, n)).astype(np.float32) for size, n in shapes]
+
+
+SHAPES = {
+    "pyramid": [((18, 22), 2), ((9, 11), 3), ((5, 6), 4), ((3, 3), 5)],
+    "dilated": [((9, 11), 2), ((9, 11), 3), ((9, 11), 4), ((9, 11), 5)],
+    "transformer": [((9, 11), 3)] * 4,
+    "one level": [((9, 11), 3)],
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_levels_that_are_mapped_before_they_are_pooled_give_the_logits_of_their_features(name):
+    levels = pyramid(SHAPES[name])
+    features = ContextPooling().apply({}, levels)
+    rng = np.random.default_rng(1)
+    kernel = rng.standard_normal((1, 1, features.shape[-1], 6)).astype(np.float32)
+    values = {"params": {"kernel": kernel, "bias": np.arange(6, dtype=np.float32)}}
+    made = PooledLinear(6).apply(values, levels)
+    wanted = features @ kernel[0, 0] + np.arange(6)
+    np.testing.assert_allclose(made, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("places", [1, 4, 300])
+@pytest.mark.parametrize("name", SHAPES)
+def test_features_at_few_or_many_places_are_those_between_cells(name, places):
+    levels = pyramid(SHAPES[name])
+    rows, columns = np.random.default_rng(2).random((2, places)).astype(np.float32)
+    rows[:1], columns[:1] = 1, 0  # a corner
+    found = features_at([level[1] for level in levels], rows, columns)
+    whole = ContextPooling().apply({}, levels)[1]
+    np.testing.assert_allclose(found, interpolated(whole, rows, columns), rtol=1e-4, atol=1e-5)
 
 
 def test_the_image_branch_of_v3plus_sees_the_whole_image():

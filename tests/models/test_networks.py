@@ -120,7 +120,7 @@ def test_heads_alone_give_no_gradient_to_the_backbone():
 
     def difference(params):
         changed = {**values, "params": params}
-        features = lax.stop_gradient(selector.apply(changed, IMAGES)["features"])
+        features = lax.stop_gradient(selector.apply(changed, IMAGES)["seen"])
         heads = selector.apply(changed, features, method="heads")
         return jnp.abs(heads["c1"] - heads["c2"]).mean()
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labor_jax.models.resize import upsample
+from labor_jax.models.resize import interpolated, upsample
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -69,3 +69,13 @@ def test_the_gradient_is_the_transpose():
 
 def test_logits_keep_their_type():
     assert upsample(jnp.ones((1, 2, 2, 1), jnp.bfloat16), (4, 4)).dtype == jnp.bfloat16
+
+
+def test_interpolated_features_give_the_upsampled_logits():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((5, 7, 4)).astype(np.float32)
+    kernel = rng.standard_normal((4, 3)).astype(np.float32)
+    whole = upsample(jnp.asarray(features @ kernel)[None], (40, 60))[0]
+    rows, columns = rng.integers(0, 40, 30), rng.integers(0, 60, 30)
+    at = interpolated(jnp.asarray(features), jnp.asarray(rows / 39), jnp.asarray(columns / 59))
+    np.testing.assert_allclose(at @ kernel, whole[rows, columns], rtol=1e-4, atol=1e-4)
