@@ -1,7 +1,8 @@
-"""Means and their intervals: over seeds (training noise) and over images (the sample)."""
+"""How sure a comparison is: over seeds (training noise) and over images (the sample)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,82 @@ def over_seeds(differences: Sequence[float]) -> Interval | None:
     half = stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / math.sqrt(n)
     mean = np.mean(differences)
     return float(mean - half), float(mean + half)
+
+
+def p_value(differences: Sequence[float]) -> float | None:
+    """How often such a mean of paired differences comes by chance where there is none.
+
+    Student's two-sided test; None for fewer than two differences.
+    """
+    from scipy import stats
+
+    n = len(differences)
+    if n < 2:
+        return None
+    mean, spread = float(np.mean(differences)), float(np.std(differences, ddof=1))
+    if spread == 0:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(abs(mean) / spread * math.sqrt(n), n - 1))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values corrected for that they are several [cited: Holm 1979].
+
+    Below 0.05, any of them is a false alarm in at most one of twenty such families.
+    """
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(np.argsort(values, kind="stable")):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+POWER = 0.8
+
+
+def least_seen(differences: Sequence[float]) -> float | None:
+    """The least true difference that as many seeds show in about four of five comparisons.
+
+    To show is that Student's 95 % interval leaves out 0. The differences' deviation is taken for
+    the true one, and the sum of two quantiles of Student's distribution for one of the noncentral
+    distribution. None for fewer than two differences.
+    """
+    from scipy import stats
+
+    n = len(differences)
+    if n < 2:
+        return None
+    quantiles = float(stats.t.ppf((0.975, POWER), n - 1).sum())
+    return quantiles * float(np.std(differences, ddof=1)) / math.sqrt(n)
+
+
+class Rank(NamedTuple):
+    """Where one of several methods stands, over resampled seeds and images.
+
+    Attributes:
+      low, high: its ranks in 95 % of the resamples; 1 = the highest score.
+      first: the share of the resamples in which it is the first.
+    """
+
+    low: int
+    high: int
+    first: float
+
+
+def ranks(samples: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Rank]:
+    """The ranks of methods; seeds are resampled with the images, and alike for all.
+
+    Args:
+      samples: of each method the `resampled_mious` of its runs, [B] float64 each, seed by seed.
+    """
+    scores = np.stack([np.stack(runs) for runs in samples.values()])  # [methods, seeds, B]
+    _, seeds, number = scores.shape
+    drawn = rng.generator(0, "seeds").integers(0, seeds, (seeds, number))
+    means = np.take_along_axis(scores, drawn[None], axis=1).mean(1)
+    places = 1 + (means[None] > means[:, None]).sum(1)  # [methods, B]
+    low, high = np.quantile(places, (0.025, 0.975), axis=1, method="nearest").astype(int).tolist()
+    first = (places == 1).mean(1).tolist()
+    return {name: Rank(*own) for name, *own in zip(samples, low, high, first, strict=True)}
 
 
 def resamples(images: int, number: int = RESAMPLES) -> np.ndarray:

@@ -19,6 +19,7 @@ from labor_jax.compare.tables import (
     errors_name,
     errors_tables,
     findings,
+    rank_tables,
     reference_scores,
     results_table,
 )
@@ -50,6 +51,7 @@ def write(
     groups = results.groups(done)
     sections = {
         "results": [results_table(about, groups, done, error) for error in about.errors],
+        "ranks": rank_tables(about, groups, done),
         "differences": difference_tables(about, groups, done),
         "errors": errors_tables(about, groups),
         "classes": class_tables(about, groups, table),
@@ -155,6 +157,7 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
     ]
     titles = {
         "results": "Results",
+        "ranks": "Ranks",
         "differences": "Paired differences",
         "errors": "Wrong answers",
         "classes": "Classes",
@@ -166,7 +169,10 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
             lines += [
                 "Of runs with the same seed, budget and answers. *Over seeds*: Student's interval, "
                 "how far training itself varies. *Over images*: paired bootstrap of the scored "
-                "images, how far it matters which ones were scored.",
+                "images, how far it matters which ones were scored. *p*: how often such a "
+                "difference comes by chance where there is none, corrected for the number of rows "
+                "(Holm). *Least seen*: the least difference that as many seeds would show in four "
+                "of five comparisons.",
                 "",
             ]
         for table in tables:

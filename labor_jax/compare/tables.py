@@ -81,18 +81,40 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
 
 
 def difference_tables(about: About, groups: Groups, done: Sequence[Result]) -> list[Table]:
-    """At each budget, every two methods: those with the baseline first."""
+    """At each budget, every two methods: those with the baseline first.
+
+    p-values are corrected for the number of rows.
+    """
     samples = _samples(done)
     tables = []
     for error, budget in itertools.product(about.errors, about.budgets):
         rows = []
-        for first, second in itertools.combinations(about.methods, 2):
-            pair = _paired(groups, (first, budget, error), (second, budget, error))
-            if pair:
-                rows.append([f"{second} {MINUS} {first}", *_difference(*pair, samples)])
+        for (first, second), found in _differences(about, groups, budget, error, samples).items():
+            shown = [signed(found.mean), str(found.seeds), between(found.over_seeds)]
+            shown += [between(found.over_images), _chance(found.p), _least(found.least)]
+            rows.append([f"{second} {MINUS} {first}", *shown])
         title = f"{budget.title} an image{_and_errors(about, error)}"
         head = ["difference", "mIoU", "seeds", "95 % over seeds", "95 % over images"]
-        tables.append(Table(title, head, rows))
+        tables.append(Table(title, [*head, "p, corrected", "least seen"], rows))
+    return tables
+
+
+def rank_tables(about: About, groups: Groups, done: Sequence[Result]) -> list[Table]:
+    """At each budget, where each method stands among those that have the same seeds."""
+    samples, tables = _samples(done), []
+    for error, budget in itertools.product(about.errors, about.budgets):
+        found = _ranks(about, groups, budget, error, samples)
+        rows = [
+            [
+                method,
+                spread([r.miou for r in groups[method, budget, error]]),
+                str(rank.low) if rank.low == rank.high else f"{rank.low} to {rank.high}",
+                f"{100 * rank.first:.0f}",
+            ]
+            for method, rank in sorted(found.items(), key=lambda item: -item[1].first)
+        ]
+        title = f"{budget.title} an image{_and_errors(about, error)}"
+        tables.append(Table(title, ["method", "mIoU", "rank, 95 %", "the first, %"], rows))
     return tables
 
 
@@ -138,7 +160,7 @@ def class_tables(about: About, groups: Groups, table: ClassTable) -> list[Table]
 
 
 def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
-    """A sentence for each budget: which method has the highest mean, and by how much."""
+    """For each budget: which method to use, and how sure that is."""
     samples, closed = _samples(done), results.gap_closed(done)
     error, baseline = about.errors[0], about.methods[0]
     told = []
@@ -152,13 +174,25 @@ def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
         text += f"{spread([r.miou for r in group])} mIoU"
         if gaps := [100 * closed[r.cell] for r in group if r.cell in closed]:
             text += f", {np.mean(gaps):.0f} % of the way from source_only to full"
-        pair = _paired(groups, (baseline, budget, error), (best, budget, error))
-        if pair and best != baseline:
-            mean, _, seeds, images = _difference(*pair, samples)
-            over_seeds = f"{seeds} over seeds, " if seeds != ABSENT else ""
-            text += f"; {mean} on {baseline} (95 %: {over_seeds}{images} over images)"
+        if rank := _ranks(about, groups, budget, error, samples).get(best):
+            text += f"; it is the first in {100 * rank.first:.0f} % of the resamples"
+        pairs = _differences(about, groups, budget, error, samples)
+        if found := pairs.get((baseline, best)):
+            over_seeds = f"{between(found.over_seeds)} over seeds, " if found.over_seeds else ""
+            text += f". It has {signed(found.mean)} on {baseline} (95 %: {over_seeds}"
+            text += f"{between(found.over_images)} over images)"
+            text += _how_sure(found, len(pairs), f"{best} is better than {baseline}")
         told.append(f"{text}.")
     return told
+
+
+def _how_sure(found: "Difference", pairs: int, claim: str) -> str:
+    if found.p is None or found.least is None:
+        return f". One seed cannot show that {claim}"
+    shown = "is shown" if found.p < 0.05 and found.mean > 0 else "is not shown"
+    seen = f"with {found.seeds} seeds, differences below {found.least:.1f} mostly stay unseen"
+    corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
+    return f". That {claim} {shown} (p {_chance(found.p)}{corrected}); {seen}"
 
 
 def reference_scores(groups: Groups) -> list[tuple[str, float]]:
@@ -179,20 +213,70 @@ def _paired(
     return ([a[s] for s in seeds], [b[s] for s in seeds]) if seeds else None
 
 
-def _difference(
-    first: Sequence[Result], second: Sequence[Result], samples: dict[Cell, np.ndarray]
-) -> list[str]:
-    """The mean difference second - first, how many seeds, and both intervals."""
-    differences = [b.miou - a.miou for a, b in zip(first, second, strict=True)]
-    over_images = intervals.over_images(
-        [samples[r.cell] for r in first], [samples[r.cell] for r in second]
-    )
-    return [
-        signed(float(np.mean(differences))),
-        str(len(differences)),
-        between(intervals.over_seeds(differences)),
-        between(over_images),
-    ]
+class Difference(NamedTuple):
+    """How two methods differ in mIoU, second - first.
+
+    Attributes:
+      mean: over the seeds that both have.
+      seeds: how many these are.
+      over_seeds, over_images: 95 % intervals; the former is None for one seed.
+      p: of `intervals.p_value`, corrected for all pairs at the budget; None for one seed.
+      least: of `intervals.least_seen`.
+    """
+
+    mean: float
+    seeds: int
+    over_seeds: intervals.Interval | None
+    over_images: intervals.Interval
+    p: float | None
+    least: float | None
+
+
+def _differences(
+    about: About,
+    groups: Groups,
+    budget: Budget,
+    error: float,
+    samples: dict[Cell, np.ndarray],
+) -> dict[tuple[str, str], Difference]:
+    """The differences of every two methods at a budget, by their names."""
+    found = {}
+    for pair in itertools.combinations(about.methods, 2):
+        runs = _paired(groups, *((method, budget, error) for method in pair))
+        if not runs:
+            continue
+        by_seed = [b.miou - a.miou for a, b in zip(*runs, strict=True)]
+        found[pair] = Difference(
+            float(np.mean(by_seed)),
+            len(by_seed),
+            intervals.over_seeds(by_seed),
+            intervals.over_images(*([samples[r.cell] for r in own] for own in runs)),
+            intervals.p_value(by_seed),
+            intervals.least_seen(by_seed),
+        )
+    tested = [pair for pair, one in found.items() if one.p is not None]
+    values = [p for pair in tested if (p := found[pair].p) is not None]
+    for pair, p in zip(tested, intervals.holm(values), strict=True):
+        found[pair] = found[pair]._replace(p=p)
+    return found
+
+
+def _ranks(
+    about: About,
+    groups: Groups,
+    budget: Budget,
+    error: float,
+    samples: dict[Cell, np.ndarray],
+) -> dict[str, intervals.Rank]:
+    """The ranks of the methods whose seeds are those of the first one; {} for fewer than two."""
+    runs = {m: groups[m, budget, error] for m in about.methods if (m, budget, error) in groups}
+    seeds = [r.cell.seed for r in next(iter(runs.values()), [])]
+    alike = {
+        method: [samples[r.cell] for r in own]
+        for method, own in runs.items()
+        if [r.cell.seed for r in own] == seeds
+    }
+    return intervals.ranks(alike) if len(alike) > 1 else {}
 
 
 def _samples(done: Sequence[Result]) -> dict[Cell, np.ndarray]:
@@ -223,6 +307,17 @@ def signed(value: float) -> str:
 def between(interval: intervals.Interval | None) -> str:
     """ "−0.4 to +2.8"; a dash where there is no interval."""
     return ABSENT if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+
+
+def _chance(p: float | None) -> str:
+    """A p-value: "0.032", "< 0.001"; a dash where there is none."""
+    if p is None:
+        return ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def _least(difference: float | None) -> str:
+    return ABSENT if difference is None else f"{difference:.1f}"
 
 
 def _whole(values: Sequence[float]) -> str:

@@ -13,7 +13,16 @@ from labor_jax.compare import intervals, page, results, tables
 from labor_jax.report import charts, template
 
 METHODS, BUDGETS = ["random", "labor_ppl", "labor_spl"], ["10points", "100clicks", "2.2%"]
-SECTIONS = ("references", "curves", "results", "differences", "classes", "examples", "runs")
+SECTIONS = (
+    "references",
+    "curves",
+    "results",
+    "ranks",
+    "differences",
+    "classes",
+    "examples",
+    "runs",
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,7 @@ def test_every_figure_of_the_results_is_the_runs_own(made):
 def test_markdown_tables_are_whole(made):
     _, text, _, _ = made
     tables = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
-    assert len(tables) == 2 + 6 + 1 + 6
+    assert len(tables) == 2 + 6 + 6 + 1 + 6
     for table in tables:
         lines = table.splitlines()
         assert len({line.count("|") for line in lines}) == 1
@@ -82,6 +91,22 @@ def test_differences_are_paired_by_seed_with_both_intervals(made):
     assert row[1:3] == [tables.signed(np.mean(found)), "3"]
     assert row[3] == tables.between(intervals.over_seeds(found))
     assert row[4] == tables.between(intervals.over_images(*samples))
+    assert float(row[5]) >= intervals.p_value(found) - 0.005  # corrected for several rows
+    assert row[6] == f"{intervals.least_seen(found):.1f}"
+
+
+def test_a_finding_says_what_to_use_and_how_sure_that_is(tmp_path):
+    for seeds, words in (
+        (1, "One seed cannot show that"),
+        (3, "with 3 seeds, differences below"),
+    ):
+        about, done = write_cells(
+            tmp_path / str(seeds), ["random", "labor_ppl"], ["10points"], seeds
+        )
+        done = [r._replace(miou=r.miou + 5 * (r.cell.method == "labor_ppl")) for r in done]
+        (line,) = tables.findings(about, results.groups(done), done)
+        assert "labor_ppl has the highest mean" in line and words in line
+        assert "the first in" in line
 
 
 def test_only_seeds_that_both_have_are_compared(tmp_path):

@@ -73,3 +73,51 @@ def test_a_class_that_a_resample_lacks_does_not_count_in_it():
     found[0, 0, 0], found[1, 1, 1], found[1, 1, 0] = 5, 3, 3
     only_first = intervals.resampled_mious(found, np.array([[2.0, 0.0]]))
     assert only_first[0] == pytest.approx(100.0)
+
+
+def test_p_is_below_a_level_as_often_as_the_level_says_where_there_is_no_difference():
+    draw = np.random.default_rng(0)
+    for n in (2, 3, 5):
+        found = np.array([intervals.p_value(draw.normal(0, 2.0, n)) for _ in range(3000)])
+        for level in (0.05, 0.5):
+            assert (found < level).mean() == pytest.approx(level, abs=0.03)
+
+
+def test_p_and_students_interval_agree():
+    draw = np.random.default_rng(1)
+    for _ in range(200):
+        sample = draw.normal(1, 1.0, 4)
+        low, high = intervals.over_seeds(sample)
+        assert (intervals.p_value(sample) < 0.05) == (low > 0 or high < 0)
+    assert intervals.p_value([0.3]) is None
+    assert (intervals.p_value([1.0, 1.0]), intervals.p_value([0.0, 0.0])) == (0.0, 1.0)
+
+
+def test_a_family_of_comparisons_has_a_false_alarm_in_one_of_twenty_after_holm():
+    draw = np.random.default_rng(2)
+    families = draw.random((4000, 12))
+    alarms = [min(intervals.holm(family)) < 0.05 for family in families.tolist()]
+    assert np.mean(alarms) == pytest.approx(0.05, abs=0.015)
+    assert intervals.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert intervals.holm([0.9, 0.8]) == [1.0, 1.0] and intervals.holm([]) == []
+
+
+def test_a_difference_of_the_least_that_is_seen_is_shown_in_four_of_five_comparisons():
+    draw = np.random.default_rng(3)
+    for n in (3, 5, 10):
+        standard = np.sqrt(n) * np.resize([1.0, -1.0], n)  # its deviation is known
+        effect = intervals.least_seen(standard) / np.std(standard, ddof=1)
+        found = [intervals.over_seeds(draw.normal(effect, 1, n))[0] > 0 for _ in range(2000)]
+        assert 0.7 < np.mean(found) < 0.9
+
+
+def test_ranks_are_sure_where_methods_are_apart_and_not_where_they_are_alike():
+    draw = np.random.default_rng(4)
+    noise = draw.normal(0, 1.0, (4, 3, 500))
+    scores = {"best": 10 + noise[0], "one": noise[1], "other": noise[2], "worst": noise[3] - 10}
+    found = intervals.ranks(scores)
+    assert found["best"] == (1, 1, 1.0) and found["worst"] == (4, 4, 0.0)
+    assert (found["one"].low, found["one"].high) == (2, 3)
+    assert sum(rank.first for rank in found.values()) == pytest.approx(1)
+    alike = intervals.ranks({"a": noise[0], "b": noise[0]})
+    assert alike["a"] == alike["b"] == (1, 1, 1.0), "equal scores share a rank"
