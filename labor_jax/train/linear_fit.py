@@ -61,9 +61,13 @@ def fit(
         picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
         return share @ (jax.nn.logsumexp(logits, axis=1) - picked)
 
+    def logits_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        # Of [C, F] the gradient is a product that reads the features row by row: twice as fast.
+        return jax.lax.dot_general(scaled, kernel, (((1,), (1,)), ((), ()))) + bias
+
     def loss(params: tuple[jax.Array, jax.Array]) -> jax.Array:
         kernel, bias = params
-        return cross_entropy(scaled @ kernel + bias) + decay / 2 * jnp.square(kernel).sum()
+        return cross_entropy(logits_of(kernel, bias)) + decay / 2 * jnp.square(kernel).sum()
 
     solver = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)
@@ -74,9 +78,9 @@ def fit(
         updates, state = solver.update(grad, state, params, value=value, grad=grad, value_fn=loss)
         return optax.apply_updates(params, updates), state
 
-    zeros = (jnp.zeros((features.shape[1], classes)), jnp.zeros(classes))
+    zeros = (jnp.zeros((classes, features.shape[1])), jnp.zeros(classes))
     (kernel, bias), _ = jax.lax.fori_loop(0, steps, step, (zeros, solver.init(zeros)))
-    logits = scaled @ kernel + bias
-    kernel = kernel / deviation[:, None]
+    logits = logits_of(kernel, bias)
+    kernel = kernel.T / deviation[:, None]
     right = share @ (logits.argmax(1) == labels).astype(jnp.float32)
     return Fitted(kernel, bias - mean @ kernel, cross_entropy(logits), right)
