@@ -259,6 +259,8 @@ def _unusable(name: str, suffix: str, tally: Tally) -> str:
     """Why no image could be read, and what to do."""
     for (noun, reason), some in tally.left_out.items():
         told = f"cannot be read as {name} ({noun} {reason}: {some.examples[0]})"
+        if reason in (sources.LOCKED, sources.DEEP, sources.LARGE, sources.OTHER):
+            return told
         return f"{told}; export it from the tool again, or give its --format"
     return f"has no images in the format {name}, in {suffix} files; give its --format"
 

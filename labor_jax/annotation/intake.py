@@ -58,8 +58,11 @@ def matched(
 
 
 def _told(file: str, several: Collection[str], names: Names) -> str:
-    near = several or names.near(file)
-    return f"{file} ({'' if several else 'nearest: '}{', '.join(near)})" if near else file
+    if several:
+        return f"{file} ({', '.join(several)})"
+    if near := names.near(file):
+        return f"{file} (nearest: {', '.join(near)})"
+    return f"{file} (the run's names are such as {', '.join(names.ids[:3])})"
 
 
 def _answered(item: DrawnImage) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from absl import flags, logging
 from ml_collections import config_flags
 
-from labor_jax.config import files
+from labor_jax.config import files, schema
 from labor_jax.util import addresses, errors, malloc, stopping
 
 
@@ -176,7 +176,7 @@ def _parse(
         raise
     except Exception as error:
         # ml_collections and Python's parser raise whatever a key or value leads to.
-        raise errors.UserError(_plainly(error)) from None
+        raise errors.UserError(_plainly(error, argv)) from None
     if lacking := [name for n, name in enumerate(positional) if not "".join(rest[n : n + 1])]:
         raise errors.UserError(
             f"{lacking[0]} is missing; give {' '.join(positional)}, as --help tells"
@@ -197,15 +197,29 @@ PLAIN = (
 """What absl and ml_collections say of a mistake, and how it is told here."""
 
 
-def _plainly(error: Exception) -> str:
-    """A mistake that absl or ml_collections found, in one line."""
+def _plainly(error: Exception, argv: Sequence[str]) -> str:
+    """A mistake that absl or ml_collections found in a command's arguments, in one line."""
     detail: object = error  # an error may be another's only argument, whose text would be quoted
     while isinstance(detail, Exception) and detail.args:
         detail = detail.args[0]
     line = "; ".join(line.strip() for line in str(detail).splitlines() if line.strip())
     for theirs, ours in PLAIN:
         line = re.sub(theirs, ours, line)
-    return f"unknown key {line}" if isinstance(error, AttributeError | KeyError) else line
+    if not isinstance(error, AttributeError | KeyError):
+        return line
+    found = re.fullmatch(r"[\"']?(\w+)[\"']?", line)
+    return f"unknown key {line}{_where(found[1], argv) if found else ''}"
+
+
+def _where(name: str, argv: Sequence[str]) -> str:
+    """Where a part of a key that there is not was given, and the key that is spelled most alike."""
+    for argument in argv:
+        key = argument.partition("=")[0].removeprefix("-").removeprefix("-config.")
+        if name in key.split("."):
+            near = difflib.get_close_matches(key, list(schema.settings()), 1, 0.7)
+            hint = f"did you mean config.{near[0]}?" if near else "docs/settings.md lists all keys"
+            return f" in --config.{key}; {hint}"
+    return ""
 
 
 def size(name: str, text: str | None) -> tuple[int, int] | None:

@@ -73,7 +73,7 @@ def _allowed(kind: Any, setting: Setting, many: str = "") -> str:
         return f"{_allowed(members[1], setting)} for each name"
     if not members:
         return "()"
-    count = "one or more" if setting.default else "any number of"
+    count = "one or more" if setting.default else "zero or more"
     count = count if members[-1] is Ellipsis else str(len(members))
     if get_args(members[0]):
         return f"{count} tuples of {_allowed(members[0], setting)}"

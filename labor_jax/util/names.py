@@ -71,6 +71,9 @@ class Names:
     """The ids of images, to find names in.
 
     An id is a path with "/" and without suffix.
+
+    Attributes:
+      ids: all of them, in the order given.
     """
 
     def __init__(self, ids: Iterable[str], folders: Collection[str] = ()) -> None:
@@ -79,11 +82,11 @@ class Names:
         Args:
           folders: names of folders that may stand in front of an id, besides `FOLDERS`.
         """
-        self._ids = list(ids)
+        self.ids = list(ids)
         self._folders = FOLDERS | {folder.lower() for folder in folders}
         self._by_name: dict[str, list[tuple[list[str], str]]] = {}
         self._by_core: dict[str, list[tuple[list[str], str]]] = {}
-        for key in self._ids:
+        for key in self.ids:
             *above, name = _plain(key).split("/")
             self._by_name.setdefault(name, []).append((above, key))
             for core in {text.casefold() for text in (*_undone(name), _uploaded(name))}:
@@ -131,7 +134,7 @@ class Names:
         path = "/".join(next(_paths(name))[0])
         stem = SUFFIX.sub("", path)
         last = stem.rpartition("/")[2]
-        found = difflib.get_close_matches(stem, self._ids, most, 0.6)
+        found = difflib.get_close_matches(stem, self.ids, most, 0.6)
         same = [key for _, key in self._by_core.get(last.casefold(), [])]
         return list(dict.fromkeys([*same, *found]))[:most]
 

@@ -61,7 +61,11 @@ def run(line_of):
             ["--config.optimizer.learnin_rate=1"],
             ["'learnin_rate'", "did you mean 'learning_rate'?"],
         ),
-        (["--config.nothing.deep=1"], ["unknown key 'nothing'"]),
+        (["--config.nothing.deep=1"], ["unknown key 'nothing' in --config.nothing.deep; docs/"]),
+        (
+            ["--config.ripu.radius=4"],
+            ["in --config.ripu.radius; did you mean config.ripu."],
+        ),
         (["--config.seed=abc"], ["--config.seed", "'abc'"]),
         (["--config.input.size=48"], ["config.input.size", "(48,)", "2 whole numbers"]),
         (["--config.method=labor"], ["config.method", "'labor'", "labor_spl"]),

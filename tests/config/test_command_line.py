@@ -23,7 +23,7 @@ from support import commands
         ("adversarial.betas=(0.9,1.0)", "adversarial.betas: (0.9, 1.0) is not 2 numbers of"),
         ("adversarial.width=0", "adversarial.width: 0 is too small; give a whole number from 1"),
         ("warmup_steps=9999999999", "warmup_steps: 9999999999 is too large; give"),
-        ("classes.palette=((1,2),)", "classes.palette: ((1, 2),) is not any number of tuples"),
+        ("classes.palette=((1,2),)", "classes.palette: ((1, 2),) is not zero or more tuples"),
         ("evaluation.scales=(-1.0,)", "evaluation.scales: (-1.0,) is not one or more numbers"),
     ],
 )

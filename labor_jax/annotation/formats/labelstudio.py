@@ -88,7 +88,7 @@ def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
         shown = task.get("id", position) if isinstance(task, dict) else position
         with tally.spare("task", f"task {shown} of {member.name}"):
             if not _is_task(task):
-                raise LeftOut("that is none")
+                raise LeftOut("without data and annotations")
             file, annotations = _task(task)
             if task.get("predictions") and not annotations:
                 raise LeftOut("with predictions alone, which no person has confirmed")
@@ -96,7 +96,7 @@ def read(member: Member, tally: Tally) -> Iterator[DrawnImage]:
                 name = f"annotation {annotation.get('id', number)}"
                 with tally.spare("annotation", f"{name} of {file}"):
                     if annotation.get("was_cancelled") or annotation.get("skipped"):
-                        raise LeftOut("that was cancelled")
+                        raise LeftOut("cancelled in the tool")
                     if not isinstance(annotation.get("result"), list):
                         raise LeftOut("without a result")
                     yield from _image(file, name, annotation["result"], tally)

@@ -26,7 +26,13 @@ SMALL, RATIO = 2**24, 100
 """A file in an archive that has more bytes than this may be so many times as large as packed."""
 DEEPEST = 3
 """How many archives may lie in each other."""
-LOCKED = "with a password"
+LOCKED, DEEP, LARGE, OTHER = (
+    "with a password",
+    "too deep in others",
+    "of a suspicious size",
+    "of another kind",
+)
+"""Reasons whose examples say what can be done."""
 ARCHIVES = (".zip", ".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".txz", ".xz", ".zst")
 """The endings of archives; those that are no zip are told."""
 
@@ -56,14 +62,16 @@ def opened(path: pathlib.Path, endings: tuple[str, ...], tally: Tally) -> Iterat
             else:
                 yield [_file(path, path.parent)]
             return
-        found = []
-        # Beside what is exported lie the images; only what cannot be read at all is told.
-        for name, file in folders.below(path, Tally("file")).items():
+        found, passed = [], Tally("file")
+        for name, file in folders.below(path, passed).items():
             if name.lower().endswith(endings):
                 found.append(_file(file, path))
             elif name.lower().endswith(ARCHIVES):
                 with tally.spare("archive", name):
                     found += _unpacked(file, name, endings, stack, tally)
+        # Beside what is exported lie the images: what is passed over there matters to nobody.
+        if not found:
+            tally.merge(passed)
         yield found
 
 
@@ -86,7 +94,7 @@ def _unpacked(
       depth: how many archives lie around these files.
     """
     if depth > DEEPEST:
-        raise LeftOut("that lies too deep in others", "unpack it")
+        raise LeftOut(DEEP, "unpack it")
     try:
         archive = stack.enter_context(zipfile.ZipFile(file))
     except Exception as error:  # zipfile raises what its damaged numbers lead to
@@ -116,9 +124,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     with archive.open(info) as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise LeftOut(
-            "that is suspiciously large", f"over {most:,} bytes; unpack it if you trust it"
-        )
+        raise LeftOut(LARGE, f"over {most:,} bytes; unpack it if you trust it")
     return data
 
 
@@ -135,9 +141,9 @@ def json_of(data: bytes) -> Any:
     try:
         return json.loads(data.decode(json.detect_encoding(data), "surrogateescape"))
     except ValueError as error:
-        raise LeftOut("that is no JSON", str(error)) from None
+        raise LeftOut("not in JSON", str(error)) from None
     except RecursionError:
-        raise LeftOut("that is no JSON", "it is nested too deep") from None
+        raise LeftOut("not in JSON", "it is nested too deep") from None
 
 
 def xml_of(data: bytes) -> ElementTree.Element:
@@ -155,14 +161,14 @@ def xml_of(data: bytes) -> ElementTree.Element:
         text = data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise LeftOut("that is no XML", str(error)) from None
+        raise LeftOut("not in XML", str(error)) from None
 
 
 def _check_text(data: bytes) -> None:
     """Raises LeftOut if a file is empty, or something else that people take for it."""
     if not data.strip():
-        raise LeftOut("that is empty")
+        raise LeftOut("without content", "it is empty")
     if found := contents.recognised(data[: contents.BEGIN]):
-        raise LeftOut(f"that is {found.what}", found.mend)
+        raise LeftOut(OTHER, f"it is {found.what}; {found.mend}")
     if data.startswith(b"PK\3\4"):
-        raise LeftOut("that is a damaged zip archive", "download it again")
+        raise LeftOut(OTHER, "it is a damaged zip archive; download it again")

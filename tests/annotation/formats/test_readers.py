@@ -1,6 +1,7 @@
 """What other tools draw is read as they mean it; what cannot be is told by its id, and why."""
 
 import json
+import re
 import unicodedata
 
 import numpy as np
@@ -34,6 +35,8 @@ def take_in(tmp_path, name, path, images=("deep/a", "b"), **options):
     workdir = asked(tmp_path / "run", images)
     done = exchange.take_in(workdir, path, name, CAMVID, "ben", **options)
     reasons = {" ".join(why): some for why, some in done.tally.left_out.items()}
+    # A reason follows "1 file" and "2 files".
+    assert not any(re.match("that (is|was|has|lies) ", reason) for _, reason in done.tally.left_out)
     return labels(workdir, images[0]) if done.taken else {}, reasons
 
 
@@ -287,7 +290,7 @@ def test_a_cancelled_annotation_is_left_out(tmp_path):
     bad = task(region("polygon", "car", points=PERCENT))
     bad["annotations"][0]["was_cancelled"] = True
     given, left = take(tmp_path, "labelstudio", json.dumps([bad]))
-    assert given == {} and list(left) == ["annotation that was cancelled"]
+    assert given == {} and list(left) == ["annotation cancelled in the tool"]
 
 
 # ------------------------------------------------------------------------- files as they come
@@ -362,7 +365,7 @@ def test_archives_that_are_not_opened_are_counted(tmp_path):
     assert given == QUARTER
     assert {reason: some.number for reason, some in left.items()} == {
         "archive that cannot be read": 3,
-        "archive that lies too deep in others": 1,
+        "archive too deep in others": 1,
     }
 
 
@@ -382,7 +385,7 @@ def test_a_folder_of_good_and_bad_files_gives_what_is_good(tmp_path):
     assert {reason: some.number for reason, some in left.items()} == {
         "archive that cannot be read": 1,
         "file of another format": 1,
-        "file that is no JSON": 2,
+        "file not in JSON": 2,
     }
 
 
@@ -414,7 +417,7 @@ def test_label_studios_layouts_are_read(tmp_path):
     layouts = [one, stored, {"tasks": [one], "total": 1}, [minimal], [older], [one, None, 3]]
     for number, value in enumerate(layouts):
         given, left = take(tmp_path / str(number), "labelstudio", json.dumps(value))
-        assert given == QUARTER and set(left) <= {"task that is none"}
+        assert given == QUARTER and set(left) <= {"task without data and annotations"}
 
 
 @pytest.mark.parametrize(
@@ -427,9 +430,9 @@ def test_label_studios_layouts_are_read(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"null", "another format"),
         (b'{"a": 1}', "another format"),
-        (b"{]", "no JSON"),
+        (b"{]", "not in JSON"),
         (b"[" * 100_000, "nested too deep"),
-        (b"1" * 5000, "no JSON"),
+        (b"1" * 5000, "not in JSON"),
     ],
 )
 @pytest.mark.parametrize("name", ["coco", "labelme", "labelstudio"])
@@ -445,14 +448,21 @@ def test_an_archive_with_a_password_is_told_in_one_line(tmp_path):
     for start in (data.index(b"PK\x03\x04") + 6, data.index(b"PK\x01\x02") + 8):
         data[start] |= 1  # the flag that says so
     archive.write_bytes(data)
-    with pytest.raises(UserError, match=r"with a password: a\.xml: unpack the archive"):
+    with pytest.raises(UserError, match=r"with a password: a\.xml: unpack the archive .*folder\)$"):
         take_in(tmp_path, "cvat", archive)
+
+
+def test_a_folder_with_nothing_but_a_systems_files_is_told_which(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "._b.json").write_bytes(b"\0\5\x16\7")
+    with pytest.raises(UserError, match=r"file hidden or made by a tool: \._b\.json"):
+        take_in(tmp_path, "labelme", tmp_path / "all")
 
 
 def test_an_archive_that_unpacks_to_much_more_is_refused(tmp_path):
     archive = filed.archived(tmp_path / "a.zip", {"a.xml": b" " * 2**25})
     assert archive.stat().st_size < 2**17
-    with pytest.raises(UserError, match="suspiciously large"):
+    with pytest.raises(UserError, match=r"of a suspicious size: .*if you trust it\)$"):
         take_in(tmp_path, "cvat", archive)
 
 
@@ -490,6 +500,7 @@ def test_an_image_is_found_by_the_name_that_the_tool_gave_it(tmp_path, name, ima
     [
         ("a.png", ("day/a", "night/a"), "a.png (day/a, night/a)"),
         ("night/0001.png", ("0001",), "night/0001.png (nearest: 0001)"),
+        ("x.png", ("0001", "b"), "x.png (the run's names are such as 0001, b)"),
         ("steet_0001.png", ("street_0001",), "steet_0001.png (nearest: street_0001)"),
     ],
 )
