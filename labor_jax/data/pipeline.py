@@ -88,6 +88,11 @@ def _order(domain: Domain, config: ml_collections.ConfigDict, name: str) -> grai
     )
 
 
+def read_ahead(config: ml_collections.ConfigDict) -> int:
+    """How many batches of a domain are made before a step has asked for them, if it has so many."""
+    return 2 * config.input.threads
+
+
 @contextlib.contextmanager
 def batches(
     source: Domain,
@@ -109,7 +114,7 @@ def batches(
       with a teacher the target also has "inside", see `transforms.augment`.
     """
     options = grain.ReadOptions(
-        num_threads=config.input.threads, prefetch_buffer_size=2 * config.input.threads
+        num_threads=config.input.threads, prefetch_buffer_size=read_ahead(config)
     )
     streams = {"target": _stream(target, read_target_label, config, "target", last)}
     if source.ids:

@@ -1,12 +1,15 @@
 """What the images' files say before a run begins: what was left out, and what does not fit them."""
 
+import math
 import operator
+import os
 
+import jax
 import ml_collections
 
-from labor_jax.data import checking
+from labor_jax.data import checking, pipeline, transforms
 from labor_jax.data.domain import Domain, Headers
-from labor_jax.loop import asking
+from labor_jax.loop import asking, plan
 from labor_jax.selection import strategies
 from labor_jax.util.errors import UserError
 
@@ -21,8 +24,10 @@ def look(config: ml_collections.ConfigDict, domains: dict[str, Domain]) -> dict[
       Lines about what was left out or is read in another form, by domain; none where all is as it
       is in the folders.
     Raises:
-      UserError: a file is no image, or the images are too small for the method's lengths or budget.
+      UserError: a file is no image, the images are too small for the method's lengths or budget, or
+        the batches are too large for this machine.
     """
+    check_memory(config, domains)
     lines = {}
     for name, domain in domains.items():
         headers, tally = checking.headers(domain)
@@ -31,6 +36,31 @@ def look(config: ml_collections.ConfigDict, domains: dict[str, Domain]) -> dict[
         if told := tally.told():
             lines[name] = told
     return lines
+
+
+def check_memory(config: ml_collections.ConfigDict, domains: dict[str, Domain]) -> None:
+    """Raises UserError where the batches of images that lie ready are more than the memory here.
+
+    Only images and labels are counted, as bytes: what a step makes of them is not known yet.
+    """
+    if config.model.freeze:
+        return  # the images are read once, a few at a time
+    pixels = sum(
+        math.prod(transforms.view_size(config.input, name))
+        for name in ("source", "target")
+        if domains[name].ids
+    )
+    share = config.batch_size // jax.process_count()
+    steps = max(phase.last - phase.first for phase in plan.phases(config))
+    ready = min(pipeline.read_ahead(config), steps)
+    needed = 4 * pixels * share * ready
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"config.batch_size: {ready} batches of {share:,} images lie ready at once and take "
+            f"{needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f} GB; make it or "
+            f"config.input.size smaller"
+        )
 
 
 def check_sizes(

@@ -45,6 +45,13 @@ def test_what_does_not_fit_the_images_is_refused_with_its_key(
     assert look(make_config(method), domain((60, 80))) == {}
 
 
+def test_batches_that_no_memory_holds_are_refused_before_any_is_read(make_config):
+    domains = {"source": Domain.none(), "target": domain((60, 80))}
+    with pytest.raises(UserError, match=r"config.batch_size: .* GB; make it"):
+        data_checks.check_memory(make_config("uda", batch_size=10**10), domains)
+    data_checks.check_memory(make_config("uda", batch_size=10**4), domains)
+
+
 def test_a_method_that_asks_nothing_looks_at_no_size(make_config):
     assert look(make_config("uda", **{"spl.cell": 500}), domain((2, 2))) == {}
 
