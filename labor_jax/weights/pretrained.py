@@ -177,10 +177,14 @@ def fit(
     _check_classes(weights, shapes)
     faults = [f"{key} is missing" for key in wanted if key not in tensors]
     faults += [f"{key} is unknown" for key, reason in reasons.items() if reason is None]
-    for key, shape in wanted.items():
-        if key in tensors and tensors[key].shape != shape:
-            faults.append(f"{key} is {tensors[key].shape}, not {shape}")
-        elif key in tensors and not jnp.issubdtype(tensors[key].dtype, jnp.floating):
+    faults += [
+        f"{key} is {tensors[key].shape}, not {shape}"
+        for key, shape in wanted.items()
+        if key in tensors and tensors[key].shape != shape
+    ]
+    other = ", or change model.width, dilations or batch_norm" if faults else ""
+    for key in wanted:
+        if key in tensors and not jnp.issubdtype(tensors[key].dtype, jnp.floating):
             faults.append(f"{key} holds {tensors[key].dtype}")
         elif key in tensors and not np.isfinite(tensors[key]).all():
             faults.append(f"{key} has numbers that are not finite")
@@ -188,8 +192,7 @@ def fit(
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise UserError(
             f"{weights.path}: {'; '.join(faults[:SHOWN])}{more}: not the weights of this"
-            f" {weights.network.backbone}; give another file, or change model.width, dilations or"
-            f" batch_norm"
+            f" {weights.network.backbone}; give another file{other}"
         )
     values = {
         name: state_dict.value(name, shapes[name], [tensors[key] for key in keys], layout)
