@@ -16,6 +16,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
+from labor_jax.util import cache
 from labor_jax.util.errors import UserError
 
 __all__ = ["at_pieces", "guessing"]
@@ -37,6 +38,7 @@ def guessing(
     Raises:
       UserError: the run has no model that has learnt anything.
     """
+    cache.enable()
     run = restore.restore(workdir)
     if not run.step:
         raise UserError(

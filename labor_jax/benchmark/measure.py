@@ -277,9 +277,7 @@ def _asking(work: w.Work, count: int) -> Values:
         "jit",
     )
 
-    def infer(
-        images: np.ndarray, taken: np.ndarray, key: np.ndarray, size: tuple[int, int]
-    ) -> Values:
+    def infer(images: np.ndarray, taken: np.ndarray, key: np.ndarray, *_: object) -> Values:
         return mapped(work.start, {"image": images, "taken": taken, "key": key})
 
     domain = w.drawn("target", (48, 64), work.classes, count)

@@ -54,7 +54,7 @@ def _define(values: flags.FlagValues) -> None:
 def _predict(values: flags.FlagValues) -> int:
     from labor_jax.data import folder, image_files
     from labor_jax.infer import stream
-    from labor_jax.util import cache, outputs
+    from labor_jax.util import outputs
 
     given = pathlib.Path(values.images)
     out, reads = pathlib.Path(values.out), (given, values.workdir)
@@ -64,7 +64,6 @@ def _predict(values: flags.FlagValues) -> int:
         if not options.tile:
             raise errors.UserError("--overlap: is of tiles; give --tile, too")
         options = options._replace(overlap=values.overlap)
-    cache.enable()
     run = segmenter.restore(values)
     if given.is_file() and not image_files.is_image(given):
         done, broken = stream.predict_video(run, given, out, options, reads)

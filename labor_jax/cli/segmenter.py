@@ -32,7 +32,9 @@ def restore(values: flags.FlagValues) -> "Restored":
       UserError: the flags are wrong, or as `infer.restore.restore`.
     """
     from labor_jax.infer.restore import restore
+    from labor_jax.util import cache
 
+    cache.enable()
     try:
         scales = tuple(float(scale) for scale in values.scales or ())
     except ValueError:

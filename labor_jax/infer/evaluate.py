@@ -1,6 +1,6 @@
 """The scores of a segmenter on labelled images: mIoU and the IoU of each class."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ml_collections
@@ -9,7 +9,7 @@ import numpy as np
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import metrics, restore
-from labor_jax.infer.batches import Infer, inference_batches
+from labor_jax.infer.batches import Batch, Infer, inferred
 from labor_jax.util import hosts
 
 __all__ = [
@@ -30,7 +30,7 @@ def evaluate(
     Each process predicts its share of the images. All processes return the same scores.
 
     Args:
-      predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
+      predict: gives train ids.
       domain: the images; if they have no labels, every score is None.
       advance: called after each image with how many images of this process's share are done.
     Returns:
@@ -66,11 +66,13 @@ def confusions(
     """
     read_label = domain.read_label
     assert read_label is not None
-    for indices, size, images in inference_batches(
-        domain, restore.views(config)[-1], config.eval_batch_size
-    ):
-        for index, predicted in zip(indices, predict(images, size), strict=True):
-            yield metrics.confusion(predicted, read_label(index), len(table))
+
+    def of_batch(batch: Batch) -> Sequence[np.ndarray]:
+        return predict(batch.images, batch.canvas, batch.natives)
+
+    size = restore.views(config)[-1]
+    for index, predicted in inferred(domain, size, config.eval_batch_size, of_batch):
+        yield metrics.confusion(predicted, read_label(index), len(table))
 
 
 def _rounded(value: float) -> float | None:

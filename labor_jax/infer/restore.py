@@ -16,7 +16,7 @@ from labor_jax.config import checking, places
 from labor_jax.config.files import from_dict
 from labor_jax.data import domain, labels, loading
 from labor_jax.infer import steps
-from labor_jax.infer.batches import Infer
+from labor_jax.infer.batches import Infer, Size
 from labor_jax.models import adapters, backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
@@ -55,8 +55,8 @@ class Restored(NamedTuple):
       table: the classes.
       step: the training steps done.
       segmenter: the variables.
-      predict: (images [B, h, w, 3] uint8, (H, W)) -> [B, H, W] uint8 train ids.
-      probabilities: the same arguments -> [B, H, W, C] float32.
+      predict: gives [H, W] uint8 train ids.
+      probabilities: gives [H, W, C] float32.
     """
 
     config: ml_collections.ConfigDict
@@ -255,8 +255,8 @@ def make_inference(
     config: ml_collections.ConfigDict,
     num_classes: int,
     views: Sequence[tuple[int, int]],
-) -> Callable[[Trained, np.ndarray, tuple[int, int]], np.ndarray]:
-    """An inference step mapped over devices, and compiled once for each size.
+) -> Callable[..., Sequence[np.ndarray]]:
+    """An inference step mapped over devices, and compiled once for each (H, W).
 
     Args:
       infer: `infer.steps.predict` or `steps.probabilities`.
@@ -264,7 +264,7 @@ def make_inference(
       num_classes: C.
       views: the sizes at which the network sees images, see `infer.steps.predict`.
     Returns:
-      (segmenter, images [B, h, w, 3] uint8, (H, W)) -> [B, H, W, …].
+      (segmenter, and the arguments of `batches.Infer`) -> what `batches.Infer` gives.
     """
     infer = functools.partial(
         infer,
@@ -275,6 +275,17 @@ def make_inference(
 
     @functools.cache
     def mapped(size: tuple[int, int]) -> Callable:
-        return parallel.map_inference(functools.partial(infer, size=size), config.parallel)
+        def of_batch(segmenter: Trained, batch: dict[str, Any]) -> jax.Array:
+            return infer(segmenter, batch["image"], size=size, natives=batch["native"])
 
-    return lambda segmenter, images, size: mapped(tuple(size))(segmenter, images)
+        return parallel.map_inference(of_batch, config.parallel)
+
+    def run(
+        segmenter: Trained, images: Any, size: Size, natives: np.ndarray | None = None
+    ) -> Sequence[np.ndarray]:
+        found = mapped(tuple(size))(segmenter, {"image": images, "native": natives})
+        if natives is None:
+            return found
+        return [each[:h, :w] for each, (h, w) in zip(found, natives.tolist(), strict=True)]
+
+    return run

@@ -1,7 +1,7 @@
 """A trained segmenter to use in other programs: `labor_jax.load`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class Predictor:
         tile: tuple[int, int] | None,
         overlap: int,
         whole: Infer,
-        of_tiles: Callable[..., np.ndarray],
+        of_tiles: Callable[..., Sequence[np.ndarray]],
     ) -> np.ndarray:
         if not isinstance(image, np.ndarray):
             raise ValueError(

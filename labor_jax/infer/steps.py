@@ -9,7 +9,7 @@ import ml_collections
 
 from labor_jax.models.likeliest import likeliest
 from labor_jax.models.linear import kept
-from labor_jax.models.resize import upsample
+from labor_jax.models.resize import upsample, upsample_each
 from labor_jax.models.segmenter import Inputs
 from labor_jax.selection import strategies
 from labor_jax.selection.inconsistency import inconsistency_mask, mean_probability
@@ -31,6 +31,7 @@ def predict(
     *,
     networks: Networks,
     size: tuple[int, int],
+    natives: jax.Array | None = None,
     views: Sequence[tuple[int, int]] = (),
     flip: bool = False,
 ) -> jax.Array:
@@ -39,13 +40,15 @@ def predict(
     Args:
       images: [B, h, w, 3] uint8, or a tuple of their levels, for which views and flip do not count.
       size: (H, W) of the answer.
+      natives: [B, 2] int32, the (height, width) of each image's own answer, which is at the top
+        left of `size`; what is beyond means nothing. None = all are of `size`.
       views: sizes (h, w) to which the images are resized for the network. Probabilities are
         averaged over them. () = once, at the images' own size.
       flip: whether the average also has each view's mirror image.
     Returns:
       [B, H, W] uint8 train ids.
     """
-    maps = _logits(segmenter, images, networks, size, views, flip)
+    maps = _logits(segmenter, images, networks, size, natives, views, flip)
     merged = maps[0] if len(maps) == 1 else sum(map(jax.nn.softmax, maps), jnp.float32(0))
     return likeliest(merged).astype(jnp.uint8)
 
@@ -56,11 +59,12 @@ def probabilities(
     *,
     networks: Networks,
     size: tuple[int, int],
+    natives: jax.Array | None = None,
     views: Sequence[tuple[int, int]] = (),
     flip: bool = False,
 ) -> jax.Array:
     """The segmenter's probability of each class, [B, H, W, C] float32; see `predict`."""
-    maps = _logits(segmenter, images, networks, size, views, flip)
+    maps = _logits(segmenter, images, networks, size, natives, views, flip)
     return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
 
 
@@ -69,14 +73,15 @@ def _logits(
     images: Inputs,
     networks: Networks,
     size: tuple[int, int],
+    natives: jax.Array | None,
     views: Sequence[tuple[int, int]],
     flip: bool,
 ) -> list[jax.Array]:
     """The main head's logits [B, H, W, C] float32 for each view of `predict`."""
 
-    def logits(images: Inputs) -> jax.Array:
-        out = networks.segmenter.apply(segmenter.variables, images, train=False)
-        return upsample(out["main"], size)
+    def logits(images: Inputs, mirrored: bool = False) -> jax.Array:
+        out = networks.segmenter.apply(segmenter.variables, images, train=False)["main"]
+        return _upsampled(out[:, :, ::-1] if mirrored else out, size, natives)
 
     if isinstance(images, Sequence):
         return [logits(images)]
@@ -88,8 +93,12 @@ def _logits(
             seen = jax.image.resize(images.astype(jnp.float32), shape, "linear")
         maps.append(logits(seen))
         if flip:
-            maps.append(logits(seen[:, :, ::-1])[:, :, ::-1])
+            maps.append(logits(seen[:, :, ::-1], mirrored=True))
     return maps
+
+
+def _upsampled(logits: jax.Array, size: tuple[int, int], natives: jax.Array | None) -> jax.Array:
+    return upsample(logits, size) if natives is None else upsample_each(logits, size, natives)
 
 
 def features(segmenter: Trained, images: jax.Array, *, networks: Networks) -> list[jax.Array]:
@@ -116,6 +125,8 @@ def query(
       state: its shipped segmenter is read, and its selector if the strategy needs it.
       batch: {"image": [B, h, w, 3] uint8 or a tuple of their levels, "taken": [B, H, W] bool, the
         pixels asked before, "key": [B, 2] uint32, the data of a JAX random key for each image}.
+        With "native" [B, 2] int32 each image's label has its own (height, width), at the top left
+        of `size`.
       size: (H, W) of the labels.
       number: the most points or regions for an image.
     Returns:
@@ -133,7 +144,7 @@ def query(
         maps["untaught"] = jnp.full(len(maps["main"]), state.step < segmenter_taught(config))
     return in_parts(
         functools.partial(select, size=size, number=number, config=config),
-        maps | {name: batch[name] for name in ("taken", "key")},
+        maps | {name: batch[name] for name in ("taken", "key", "native") if name in batch},
         _parts_within(MAP_BYTES, maps["main"].shape, size),
     )
 
@@ -149,7 +160,7 @@ def select(
 
     Args:
       maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
-        [B, h, w, F] float; "taken" and "key" as `query` has them. Without a source also
+        [B, h, w, F] float; "taken", "key" and "native" as `query` has them. Without a source also
         "untaught": [B] bool, whether the segmenter has seen no label yet: what is asked is then
         random, since its scores mean nothing.
     Returns:
@@ -158,22 +169,26 @@ def select(
       heads' mean. The rest depends on what the strategy asks. Points or regions: "points"
       [B, number, 2] int32 (row, column), the most urgent first, "found" [B, number] bool and
       "scores" [B, number] float32. Segments: "chosen" [B, H, W] bool. Superpixels: "score"
-      [B, H, W] float32.
+      [B, H, W] float32. Beyond an image's own size nothing is asked, and the maps mean nothing.
     """
-    strategy = strategies.find(config.method)
-    main = upsample(maps["main"], size)
-    heads = tuple(upsample(maps[head], size) for head in ("c1", "c2") if strategy.selector)
+    strategy, natives = strategies.find(config.method), maps.get("native")
+    main, *heads = (
+        _upsampled(maps[head], size, natives)
+        for head in ("main", *(("c1", "c2") if strategy.selector else ()))
+    )
     answer = {"predicted": likeliest(main).astype(jnp.uint8)}
     if heads:
         answer["mask"] = inconsistency_mask(*heads)
         answer["selected"] = likeliest(mean_probability(*heads)).astype(jnp.uint8)
     keys = jax.random.wrap_key_data(maps["key"])
-    seen = strategies.Seen(main, heads, maps["features"], maps["taken"], keys, number)
+    seen = strategies.Seen(
+        main, tuple(heads), maps["features"], maps["taken"], keys, number, natives
+    )
     radius = strategies.radius(strategy, config)
     score = strategy.score(seen, config)
     if "untaught" in maps:
         score = jnp.where(maps["untaught"][:, None, None], seen.noise, score)
-    score = jnp.where(dilated(seen.taken, radius), NEVER, score)
+    score = jnp.where(dilated(seen.taken, radius) | ~seen.inside, NEVER, score)
     if strategy.asks == "segments":
         return answer | {"chosen": score > NEVER}
     if strategy.asks == "superpixels":

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
@@ -12,7 +13,8 @@ import numpy as np
 from labor_jax.data import image_files, images, labels
 from labor_jax.data.domain import Domain, Headers
 from labor_jax.data.transforms import resize_image
-from labor_jax.infer import restore
+from labor_jax.infer import batches, restore
+from labor_jax.infer.batches import THREADS, Size
 from labor_jax.infer.segmenter import Predictor
 from labor_jax.util import contents, errors, outputs
 from labor_jax.util.ahead import ahead, tried
@@ -22,11 +24,9 @@ from labor_jax.util.tally import UNREADABLE, Tally
 __all__ = [
     "DEFAULT",
     "OVERLAY",
-    "THREADS",
     "Loaded",
     "Options",
     "Predicted",
-    "by_size",
     "frames",
     "loaded",
     "opened_video",
@@ -38,9 +38,6 @@ __all__ = [
     "writer",
 ]
 
-
-THREADS = max(2, min(16, (os.cpu_count() or 1) // 2))
-"""How many threads read, and how many write. One more thread waits for the device."""
 
 OVERLAY = "overlay.mp4"
 FRAMES = "[0-9]" * 6 + ".png"
@@ -84,6 +81,11 @@ class Loaded(NamedTuple):
     name: str
     image: np.ndarray
     view: np.ndarray
+
+    @property
+    def size(self) -> Size:
+        """The native (height, width)."""
+        return self.image.shape[0], self.image.shape[1]
 
 
 def predict_folder(
@@ -135,6 +137,12 @@ def predict_folder(
                 tally.change(*change, name)
             yield one[0]
 
+    def canvases() -> Mapping[Size, Size]:
+        if options.tile or domain.headers is None:
+            return {}
+        found = ahead(tried(domain.headers), range(number), THREADS, 4 * THREADS)
+        return batches.canvases(one.size for one in found if isinstance(one, Headers))
+
     was_read: set[str] = set()
     with show_progress("predict", 0, number, "image") as progress:
         write = writer(run, options, folder)
@@ -144,7 +152,7 @@ def predict_folder(
             ended = label if isinstance(label, Exception) else tried(write)((image, label))
             return image.name, ended if isinstance(ended, Exception) else None
 
-        predicted = segmented(run, options, whole())
+        predicted = segmented(run, options, whole(), canvases())
         for name, error in ahead(written, predicted, THREADS, 4 * THREADS):
             if error is not None:
                 leave_out(name, error)
@@ -203,52 +211,43 @@ def loaded(run: restore.Restored, options: Options, name: str, image: np.ndarray
     return Loaded(name, image, resize_image(image, restore.views(run.config)[-1]))
 
 
-def by_size(found: Iterable[Loaded], batch_size: int) -> Iterator[list[Loaded]]:
-    """Batches of images of one native size; at most a few batches' images wait to be filled up."""
-    waiting: dict[tuple[int, ...], list[Loaded]] = {}
-    for one in found:
-        size = one.image.shape
-        waiting.setdefault(size, []).append(one)
-        if len(waiting[size]) == batch_size:
-            yield waiting.pop(size)
-        elif sum(map(len, waiting.values())) >= 4 * batch_size:
-            yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
-    yield from waiting.values()
-
-
 def segmented(
-    run: restore.Restored, options: Options, found: Iterable[Loaded]
+    run: restore.Restored,
+    options: Options,
+    found: Iterable[Loaded],
+    canvases: Mapping[Size, Size] = MappingProxyType({}),
 ) -> Iterator[tuple[Loaded, np.ndarray | Exception]]:
     """Each image with its label map [H, W] uint8, or with the error that it leads to.
 
-    Images of one size stay in order.
+    Images of one canvas stay in order. A size without a canvas is its own.
     """
     predictor, batch_size = Predictor(run), run.config.eval_batch_size
-    compiled: set[tuple[int, ...]] = set()
 
-    def infer(batch: list[Loaded]) -> list[tuple[Loaded, np.ndarray]]:
+    def canvas_of(one: Loaded) -> Size:
+        return canvases.get(one.size, one.size)
+
+    def infer(batch: tuple[list[Loaded], int]) -> list[tuple[Loaded, np.ndarray]]:
+        some, rows = batch
         if options.tile:
-            maps = [predictor.predict(s.image, options.tile, options.overlap) for s in batch]
-            return list(zip(batch, maps, strict=True))
-        size = batch[0].image.shape[:2]
-        # Compiling for a smaller last batch takes longer than filling it up with copies.
-        filled = batch + batch[-1:] * (batch_size - len(batch) if size in compiled else 0)
-        found = run.predict(np.stack([s.view for s in filled]), size)
-        if len(batch) == batch_size:
-            compiled.add(size)
-        return list(zip(batch, found, strict=False))
+            maps = [predictor.predict(s.image, options.tile, options.overlap) for s in some]
+            return list(zip(some, maps, strict=True))
+        views = np.stack([s.view for s in some + some[-1:] * (rows - len(some))])
+        natives = batches.natives_of([s.size for s in some], rows, canvases)
+        return list(zip(some, run.predict(views, canvas_of(some[0]), natives), strict=False))
 
-    def each(batch: list[Loaded]) -> list[tuple[Loaded, np.ndarray | Exception]]:
-        together = tried(infer)(batch)
-        if not isinstance(together, Exception):
-            return list(together)
-        if len(batch) == 1:
-            return [(batch[0], together)]
-        return [one for image in batch for one in each([image])]  # it may be of one, or too many
+    def each(batch: tuple[list[Loaded], int]) -> list[tuple[Loaded, np.ndarray | Exception]]:
+        some, rows = batch
+        found = tried(infer)(batch)
+        if not isinstance(found, Exception):
+            return list(found)
+        if len(some) == 1 == rows:
+            return [(some[0], found)]
+        return [one for image in some for one in each(([image], 1))]  # of one, or too many
 
     # A thread of its own, so that the device does not wait until results are passed on.
-    for batch in ahead(each, by_size(found, batch_size), threads=1, limit=2):
-        yield from batch
+    together = batches.together(found, canvas_of, batch_size)
+    for of_batch in ahead(each, together, threads=1, limit=2):
+        yield from of_batch
 
 
 def whole_frames(

@@ -17,7 +17,7 @@ import numpy as np
 from labor_jax.annotation import queries as q
 from labor_jax.annotation import trust
 from labor_jax.data.domain import Domain
-from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.batches import Batch, canvases, inferred, native_sizes, placed
 from labor_jax.selection import strategies
 from labor_jax.util import rng
 from labor_jax.util.errors import UserError
@@ -31,7 +31,8 @@ Asked = Mapping[str, Sequence[q.Query]]
 """The queries so far by image; images without one may be missing."""
 
 Infer = Callable[..., dict[str, np.ndarray]]
-"""(levels, taken [B, H, W] bool, keys [B, 2] uint32, (H, W)) -> the result of `steps.query`."""
+"""(levels, taken [B, H, W] bool, keys [B, 2] uint32, (H, W), natives) -> the result of
+`steps.query`; see `asking.ask`."""
 
 
 class Proposal(NamedTuple):
@@ -101,21 +102,35 @@ def propose(
     looked = sorted(order[: config.live.pool])
     found: list[tuple[tuple[float, ...], Proposal]] = []
     some = domain.take(looked)
-    for rows, size, levels in inference_batches(some, config.input.size, config.eval_batch_size):
-        names = [some.ids[row] for row in rows]
+
+    def look(batch: Batch) -> list[tuple[np.ndarray, np.ndarray]]:
+        names = [some.ids[index] for index in batch.indices]
         keys = [
             rng.key(config.seed, f"live/{n}", len(asked.get(n, ())))  # other noise at each sitting
             for n in names
         ]
-        taken = np.stack([_taken(asked, name, size) for name in names])
-        out = infer(levels, taken, np.stack([jax.random.key_data(key) for key in keys]), size)
-        for row, name in enumerate(names):
-            there = out["found"][row]
-            if there.any():
-                points = [(int(y), int(x)) for y, x in out["points"][row][there]]
-                times = sittings(asked, name)
-                urgency = float(out["scores"][row][there].mean())
-                found.append(((times, -urgency), Proposal(name, points, times, model)))
+        taken = [
+            placed(_taken(asked, name, size), batch.canvas)
+            for name, size in zip(names, batch.sizes, strict=True)
+        ]
+        out = infer(
+            batch.images,
+            batch.filled(taken),
+            batch.filled([jax.random.key_data(key) for key in keys]),
+            batch.canvas,
+            batch.natives,
+        )
+        rows = zip(out["points"], out["scores"], out["found"], strict=True)
+        return [(points[there], scores[there]) for points, scores, there in rows]
+
+    fits = canvases(native_sizes(domain))  # the same ones whichever images are looked at
+    answers = inferred(some, config.input.size, config.eval_batch_size, look, fits)
+    for index, (points, scores) in answers:
+        if len(points):
+            name = some.ids[index]
+            times, places = sittings(asked, name), [(int(y), int(x)) for y, x in points]
+            urgency = float(scores.mean())
+            found.append(((times, -urgency), Proposal(name, places, times, model)))
     return [proposal for _, proposal in sorted(found, key=lambda pair: pair[0])]
 
 

@@ -21,6 +21,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.annotation.newest import Newest
 from labor_jax.data import labels
 from labor_jax.data.domain import Domain
+from labor_jax.infer import batches
 from labor_jax.infer import steps as infer_steps
 from labor_jax.infer.evaluate import evaluate
 from labor_jax.live import learner, questions, scores
@@ -252,9 +253,10 @@ class Session:
         features = self._domains[name].features
         assert features is not None
         levels: Any = tuple(level[None] for level in features.read(index))
-        height, width = features.sizes[index].tolist()
-        size = (height, width)
-        return self._compiled.predict(self._applied(fitted).shipped, levels, size)[0]
+        sizes = batches.native_sizes(self._domains[name])
+        fits, size = batches.canvases(sizes), sizes[index]
+        natives = batches.natives_of([size], 1, fits)
+        return self._compiled.predict(self._applied(fitted).shipped, levels, fits[size], natives)[0]
 
     def _size_of(self, image: str) -> tuple[int, int]:
         """(H, W) of an image's label."""
@@ -419,8 +421,10 @@ class Session:
         taken: np.ndarray,
         keys: np.ndarray,
         size: tuple[int, int],
+        natives: np.ndarray | None,
     ) -> dict[str, np.ndarray]:
-        return self._mapped(tuple(size))(now, {"image": levels, "taken": taken, "key": keys})
+        batch = {"image": levels, "taken": taken, "key": keys, "native": natives}
+        return self._mapped(tuple(size))(now, batch)
 
     @functools.lru_cache(maxsize=64)  # noqa: B019
     def _mapped(self, size: tuple[int, int]) -> Any:

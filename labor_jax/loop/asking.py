@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -12,7 +12,7 @@ import numpy as np
 from labor_jax.annotation import queries as q
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
-from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.batches import Batch, inferred, placed
 from labor_jax.selection import strategies
 from labor_jax.selection.budget import cap_segments, keep_first, round_robin, stage_allowance
 from labor_jax.selection.segments import cut_segments, majority, renumbered, windows
@@ -20,7 +20,7 @@ from labor_jax.selection.superpixels import cores, cut_by_superpixels, superpixe
 from labor_jax.util import hosts, rng
 from labor_jax.util.errors import UserError
 
-Outputs = Callable[..., dict[str, np.ndarray]]
+Outputs = Callable[..., dict[str, Any]]
 """Maps a batch of images to the networks' outputs; see `infer` of `ask`."""
 
 
@@ -55,8 +55,9 @@ def ask(
       stage: from 1.
       domain: this process's target images. Labels, if there are any, are read only to score the
         inconsistency mask.
-      infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, key [B, 2] uint32, (H, W)) -> the
-        result of `steps.query`, or `{"predicted"}` alone for `full`.
+      infer: (images [B, h, w, 3] uint8, taken [B, H, W] bool, key [B, 2] uint32, (H, W), natives)
+        -> the result of `steps.query`, or `{"predicted"}` alone for `full`. `natives` is that of
+        `Batch`.
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
     """
@@ -99,26 +100,48 @@ def _look(
     earlier: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
     """Every image by its index, with the networks' outputs for it."""
-    for indices, size, images in inference_batches(
-        domain, config.input.size, config.eval_batch_size
-    ):
-        names = [domain.ids[i] for i in indices]
+
+    def look(batch: Batch) -> list[_Looked]:
+        names = [domain.ids[i] for i in batch.indices]
         before = [earlier.get(name, []) for name in names]
-        asked = [_asked_mask(queries, size) for queries in before]
+        asked = [_asked_mask(*each) for each in zip(before, batch.sizes, strict=True)]
         keys = [jax.random.key_data(rng.key(config.seed, f"query/{n}", stage)) for n in names]
-        out = infer(images, np.stack(asked), np.stack(keys), size)
-        for row, index in enumerate(indices):
-            yield (
-                index,
-                _Looked(
-                    image=names[row],
-                    size=size,
-                    answer={name: value[row] for name, value in out.items()},
-                    asked=asked[row],
-                    used=sum(q.cost(query, unit(config)) for query in before[row]),
-                    read_image=functools.partial(domain.read_image, index),
-                ),
+        out = infer(
+            batch.images,
+            batch.filled([placed(mask, batch.canvas) for mask in asked]),
+            batch.filled(keys),
+            batch.canvas,
+            batch.natives,
+        )
+        return [
+            _Looked(
+                image=names[row],
+                size=batch.sizes[row],
+                answer=_answer(out, row, batch, config),
+                asked=asked[row],
+                used=sum(q.cost(query, unit(config)) for query in before[row]),
+                read_image=functools.partial(domain.read_image, index),
             )
+            for row, index in enumerate(batch.indices)
+        ]
+
+    return inferred(domain, config.input.size, config.eval_batch_size, look)
+
+
+def _answer(
+    out: dict[str, Any], row: int, batch: Batch, config: ml_collections.ConfigDict
+) -> dict[str, np.ndarray]:
+    """A row of the result of `infer`, as large as its image alone would have it."""
+    answer = {name: values[row] for name, values in out.items()}
+    if batch.natives is None:
+        return answer
+    height, width = size = batch.sizes[row]
+    number = most(config, size) if "points" in out else 0
+    lists = ("points", "found", "scores")
+    return {
+        name: value[:number] if name in lists else value[:height, :width]
+        for name, value in answer.items()
+    }
 
 
 # -------------------------------------------------------------------------------------- budgets

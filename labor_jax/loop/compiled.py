@@ -1,7 +1,7 @@
 """A run's steps, mapped over devices and compiled when they are first called."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -18,15 +18,15 @@ class Compiled(NamedTuple):
 
     Attributes:
       adapt, selector: (state, batch) -> (state, metrics).
-      predict: (segmenter, images, (H, W)) -> [B, H, W] uint8 train ids.
-      query: (state, images, taken, keys, (H, W)) -> the result of `infer.steps.select`. For `full`,
-        which asks everything, it has the predictions alone.
+      predict: of a segmenter and the arguments of `infer.batches.Infer`; gives train ids.
+      query: (state, and the arguments of `infer` of `asking.ask`) -> the result of
+        `infer.steps.select`. For `full`, which asks everything, it has the predictions alone.
     """
 
     adapt: Callable[[state.State, Any], tuple[state.State, Any]]
     selector: Callable[[state.State, Any], tuple[state.State, Any]]
-    predict: Callable[[state.Trained, np.ndarray, tuple[int, int]], np.ndarray]
-    query: Callable[..., dict[str, np.ndarray]]
+    predict: Callable[..., Sequence[np.ndarray]]
+    query: Callable[..., dict[str, Any]]
 
 
 def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compiled:
@@ -60,10 +60,12 @@ def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compil
         taken: np.ndarray,
         key: np.ndarray,
         size: tuple[int, int],
-    ) -> dict[str, np.ndarray]:
+        natives: np.ndarray | None,
+    ) -> dict[str, Any]:
         if config.method == "full":
-            return {"predicted": predict(now.shipped, images, size)}
-        return mapped_query(tuple(size))(now, {"image": images, "taken": taken, "key": key})
+            return {"predicted": predict(now.shipped, images, size, natives)}
+        batch = {"image": images, "taken": taken, "key": key, "native": natives}
+        return mapped_query(tuple(size))(now, batch)
 
     return Compiled(
         adapt=parallel.map_step(functools.partial(steps.adapt_step, **bound), mode),

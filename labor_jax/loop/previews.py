@@ -1,9 +1,11 @@
 """The predictions and masks of some target images, which the report shows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from labor_jax.data import images
-from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.batches import Batch, inferred
 from labor_jax.infer.restore import views
 from labor_jax.loop.compiled import Compiled
 from labor_jax.loop.plan import Run
@@ -20,12 +22,13 @@ def shown(this: Run) -> list[str]:
 def write_all(this: Run, folder: str, now: state.State, compiled: Compiled) -> None:
     """Predicts the images that are `shown` and writes them to DIR/previews/FOLDER."""
     some = this.target.take([this.target.ids.index(image) for image in shown(this)])
-    for rows, size, batch in inference_batches(
-        some, views(this.config)[-1], this.config.eval_batch_size
-    ):
-        predicted = compiled.predict(now.shipped, batch, size)
-        for i, prediction in zip(rows, predicted, strict=True):
-            write(this, folder, some.ids[i], prediction)
+
+    def predict(batch: Batch) -> Sequence[np.ndarray]:
+        return compiled.predict(now.shipped, batch.images, batch.canvas, batch.natives)
+
+    size = views(this.config)[-1]
+    for index, predicted in inferred(some, size, this.config.eval_batch_size, predict):
+        write(this, folder, some.ids[index], predicted)
 
 
 def write(this: Run, folder: str, image: str, predicted: np.ndarray) -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "interpolation_matrix",
     "shrink",
     "upsample",
+    "upsample_each",
 ]
 
 
@@ -61,6 +62,40 @@ def upsample(logits: Array, size: tuple[int, ...]) -> Array:
     weights = jnp.broadcast_to(weights, (batch, *weights.shape))
     large = product("bnHk,bnkWc->bnHWc", weights, windows)
     return large.reshape(batch, -1, size[1], classes)[:, : size[0]]
+
+
+def upsample_each(logits: Array, size: tuple[int, int], natives: Array) -> Array:
+    """`upsample` of each image to a size of its own, which is an argument and not a shape.
+
+    One program so serves images of all sizes. It multiplies by whole matrices, of which most is 0.
+
+    Args:
+      logits: [B, h, w, C] float.
+      size: (H, W), as large as the largest of the images' sizes.
+      natives: [B, 2] int32, each image's own (height, width).
+    Returns:
+      [B, H, W, C] of the same dtype. An image is at the top left; beyond it all is 0.
+    """
+    product = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
+    rows, columns = (
+        _matrices(natives[:, axis], size[axis], logits.shape[1 + axis]).astype(logits.dtype)
+        for axis in (0, 1)
+    )
+    return product("bHh,bhWc->bHWc", rows, product("bWw,bhwc->bhWc", columns, logits))
+
+
+def _matrices(sizes: Array, most: int, length: int) -> Array:
+    """The `interpolation_matrix` to each of `sizes` [B] int32: [B, most, length] float32.
+
+    Positions are fractions of whole numbers, which are exact. Rows beyond a size are 0.
+    """
+    span = jnp.maximum(sizes - 1, 1)[:, None]
+    output = jnp.arange(most)
+    low, rest = jnp.divmod(output * (length - 1), span)
+    inside = output < sizes[:, None]
+    below, above = (jnp.where(inside, x / span, 0)[..., None] for x in (span - rest, rest))
+    offset = jnp.arange(length) - low[..., None]
+    return jnp.where(offset == 0, below, 0) + jnp.where(offset == 1, above, 0)
 
 
 def _blocks(x: Array, axis: int, size: int) -> tuple[Array, Array]:

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from labor_jax.models.likeliest import class_sum, likeliest
 from labor_jax.selection.spacing import window_sums
@@ -23,7 +22,7 @@ def entropy(probs: jax.Array) -> jax.Array:
     return -class_sum(probs * jnp.log(probs + _EPSILON))
 
 
-def impurity(predicted: jax.Array, radius: int) -> jax.Array:
+def impurity(predicted: jax.Array, radius: int, inside: jax.Array | None = None) -> jax.Array:
     """Entropy of the predicted classes in each pixel's window [cited: RIPU].
 
     The sum over classes c is computed as a sum over the window's N pixels i:
@@ -33,15 +32,19 @@ def impurity(predicted: jax.Array, radius: int) -> jax.Array:
     Args:
       predicted: [B, H, W] int.
       radius: the window is (2 radius + 1) pixels wide; at the border it has fewer pixels.
+      inside: [B, H, W] bool, the pixels of the image; None: all. Elsewhere the result means
+        nothing.
     Returns:
       [B, H, W] float32.
     """
     _, height, width = predicted.shape
     margin = (radius, radius)
-    framed = jnp.pad(predicted.astype(jnp.int16), ((0, 0), margin, margin), constant_values=-1)
+    inside = _everywhere(predicted) if inside is None else inside
+    predicted = jnp.where(inside, predicted, -1).astype(jnp.int16)
+    framed = jnp.pad(predicted, ((0, 0), margin, margin), constant_values=-1)
     starts = range(2 * radius + 1)
     window = [framed[:, i : i + height, j : j + width] for i in starts for j in starts]
-    pixels = _window_pixels((height, width), radius)
+    pixels = _window_pixels(inside, radius)
     total = jnp.zeros(predicted.shape, jnp.float32)
     for own in window:
         alike = jnp.zeros(predicted.shape, jnp.int16)
@@ -52,7 +55,9 @@ def impurity(predicted: jax.Array, radius: int) -> jax.Array:
     return total / pixels
 
 
-def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def region_score(
+    probs: jax.Array, radius: int, inside: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Impurity times mean uncertainty of each pixel's window, for regions [cited: RIPU].
 
     Both entropies are divided by log 19, whatever the number of classes is, as published.
@@ -60,32 +65,35 @@ def region_score(probs: jax.Array, radius: int) -> tuple[jax.Array, jax.Array, j
     Args:
       probs: [B, H, W, C] float32.
       radius: the window is (2 radius + 1) pixels wide.
+      inside: as in `impurity`.
     Returns:
       score, impurity and uncertainty, [B, H, W] float32 each.
     """
     unit = jnp.log(19.0)
-    impure = impurity(likeliest(probs), radius) / unit
-    unsure = entropy(probs) / unit
-    uncertainty = window_sums(unsure, radius) / _window_pixels(probs.shape[1:3], radius)
+    inside = _everywhere(probs[..., 0]) if inside is None else inside
+    impure = impurity(likeliest(probs), radius, inside) / unit
+    unsure = jnp.where(inside, entropy(probs) / unit, 0)
+    uncertainty = window_sums(unsure, radius) / _window_pixels(inside, radius)
     return impure * uncertainty, impure, uncertainty
 
 
-def point_score(probs: jax.Array, radius: int) -> jax.Array:
+def point_score(probs: jax.Array, radius: int, inside: jax.Array | None = None) -> jax.Array:
     """A pixel's own entropy times its window's impurity, for points [cited: RIPU].
 
     Args:
       probs: [B, H, W, C] float32.
       radius: the window is (2 radius + 1) pixels wide.
+      inside: as in `impurity`.
     Returns:
       [B, H, W] float32; logarithms are natural.
     """
-    return entropy(probs) * impurity(likeliest(probs), radius)
+    return entropy(probs) * impurity(likeliest(probs), radius, inside)
 
 
-def _window_pixels(size: tuple[int, ...], radius: int) -> np.ndarray:
-    """How many of the image's pixels each window has: [H, W] float32."""
-    sides = []
-    for length in size:
-        at = np.arange(length)
-        sides.append(np.minimum(at + radius, length - 1) - np.maximum(at - radius, 0) + 1)
-    return np.outer(*sides).astype(np.float32)
+def _everywhere(maps: jax.Array) -> jax.Array:
+    return jnp.ones(maps.shape, bool)
+
+
+def _window_pixels(inside: jax.Array, radius: int) -> jax.Array:
+    """How many of the image's pixels each window has, at least 1: [B, H, W] float32."""
+    return jnp.maximum(window_sums(inside.astype(jnp.float32), radius), 1)

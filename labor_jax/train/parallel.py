@@ -84,19 +84,21 @@ def map_inference(infer: Callable, mode: str) -> Callable[[Any, Any], Any]:
       infer: works on each example alone.
       mode: "pmap", "shard_map" or "jit".
     Returns:
-      A function of the state in any form and [B, ...] host arrays, for any B: short batches are
-      padded with copies of the last example and the outputs cut again. Gives host arrays.
+      A function of the state in any form and [B, ...] host arrays, for any B: batches that the
+      devices do not divide are padded with copies of the last example and the outputs cut again.
+      One example alone is one device's work. Gives host arrays.
     """
     devices = 1 if mode == "jit" else jax.local_device_count()
-    if mode == "jit":
-        mapped = jax.jit(infer)
-    elif mode == "pmap":
+    alone = mapped = jax.jit(infer)
+    if mode == "pmap":
         mapped = jax.pmap(infer, AXIS, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
-    else:
+    elif mode == "shard_map":
         mapped = jax.jit(shard(infer, _mesh(everywhere=False), PartitionSpec(AXIS)))
 
     def run(state: Any, batch: Any) -> Any:
         size = jax.tree.leaves(batch)[0].shape[0]
+        if size == 1:
+            return jax.device_get(alone(_of_device(state), batch))
         missing = -size % devices
         batch = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), batch)
         out = mapped(of_process(state), _split(batch, devices) if mode == "pmap" else batch)
@@ -127,6 +129,15 @@ def placed(shapes: Any, mode: str) -> Any:
 def of_process(state: Any) -> Any:
     """The state on this process's devices alone."""
     return state if jax.process_count() == 1 else _view(state, _replicated(everywhere=False))
+
+
+def _of_device(state: Any) -> Any:
+    """The state on this process's first device alone."""
+
+    def view(x: Any) -> Any:
+        return x.addressable_shards[0].data if isinstance(x, jax.Array) else x
+
+    return jax.tree.map(view, state)
 
 
 def of_all(state: Any) -> Any:

@@ -93,7 +93,8 @@ def test_an_image_that_cannot_be_segmented_or_written_is_named_and_the_others_ar
     (photos / "town 0" / "2.v1.png").rename(long)
     marked = folder.load(str(photos), "", run.table).read_image(0)[0]
 
-    def predict(images, size):
+    def predict(images, size, natives):
+        assert natives is None
         if size == (60, 50):
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
         if len(images) > 1 or (images[0, 0] == marked).all():
@@ -135,7 +136,8 @@ def test_many_sizes_in_turn_are_batched_and_give_what_each_gives_alone(run, tmp_
     domain = folder.load(str(photos), "", run.table)
     batches = []
 
-    def predict(images, size):
+    def predict(images, size, natives):
+        assert natives is None
         batches.append(len(images))
         return run.predict(images, size)
 

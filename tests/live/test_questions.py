@@ -99,7 +99,7 @@ def test_proposals_are_the_most_urgent_first_among_the_images_asked_least(domain
     urgency = {image: n / 10 for n, image in enumerate("abcdef")}
     names = iter(())
 
-    def infer(images, taken, keys, size):
+    def infer(images, taken, keys, size, natives):
         batch = [next(names) for _ in range(len(taken))]
         points = np.tile([[1, 1], [2, 2]], (len(taken), 1, 1))
         found = np.array([[True, image != "e"] for image in batch])

@@ -43,7 +43,8 @@ def infer_at(stage, seen=None, share=0.6, regions=False):
     """Points in the mask's order of reading, each with a score of its own; or middles of 3x3
     regions that touch nothing asked."""
 
-    def infer(images, taken, key, size):
+    def infer(images, taken, key, size, natives):
+        assert natives is None
         assert images.shape[1:] == (32, 32, 3) and taken.shape == (len(images), *size)
         assert key.shape == (len(images), 2)
         rows = []

@@ -25,7 +25,7 @@ from labor_jax.config import checking
 from labor_jax.data import images, loading
 from labor_jax.data.labels import CAMVID, IGNORE
 from labor_jax.infer import feature_cache, restore
-from labor_jax.infer.batches import inference_batches
+from labor_jax.infer.batches import inferred
 from labor_jax.loop import frozen, schedule
 from labor_jax.train import parallel, state
 from labor_jax.util.errors import UserError
@@ -257,8 +257,11 @@ def test_features_are_made_once_and_are_those_of_their_images(small):
     assert tuple(first.features.sizes[3]) == domain.read_image(3).shape[:2]
     some = first.take([3, 1])
     np.testing.assert_array_equal(some.features.read(0)[1], first.features.read(3)[1])
-    (rows, _, levels), *_ = inference_batches(some, config.input.size, 8)
-    assert rows == [0, 1] and isinstance(levels, tuple) and levels[1].shape[0] == 2
+    seen = []
+    assert list(inferred(some, config.input.size, 8, lambda b: seen.append(b) or "ab"))
+    [batch] = seen
+    assert batch.indices == [0, 1] and isinstance(batch.images, tuple)
+    assert batch.images[1].shape[0] == 2
 
 
 @pytest.mark.parametrize("name", ["level_0.f16", "level_1.f16", "sizes.i32", "checksums.u32"])

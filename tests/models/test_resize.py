@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labor_jax.models.resize import interpolated, upsample
+from labor_jax.models.resize import interpolated, upsample, upsample_each
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -40,6 +40,19 @@ def test_resizing_agrees_with_its_restatement(old, new):
 def test_an_answer_of_several_blocks_agrees_with_its_restatement(old, new):
     x = np.random.default_rng(0).standard_normal((1, *old, 2)).astype(np.float32)
     np.testing.assert_allclose(upsample(jnp.asarray(x), new), restated(x, new), atol=1e-5)
+
+
+def test_each_image_of_a_batch_is_resized_to_a_size_of_its_own():
+    """Of the same numbers but for the last bits: a product adds its two terms in some order."""
+    natives, canvas = [(45, 61), (3, 2), (7, 70), (1, 1)], (50, 70)
+    x = np.random.default_rng(0).standard_normal((4, 5, 6, 3)).astype(np.float32)
+    each = jax.jit(upsample_each, static_argnums=1)
+    found = np.array(each(x, canvas, np.int32(natives)))
+    for image, rows, (height, width) in zip(found, x[:, None], natives, strict=True):
+        wanted = jax.jit(upsample, static_argnums=1)(rows, (height, width))[0]
+        np.testing.assert_allclose(image[:height, :width], wanted, atol=2e-6)
+        image[:height, :width] = 0
+        assert not image.any()
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -68,6 +68,30 @@ def test_scores_fall_and_points_are_distinct(name):
         assert (np.array(kept) >= 0).all() and (np.array(kept) < (H, W)).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_asked_the_same_on_a_canvas_as_at_its_own_size(name):
+    natives, canvas, number = [(H, W), (9, 19)], (14, 20), 9
+    given = maps()
+    given["taken"], given["native"] = np.zeros((B, *canvas), bool), np.array(natives, np.int32)
+    given["taken"][:, :2, :5] = True
+    config = make_config(name)
+    out = jax.device_get(steps.select(given, size=canvas, number=number, config=config))
+    for row, (height, width) in enumerate(natives):
+        alone = {n: x[row : row + 1] for n, x in given.items() if n != "native"}
+        alone["taken"] = alone["taken"][:, :height, :width]
+        of_it = steps.select(alone, size=(height, width), number=number, config=config)
+        for key, wanted in jax.device_get(of_it).items():
+            found = out[key][row]
+            if key in ("points", "scores"):
+                found, wanted = found[out["found"][row]], wanted[of_it["found"]]
+            elif key != "found":
+                found, wanted = found[:height, :width], wanted[0]
+            else:
+                found, wanted = found[: wanted.shape[1]], wanted[0]
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_is_asked_the_same_alone_as_in_a_batch(name):
     whole, second = maps(), {n: x[1:] for n, x in maps().items()}

@@ -159,6 +159,20 @@ def test_inference_gives_every_example_its_own_answer_whatever_the_batch(mode):
         np.testing.assert_array_equal(out, 2 * x.sum(-1))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_one_example_alone_is_not_copied_to_all_devices(mode):
+    worked = []
+
+    def infer(state, batch):
+        jax.debug.callback(worked.append, batch["x"].sum())
+        return {"y": state["a"] * batch["x"].sum(-1)}
+
+    mapped = parallel.map_inference(infer, mode)
+    out = mapped(parallel.replicate({"a": jnp.float32(2)}, mode), {"x": np.ones((1, 3))})
+    jax.effects_barrier()
+    assert out["y"].tolist() == [6] and len(worked) == 1
+
+
 def test_a_batch_is_split_over_as_many_devices_as_the_mode_uses():
     assert [parallel.device_count(mode) for mode in MODES] == [1, 4, 4]
     seen = parallel.map_step(

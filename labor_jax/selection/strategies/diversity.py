@@ -16,15 +16,20 @@ def diverse(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     Each pixel is the middle of a cell of the feature map.
     """
     (batch, height, width), (h, w) = seen.taken.shape, seen.features.shape[1:3]
-    rows = ((jnp.arange(h) + 0.5) * height / h).astype(jnp.int32)
-    columns = ((jnp.arange(w) + 0.5) * width / w).astype(jnp.int32)
+    heights, widths = seen.sizes.T[..., None]
+    rows = ((jnp.arange(h) + 0.5) * heights / h).astype(jnp.int32)
+    columns = ((jnp.arange(w) + 0.5) * widths / w).astype(jnp.int32)
     image = jnp.arange(batch)[:, None, None]
-    cell_rows = jnp.arange(height) * h // height
-    cell_columns = jnp.arange(width) * w // width
+    cell_rows = jnp.arange(height) * h // heights
+    cell_columns = jnp.arange(width) * w // widths
     taken = jnp.zeros((batch, h, w), bool)
-    taken = taken.at[image, cell_rows[:, None], cell_columns].max(seen.taken)
+    taken = taken.at[image, cell_rows[..., None], cell_columns[:, None]].max(seen.taken)
     number = min(seen.number, h * w)
     cells, found = diversity.k_centre(seen.features, taken, number=number)
     priority = jnp.where(found, -jnp.arange(number, dtype=jnp.float32), NEVER)
     score = jnp.full(seen.taken.shape, NEVER, jnp.float32)
-    return score.at[image[..., 0], rows[cells // w], columns[cells % w]].max(priority)
+    row, column = (
+        jnp.take_along_axis(middles, cell, 1)
+        for middles, cell in ((rows, cells // w), (columns, cells % w))
+    )
+    return score.at[image[..., 0], row, column].max(priority)

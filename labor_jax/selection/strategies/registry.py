@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 
 from labor_jax.util.discovery import keep_apart
@@ -38,6 +39,9 @@ ASKS = ("points", "regions", "segments", "superpixels")
 class Seen(NamedTuple):
     """What a strategy may use: the networks' outputs for target images. Labels are not among them.
 
+    Images of several sizes may be in one batch. Each is at the top left of [H, W]; `inside` says
+    where, and scores elsewhere do not count.
+
     Attributes:
       logits: [B, H, W, C] float32, the segmenter's, at the label's resolution.
       heads: two of [B, H, W, C] float32, the selector's; () where the strategy has no selector.
@@ -45,6 +49,7 @@ class Seen(NamedTuple):
       taken: [B, H, W] bool, pixels asked before.
       keys: [B] keys, each a function of (seed, image, stage).
       number: how many points or regions an image can be asked at most.
+      natives: [B, 2] int32, the (height, width) of each image; None: all are [H, W].
     """
 
     logits: jax.Array
@@ -53,6 +58,20 @@ class Seen(NamedTuple):
     taken: jax.Array
     keys: jax.Array
     number: int
+    natives: jax.Array | None = None
+
+    @property
+    def sizes(self) -> jax.Array:
+        """[B, 2] int32, the (height, width) of each image, at most (H, W)."""
+        if self.natives is not None:
+            return self.natives
+        return jnp.broadcast_to(jnp.int32(self.taken.shape[1:]), (len(self.taken), 2))
+
+    @property
+    def inside(self) -> jax.Array:
+        """[B, H, W] bool, the pixels that are of the image."""
+        (_, height, width), (heights, widths) = self.taken.shape, self.sizes.T[..., None, None]
+        return (jnp.arange(height)[:, None] < heights) & (jnp.arange(width) < widths)
 
     @property
     def probs(self) -> jax.Array:
@@ -61,8 +80,16 @@ class Seen(NamedTuple):
 
     @property
     def noise(self) -> jax.Array:
-        """[B, H, W] float32 in [0, 1), each pixel's own."""
-        return jax.vmap(lambda key: jax.random.uniform(key, self.taken.shape[1:]))(self.keys)
+        """[B, H, W] float32 in [0, 1), each pixel's own; the same in whatever batch an image is."""
+        height, width = self.taken.shape[1:]
+        if self.natives is None:
+            return jax.vmap(lambda key: jax.random.uniform(key, (height, width)))(self.keys)
+        # The n-th number of a key is the same however many are drawn, so [H, W] is filled row by
+        # row of the image's own width.
+        drawn = jax.vmap(lambda key: jax.random.uniform(key, (height * width,)))(self.keys)
+        row, column = jnp.arange(height)[:, None], jnp.arange(width)
+        flat = row * self.natives[:, 1, None, None] + column
+        return jax.vmap(lambda values, at: values.at[at].get(mode="clip"))(drawn, flat)
 
 
 Score = Callable[[Seen, ml_collections.ConfigDict], jax.Array]

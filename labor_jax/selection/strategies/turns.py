@@ -19,7 +19,7 @@ def in_turns(seen: Seen, value: jax.Array) -> jax.Array:
     batch, height, width, classes = seen.logits.shape
     number = min(seen.number, height * width)
     own = likeliest(seen.logits)[:, None] == jnp.arange(classes)[:, None, None]
-    open_ = jnp.where(own & ~seen.taken[:, None], value[:, None], NEVER)
+    open_ = jnp.where(own & (seen.inside & ~seen.taken)[:, None], value[:, None], NEVER)
     best, flat = jax.lax.top_k(open_.reshape(batch, classes, height * width), number)
     score = jnp.where(best > NEVER, jax.nn.sigmoid(best) / 2 - jnp.arange(number), NEVER)
     image = jnp.arange(batch)[:, None, None]

@@ -42,10 +42,12 @@ def least_confidence(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array
 @strategy("pixelpick", asks="points", title="PixelPick")
 def pixelpick(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
     """Pixels drawn uniformly from the 5 % of the smallest margins [cited: PixelPick]."""
-    score = jnp.where(seen.taken, -2.0, margin_of(seen.probs))
+    score = jnp.where(seen.inside & ~seen.taken, margin_of(seen.probs), -2.0)
     flat = score.reshape(len(score), -1)
-    least = jax.lax.top_k(flat, max(1, flat.shape[1] // 20))[0][:, -1]
-    return jnp.where(score >= least[:, None, None], seen.noise, NEVER)
+    best = jax.lax.top_k(flat, max(1, flat.shape[1] // 20))[0]
+    last = jnp.maximum(seen.sizes.prod(1) // 20, 1) - 1
+    least = jnp.take_along_axis(best, last[:, None], 1)
+    return jnp.where(score >= least[..., None], seen.noise, NEVER)
 
 
 @strategy("balanced_margin", asks="points", balanced=True, pooled=True)
