@@ -21,6 +21,7 @@ from labor_jax.util import rng
 __all__ = [
     "ReadLabel",
     "batches",
+    "read_ahead",
 ]
 
 

@@ -27,6 +27,7 @@ from labor_jax.util import rng
 
 __all__ = [
     "NUMBERS",
+    "Lesson",
     "balanced",
     "features_at",
     "fit",
