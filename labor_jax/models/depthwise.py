@@ -1,4 +1,7 @@
-"""Depthwise convolutions as shifted multiply-adds: XLA runs grouped convolutions slowly on CPUs."""
+"""Depthwise convolutions as shifted multiply-adds: XLA runs grouped convolutions slowly on CPUs.
+
+Elsewhere their gradients are those of the grouped convolution: see docs/accelerators.md.
+"""
 
 from functools import partial
 
@@ -8,6 +11,7 @@ from jax import Array, lax
 
 __all__ = [
     "depthwise",
+    "grouped",
     "multiply_add",
     "padding",
     "shifted_views",
@@ -64,6 +68,19 @@ def depthwise(
     return multiply_add(x, kernel, stride, dilation, style)
 
 
+def grouped(x: Array, kernel: Array, stride: int, dilation: int, style: str) -> Array:
+    """`depthwise` as XLA's grouped convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        padding(x.shape[1:3], kernel.shape[0], stride, dilation, style),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
 def _forward(
     x: Array, kernel: Array, stride: int, dilation: int, style: str
 ) -> tuple[Array, tuple[Array, Array]]:
@@ -73,22 +90,24 @@ def _forward(
 def _backward(
     stride: int, dilation: int, style: str, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
-    x, kernel = saved
-    window = kernel.shape[0]
+    def by_taps(x: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
+        return _gradients_by_taps(x, kernel, gradient, stride, dilation, style)
+
+    def of_grouped(x: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
+        return jax.vjp(lambda x, k: grouped(x, k, stride, dilation, style), x, kernel)[1](gradient)
+
+    return lax.platform_dependent(*saved, gradient, cpu=by_taps, default=of_grouped)
+
+
+def _gradients_by_taps(
+    x: Array, kernel: Array, gradient: Array, stride: int, dilation: int, style: str
+) -> tuple[Array, Array]:
+    views = shifted_views(x, kernel.shape[0], stride, dilation, style)
+    # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up the
+    # examples first makes this gradient five times faster.
+    examples = range(x.shape[0])
+    taps = jnp.stack([sum(view[i] * gradient[i] for i in examples) for view in views])
     to_x = _gradient_of_input(x.shape[1:3], kernel, stride, dilation, style, gradient)
-
-    def by_example(x: Array, gradient: Array) -> Array:
-        # XLA's CPU reductions over leading axes do not vectorise, sums of arrays do: adding up
-        # the examples first makes this gradient five times faster.
-        examples = range(x.shape[0])
-        views = shifted_views(x, window, stride, dilation, style)
-        return jnp.stack([sum(view[i] * gradient[i] for i in examples) for view in views])
-
-    def at_once(x: Array, gradient: Array) -> Array:
-        views = shifted_views(x, window, stride, dilation, style)
-        return jnp.stack([view * gradient for view in views]).sum(1)
-
-    taps = lax.platform_dependent(x, gradient, cpu=by_example, default=at_once)
     return to_x, taps.sum((1, 2)).reshape(kernel.shape)
 
 

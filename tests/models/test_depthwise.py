@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from labor_jax.models.depthwise import depthwise
+from labor_jax.models.depthwise import depthwise, grouped
 
 
 @pytest.mark.parametrize("style", ["tensorflow", "pytorch"])
@@ -25,7 +25,7 @@ def test_a_depthwise_convolution_and_its_gradients_agree_with_xla(
     x = jnp.asarray(rng.standard_normal((3, *size, 5)), jnp.float32)
     kernel = jnp.asarray(rng.standard_normal((window, window, 1, 5)), jnp.float32)
 
-    def grouped(x, kernel):
+    def by_xla(x, kernel):
         return lax.conv_general_dilated(
             x,
             kernel,
@@ -45,5 +45,17 @@ def test_a_depthwise_convolution_and_its_gradients_agree_with_xla(
         return value, *pull(gradient)
 
     ours = value_and_gradients(lambda x, kernel: depthwise(x, kernel, stride, dilation, style))
-    for one, other in zip(ours, value_and_gradients(grouped), strict=True):
+    for one, other in zip(ours, value_and_gradients(by_xla), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize("style", ["tensorflow", "pytorch"])
+def test_what_gradients_come_from_elsewhere_than_on_cpus_is_the_same_convolution(
+    stride, dilation, style
+):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 7, 8, 5)).astype(np.float32)
+    kernel = rng.standard_normal((3, 3, 1, 5)).astype(np.float32)
+    ours, other = (f(x, kernel, stride, dilation, style) for f in (depthwise, grouped))
+    np.testing.assert_allclose(ours, other, atol=1e-5)
