@@ -162,10 +162,15 @@ def _lessons(
         return np.zeros((0, 0), np.float32), np.zeros(0, np.int32), np.zeros(0, np.float32)
     weights = [x.weight * balanced(x.labels, config.loss.balance) for x in lessons]
     return (
-        np.concatenate([lesson.features for lesson in lessons]),
-        np.concatenate([lesson.labels for lesson in lessons]),
-        np.concatenate(weights),
+        _joined([lesson.features for lesson in lessons]),
+        _joined([lesson.labels for lesson in lessons]),
+        _joined(weights),
     )
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    """Arrays one after the other; one alone is not copied, since it may be of gigabytes."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _no_label(index: int) -> None:
