@@ -51,8 +51,8 @@ def write(
     groups = results.groups(done)
     sections = {
         "results": [results_table(about, groups, done, error) for error in about.errors],
-        "ranks": rank_tables(about, groups, done),
-        "differences": difference_tables(about, groups, done),
+        "ranks": rank_tables(about, groups),
+        "differences": difference_tables(about, groups),
         "errors": errors_tables(about, groups),
         "classes": class_tables(about, groups, table),
     }

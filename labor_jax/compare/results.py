@@ -11,6 +11,7 @@ import numpy as np
 
 from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import queries as q
+from labor_jax.compare import intervals
 from labor_jax.compare.cells import Budget, Cell
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
@@ -28,6 +29,7 @@ class Result(NamedTuple):
       border: share of the asked pixels of a class that are near another class; None if none is.
       wrong: share of the labelled pixels whose label is not the truth; None if none is labelled.
       confusions: [N, C, C] int64, of each image that it was scored on.
+      samples: [B] float64, the mIoU on each resample of these images.
     """
 
     cell: Cell
@@ -38,6 +40,7 @@ class Result(NamedTuple):
     border: float | None
     wrong: float | None
     confusions: np.ndarray
+    samples: np.ndarray
 
     @property
     def void(self) -> float | None:
@@ -104,6 +107,9 @@ def read(workdir: str | os.PathLike, cell: Cell) -> Result:
         _share(counted["border"], counted["classed"]),
         _share(counted["wrong"], counted["labelled"]),
         counted["confusions"],
+        intervals.resampled_mious(
+            counted["confusions"], intervals.resamples(len(counted["confusions"]))
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labor_jax.compare import intervals, results
-from labor_jax.compare.cells import Budget, Cell
+from labor_jax.compare.cells import Budget
 from labor_jax.compare.results import Groups, Key, Result
 from labor_jax.data.labels import ClassTable
 from labor_jax.report.template import ABSENT, duration, percent
@@ -80,16 +80,15 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
     return Table(_errors_title(about, error), head, rows)
 
 
-def difference_tables(about: About, groups: Groups, done: Sequence[Result]) -> list[Table]:
+def difference_tables(about: About, groups: Groups) -> list[Table]:
     """At each budget, every two methods: those with the baseline first.
 
     p-values are corrected for the number of rows.
     """
-    samples = _samples(done)
     tables = []
     for error, budget in itertools.product(about.errors, about.budgets):
         rows = []
-        for (first, second), found in _differences(about, groups, budget, error, samples).items():
+        for (first, second), found in _differences(about, groups, budget, error).items():
             shown = [signed(found.mean), str(found.seeds), between(found.over_seeds)]
             shown += [between(found.over_images), _chance(found.p), _least(found.least)]
             rows.append([f"{second} {MINUS} {first}", *shown])
@@ -99,11 +98,11 @@ def difference_tables(about: About, groups: Groups, done: Sequence[Result]) -> l
     return tables
 
 
-def rank_tables(about: About, groups: Groups, done: Sequence[Result]) -> list[Table]:
+def rank_tables(about: About, groups: Groups) -> list[Table]:
     """At each budget, where each method stands among those that have the same seeds."""
-    samples, tables = _samples(done), []
+    tables = []
     for error, budget in itertools.product(about.errors, about.budgets):
-        found = _ranks(about, groups, budget, error, samples)
+        found = _ranks(about, groups, budget, error)
         rows = [
             [
                 method,
@@ -161,7 +160,7 @@ def class_tables(about: About, groups: Groups, table: ClassTable) -> list[Table]
 
 def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
     """For each budget: which method to use, and how sure that is."""
-    samples, closed = _samples(done), results.gap_closed(done)
+    closed = results.gap_closed(done)
     error, baseline = about.errors[0], about.methods[0]
     told = []
     for budget in about.budgets:
@@ -174,9 +173,9 @@ def findings(about: About, groups: Groups, done: Sequence[Result]) -> list[str]:
         text += f"{spread([r.miou for r in group])} mIoU"
         if gaps := [100 * closed[r.cell] for r in group if r.cell in closed]:
             text += f", {np.mean(gaps):.0f} % of the way from source_only to full"
-        if rank := _ranks(about, groups, budget, error, samples).get(best):
+        if rank := _ranks(about, groups, budget, error).get(best):
             text += f"; it is the first in {100 * rank.first:.0f} % of the resamples"
-        pairs = _differences(about, groups, budget, error, samples)
+        pairs = _differences(about, groups, budget, error)
         if found := pairs.get((baseline, best)):
             over_seeds = f"{between(found.over_seeds)} over seeds, " if found.over_seeds else ""
             text += f". It has {signed(found.mean)} on {baseline} (95 %: {over_seeds}"
@@ -237,7 +236,6 @@ def _differences(
     groups: Groups,
     budget: Budget,
     error: float,
-    samples: dict[Cell, np.ndarray],
 ) -> dict[tuple[str, str], Difference]:
     """The differences of every two methods at a budget, by their names."""
     found = {}
@@ -250,7 +248,7 @@ def _differences(
             float(np.mean(by_seed)),
             len(by_seed),
             intervals.over_seeds(by_seed),
-            intervals.over_images(*([samples[r.cell] for r in own] for own in runs)),
+            intervals.over_images(*([r.samples for r in own] for own in runs)),
             intervals.p_value(by_seed),
             intervals.least_seen(by_seed),
         )
@@ -266,25 +264,16 @@ def _ranks(
     groups: Groups,
     budget: Budget,
     error: float,
-    samples: dict[Cell, np.ndarray],
 ) -> dict[str, intervals.Rank]:
     """The ranks of the methods whose seeds are those of the first one; {} for fewer than two."""
     runs = {m: groups[m, budget, error] for m in about.methods if (m, budget, error) in groups}
     seeds = [r.cell.seed for r in next(iter(runs.values()), [])]
     alike = {
-        method: [samples[r.cell] for r in own]
+        method: [r.samples for r in own]
         for method, own in runs.items()
         if [r.cell.seed for r in own] == seeds
     }
     return intervals.ranks(alike) if len(alike) > 1 else {}
-
-
-def _samples(done: Sequence[Result]) -> dict[Cell, np.ndarray]:
-    """Each run's mIoU on the resampled images."""
-    if not done:
-        return {}
-    weights = intervals.resamples(len(done[0].confusions))
-    return {r.cell: intervals.resampled_mious(r.confusions, weights) for r in done}
 
 
 # ----------------------------------------------------------------------------- how it is written

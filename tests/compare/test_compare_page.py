@@ -114,7 +114,7 @@ def test_only_seeds_that_both_have_are_compared(tmp_path):
     done = [
         r for r in done if (r.cell.method, r.cell.seed) not in {("random", 0), ("labor_ppl", 2)}
     ]
-    (table,) = tables.difference_tables(about, results.groups(done), done)
+    (table,) = tables.difference_tables(about, results.groups(done))
     assert table.rows[0][2:4] == ["1", template.ABSENT]
 
 

@@ -201,7 +201,7 @@ def test_labels_that_are_not_the_truth_are_counted(finished, tmp_path):
 def test_the_gap_is_measured_within_a_seed():
     def result(method, seed, miou, budget=None):
         return results.Result(
-            Cell(method, seed, budget), miou, {}, {}, 1.0, None, None, np.zeros(0)
+            Cell(method, seed, budget), miou, {}, {}, 1.0, None, None, np.zeros(0), np.zeros(0)
         )
 
     budget = compare.cells.parse_budget("4points")

@@ -10,7 +10,7 @@ import numpy as np
 from support import fabricate
 
 from labor_jax.annotation import ledger
-from labor_jax.compare import cells, tables
+from labor_jax.compare import cells, intervals, tables
 from labor_jax.compare.results import Result
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
@@ -84,4 +84,7 @@ def _result(
     names = dict(zip(fabricate.TABLE.names, ious.tolist(), strict=True))
     border = None if not cell.budget else 0.7
     wrong = cell.error if cell.budget else None
-    return Result(cell, metrics.mean_of(ious), names, budget, 100.0 + number, border, wrong, found)
+    samples = intervals.resampled_mious(found, intervals.resamples(len(found)))
+    return Result(
+        cell, metrics.mean_of(ious), names, budget, 100.0 + number, border, wrong, found, samples
+    )
