@@ -6,9 +6,9 @@
 
 `CamVid` is the folder of the public SegNet tutorial (train, trainannot, val, valannot). The
 backbone's weights come with pip. `:frozen` is the one to begin with: it trains no backbone, and
-linear layers are fitted to features that are made once. The default trains all layers, with a
-teacher. `:large` is the default for an accelerator and has not been measured; `:quick` is for
-tests.
+linear layers are fitted to features that are made once. The default trains all layers. Both have a
+teacher: without an answer, as with `--config.method=uda`, they learn what it predicts. `:large` is
+the default for an accelerator and has not been measured; `:quick` is for tests.
 """
 
 import ml_collections

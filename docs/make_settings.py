@@ -35,7 +35,7 @@ def page() -> str:
         section = getattr(root, field.name)
         if dataclasses.is_dataclass(section):
             keys = [s for s in settings().values() if s.key.startswith(f"{field.name}.")]
-            about = textwrap.fill(field.metadata[ABOUT], 100)
+            about = textwrap.fill(" ".join(field.metadata[ABOUT].split()), 100)
             parts += [f"## `{field.name}`\n", f"{about}\n", _table(keys)]
     return "\n".join(parts)
 

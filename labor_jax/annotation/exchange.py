@@ -118,8 +118,7 @@ def export_whole(
     out: pathlib.Path,
     name: str,
     table: ClassTable,
-    images_of: Iterable[tuple[str, np.ndarray]],
-    predict: Callable[[np.ndarray], np.ndarray],
+    predicted: Iterable[tuple[str, np.ndarray, np.ndarray]],
     weights: Mapping[str, float],
     ids: str = "train",
     reads: Iterable[str | os.PathLike] = (),
@@ -130,8 +129,7 @@ def export_whole(
 
     Args:
       workdir, out, name, table, ids, reads: as of `export`.
-      images_of: ids and images [H, W, 3] uint8 RGB.
-      predict: an image -> its classes, [H, W] uint8 train ids.
+      predicted: ids, images [H, W, 3] uint8 RGB and predictions [H, W] uint8 train ids.
       weights: of annotators (`trust.weights`); answers whose weight is 0 are left out.
     Returns:
       The number of images.
@@ -141,8 +139,7 @@ def export_whole(
     written, asked = journal.on_disk(workdir, table), q.by_image(workdir, q.stages(workdir))
 
     def items() -> Iterator[tuple[ImageShapes, np.ndarray]]:
-        for image, picture in images_of:
-            label = predict(picture)
+        for image, picture, label in predicted:
             for query in asked.get(image, ()):
                 own = trust.kept(journal.answers_to(query, written), weights)
                 given = journal.label_map(own, label.shape)

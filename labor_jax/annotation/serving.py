@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from labor_jax.annotation import asked_images, desk, guessing, journal, ledger, server
 from labor_jax.config import places
 from labor_jax.data import loading
+from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
 from labor_jax.infer import restore
 from labor_jax.util import errors, lock
@@ -29,7 +30,7 @@ class Opened(NamedTuple):
 
     Attributes:
       table: its classes.
-      ids: of the target images.
+      target: its images, without their labels.
       read_image: the id of a target image -> [H, W, 3] uint8 RGB.
       is_there: the id of an image -> whether it is there as it was when it was asked about.
       reads: the folders that images and labels are read from.
@@ -37,7 +38,7 @@ class Opened(NamedTuple):
     """
 
     table: ClassTable
-    ids: tuple[str, ...]
+    target: Domain
     read_image: Callable[[str], np.ndarray]
     is_there: Callable[[str], bool]
     reads: tuple[str, ...]
@@ -147,7 +148,7 @@ def open_run(workdir: pathlib.Path) -> Opened:
 
     return Opened(
         table,
-        target.ids,
+        target,
         lambda image: target.read_image(index[image]),
         is_there,
         reads,

@@ -17,7 +17,7 @@ what the newest model predicts.
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
@@ -172,33 +172,41 @@ def _export(values: flags.FlagValues) -> None:
 
 def _export_whole(values: flags.FlagValues) -> None:
     from labor_jax.annotation import exchange, serving, trust
-    from labor_jax.infer import restore
-    from labor_jax.infer.segmenter import Predictor
+    from labor_jax.infer import batches, restore, stream
     from labor_jax.util import cache, progress
+    from labor_jax.util.ahead import ahead
 
     workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
     run, model = serving.open_run(workdir), restore.restore(workdir)
+    target, number = run.target, len(run.target.ids)
     cache.enable()
-    with progress.show_progress("export", 0, len(run.ids), "image") as shown:
 
-        def read(number: int) -> tuple[str, Any]:
-            shown.advance(number)
-            return run.ids[number], run.read_image(run.ids[number])
+    def read(index: int) -> stream.Loaded:
+        image = target.read_image(index)
+        return stream.loaded(model, stream.DEFAULT, target.ids[index], image)
+
+    found = ahead(read, range(number), batches.THREADS, 4 * batches.THREADS)
+    fits = batches.canvases(batches.native_sizes(target))
+    predicted = stream.whole_frames(stream.segmented(model, stream.DEFAULT, found, fits))
+    with progress.show_progress("export", 0, number, "image") as shown:
+
+        def each() -> Iterator[tuple[str, Any, Any]]:
+            for done, (image, label) in enumerate(predicted, start=1):
+                yield image.name, image.image, label
+                shown.advance(done)
 
         exchange.export_whole(
             workdir,
             out,
             values.format,
             run.table,
-            map(read, range(len(run.ids))),
-            Predictor(model).predict,
+            each(),
             trust.weights(model.config.trust),
             values.ids,
             run.reads,
         )
-        shown.advance(len(run.ids))
     _say(run.said)
-    print(f"{len(run.ids)} images with a class for each pixel: {out}")
+    print(f"{number} images with a class for each pixel: {out}")
 
 
 def _define_import(values: flags.FlagValues) -> None:

@@ -252,9 +252,8 @@ def _differences(
             intervals.p_value(by_seed),
             intervals.least_seen(by_seed),
         )
-    tested = [pair for pair, one in found.items() if one.p is not None]
-    values = [p for pair in tested if (p := found[pair].p) is not None]
-    for pair, p in zip(tested, intervals.holm(values), strict=True):
+    tested = {pair: one.p for pair, one in found.items() if one.p is not None}
+    for pair, p in zip(tested, intervals.holm(list(tested.values())), strict=True):
         found[pair] = found[pair]._replace(p=p)
     return found
 

@@ -298,10 +298,8 @@ class Adversarial:
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    """The moving average as a teacher, which labels the target for the segmenter (DACS).
-
-    On frozen features the teacher is the classifier so far.
-    """
+    """The moving average as a teacher, which labels the target for the segmenter (DACS); with
+    frozen features, the classifier so far."""
 
     weight: float = setting(
         1.0, "weight of the cross-entropy with the mixed labels; frozen: its labels'", low=0

@@ -253,7 +253,7 @@ def segmented(
 def whole_frames(
     found: Iterable[tuple[Loaded, np.ndarray | Exception]],
 ) -> Iterator[tuple[Loaded, np.ndarray]]:
-    """The same without errors: the first one is raised, as no video goes on without a frame."""
+    """The same without errors: the first one is raised, where nothing goes on without an image."""
     for image, label in found:
         if isinstance(label, Exception):
             raise label

@@ -237,18 +237,22 @@ def _pixels(
     place = jax.ShapeDtypeStruct((1,), np.float32)  # of one pixel, for the number of its features
     width = jax.eval_shape(look, domain.features.read(0), place, place).shape[-1]
     most = max(1, min(config.frozen.pixels, NUMBERS // (width * len(domain.ids))))
+    nothing = np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
     for index, image in enumerate(domain.ids):
         label, unlabelled = read(index), IGNORE
         if label is None:
+            if not others:
+                yield nothing
+                continue
             label, unlabelled = np.full(domain.features.sizes[index], IGNORE, np.uint8), UNSEEN
-        seed = functools.partial(rng.generator, config.seed)
-        where = _some(np.flatnonzero(label != IGNORE), most, seed, f"frozen/{name}/{image}")
+        drawn = f"frozen/{name}/{image}"
+        where = _some(np.flatnonzero(label != IGNORE), most, config.seed, drawn)
         if others:
-            left, rest = most - len(where), np.flatnonzero(label == IGNORE)
-            rest = _some(rest, left, seed, f"frozen/{name}/{image}/others")
+            rest = np.flatnonzero(label == IGNORE)
+            rest = _some(rest, most - len(where), config.seed, f"{drawn}/others")
             where = np.concatenate([where, rest])
         if not len(where):
-            yield np.zeros((0, 0), np.float32), np.zeros(0, np.int32)
+            yield nothing
             continue
         room = power_of_two(len(where))  # so that few shapes are compiled
         found = features_at(domain, index, where, label.shape, room, config.model.dtype)
@@ -256,13 +260,11 @@ def _pixels(
         yield found, np.where(ids == IGNORE, unlabelled, ids)
 
 
-def _some(
-    pixels: np.ndarray, most: int, seed: Callable[[str], np.random.Generator], name: str
-) -> np.ndarray:
-    """At most so many of an image's pixels, drawn by a name, in order."""
+def _some(pixels: np.ndarray, most: int, seed: int, name: str) -> np.ndarray:
+    """At most so many of an image's pixels, drawn by (seed, name), in order."""
     if len(pixels) <= most:
         return pixels
-    return np.sort(seed(name).choice(pixels, most, replace=False))
+    return np.sort(rng.generator(seed, name).choice(pixels, most, replace=False))
 
 
 def features_at(

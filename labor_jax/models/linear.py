@@ -25,14 +25,10 @@ WINDOWS = (7, 15)
 
 
 class Linear(nn.Module):
-    """The same linear map of the features to logits at every position.
-
-    By default fresh weights are zeros, so every class is as probable as any other. Fitting a linear
-    layer is a convex problem, so it needs no random start.
-    """
+    """The same linear map of the features to logits at every position."""
 
     num_classes: int
-    kernel_init: nn.initializers.Initializer = nn.initializers.zeros
+    kernel_init: nn.initializers.Initializer
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -77,6 +73,9 @@ class PooledLinear(nn.Module):
     Pooling is linear, too. Each level is therefore mapped to logits first, at its own resolution,
     and a few classes are pooled in place of hundreds of channels. Sums have another order than
     those of `Linear`, so the last bits differ.
+
+    Fresh weights are zeros, so every class is as probable as any other. Fitting a linear layer is a
+    convex problem, so it needs no random start.
     """
 
     num_classes: int

@@ -338,8 +338,7 @@ def test_a_whole_export_has_answers_and_elsewhere_predictions(tmp_path, name, ki
     workdir, out = answered(tmp_path / "one", kind), tmp_path / "out"
     predicted = np.random.default_rng(1).integers(0, 11, SIZE).astype(np.uint8)
     names = ("deep/a", "b", "nothing/asked")
-    shown = [(image, picture(image)) for image in names]
-    wholes = (out, name, CAMVID, shown, lambda _: predicted)
+    wholes = (out, name, CAMVID, [(image, picture(image), predicted) for image in names])
     assert exchange.export_whole(workdir, *wholes, {"ben": 0.0}) == 3
     other = tmp_path / "other"
     other.mkdir()
@@ -357,7 +356,7 @@ def test_a_whole_export_has_answers_and_elsewhere_predictions(tmp_path, name, ki
 def test_answers_of_a_person_who_is_not_trusted_are_not_in_a_whole_export(tmp_path):
     workdir, out = answered(tmp_path / "one", "segments"), tmp_path / "out"
     sky = np.zeros(SIZE, np.uint8)
-    wholes = (out, "png", CAMVID, [("b", picture(""))], lambda _: sky)
+    wholes = (out, "png", CAMVID, [("b", picture(""), sky)])
     exchange.export_whole(workdir, *wholes, {"ana": 0.0})
     np.testing.assert_array_equal(np.array(Image.open(out / "labels" / "b.png")), sky)
 

@@ -46,16 +46,16 @@ def test_the_newest_model_guesses_at_all_that_a_waiting_run_asks_but_what_is_beg
 
 @pytest.mark.slow
 def test_the_command_exports_every_target_image_with_a_class_for_each_pixel(workdir, tmp_path):
-    out, run = tmp_path / "out", serving.open_run(workdir)
+    out, target = tmp_path / "out", serving.open_run(workdir).target
     told = call(
         "annotate", "export", "--whole", "--format=png", f"--workdir={workdir}", f"--out={out}"
     )
-    said = f"{len(run.ids)} images with a class for each pixel: {out}\n"
+    said = f"{len(target.ids)} images with a class for each pixel: {out}\n"
     assert (told.status, told.stdout) == (0, said)
     segmenter = labor_jax.load(workdir)
-    for image in run.ids[:2]:
+    for index, image in enumerate(target.ids[:2]):
         label = images.read_label_png(out / "labels" / f"{image}.png")
-        np.testing.assert_array_equal(label, segmenter.predict(run.read_image(image)))
+        np.testing.assert_array_equal(label, segmenter.predict(target.read_image(index)))
 
 
 def test_a_run_without_a_model_has_no_guesses(tmp_path):

@@ -43,10 +43,12 @@ def write(
         label, asked = np.full(item.size, IGNORE, np.uint8), np.zeros(item.size, np.uint16)
         for number, shape in enumerate(item.shapes, start=1):
             label.flat[shape.pixels] = codes.get(shape.label, IGNORE)
-            asked.flat[shape.pixels] = 0 if shape.kind == "whole" else number
-        whole = any(shape.kind == "whole" for shape in item.shapes)
+            asked.flat[shape.pixels] = number
+        maps: dict[str, np.ndarray] = {"labels": label}
+        if not any(shape.kind == "whole" for shape in item.shapes):
+            maps["asked"] = asked
         name = pathlib.PurePath(item.file).relative_to("images").with_suffix(".png")
-        for kind, picture in (("labels", label), ("asked", asked))[: 1 if whole else 2]:
+        for kind, picture in maps.items():
             files.write_atomic(folder / kind / name, cv2.imencode(".png", picture)[1].tobytes())
 
 
