@@ -9,13 +9,14 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from support import golden
 
-from labor_jax.models import dinov2, positions
-from labor_jax.models.dinov2 import SIZES, DinoV2, Size
+from labor_jax.models import positions, vision_transformer
+from labor_jax.models.dinov2 import PLAIN, SIZES, WITH_REGISTERS
+from labor_jax.models.vision_transformer import Size, VisionTransformer
 
 NETWORKS = {
-    "small": DinoV2(SIZES["dinov2_small"], 0, "plain"),
-    "reg": DinoV2(SIZES["dinov2_small"], 4, "antialiased"),
-    "swiglu": DinoV2(Size(96, 2, 3, "swiglu"), 0, "plain", levels=1),
+    "small": VisionTransformer(SIZES["dinov2_small"], PLAIN),
+    "reg": VisionTransformer(SIZES["dinov2_small"], WITH_REGISTERS),
+    "swiglu": VisionTransformer(Size(96, 2, 3, "swiglu"), PLAIN, levels=1),
 }
 IN_BLOCKS = {
     "qkv": "attn.qkv",
@@ -71,7 +72,7 @@ def tokens(name: str, size: tuple[int, int], network=None, dtype=np.float32, **c
 
 def distances(name: str, size: tuple[int, int], found: np.ndarray) -> dict[str, float]:
     """How far each of the numbers is from the published one, as a share of the largest."""
-    patches = found[:, 1 + NETWORKS[name].registers :]
+    patches = found[:, 1 + NETWORKS[name].kind.registers :]
     ours = {
         "cls": found[-1, 0],
         "patch": patches[-1],
@@ -116,7 +117,7 @@ def test_all_tokens_agree_with_the_published_code_in_float64(name, size, number)
 def test_positions_agree_with_the_published_code(name):
     wanted = golden.load("dinov2")[f"{name}_position_5x7"]
     own = params(name)["pos_embed"][0].astype(np.float32)
-    kernel = NETWORKS[name].kernel
+    kernel = NETWORKS[name].kind.kernel
     of_patches = positions.resized(jnp.asarray(own[1:].reshape(37, 37, -1)), (5, 7), kernel)
     np.testing.assert_array_equal(own[0], wanted[0])
     np.testing.assert_allclose(np.reshape(of_patches, (35, -1)), wanted[1:], atol=1e-6)
@@ -124,8 +125,12 @@ def test_positions_agree_with_the_published_code(name):
 
 # ------------------------------------------------------------------- each trap, by itself
 
-PLAIN = NETWORKS["swiglu"]
+SWIGLU = NETWORKS["swiglu"]
 REGISTERS = NETWORKS["reg"]
+
+
+def with_kind(network: VisionTransformer, **changed) -> VisionTransformer:
+    return network.clone(kind=network.kind._replace(**changed))
 
 
 def changed_kernel(a: float):
@@ -140,13 +145,13 @@ def swapped(x: np.ndarray) -> np.ndarray:
 TRAPS = {
     "plain positions by a kernel of a = -0.5": ("swiglu", "_cubic", lambda: changed_kernel(-0.5)),
     "plain positions at centres of n patches": ("swiglu", "OFFSET", lambda: 0.0),
-    "plain positions antialiased": ("swiglu", PLAIN.clone(kernel="antialiased"), {}),
+    "plain positions antialiased": ("swiglu", with_kind(SWIGLU, kernel="antialiased"), {}),
     "registers' positions by a kernel of a = -0.75": (
         "reg",
         "_cubic",
         lambda: changed_kernel(-0.75),
     ),
-    "registers' positions by the plain kernel": ("reg", REGISTERS.clone(kernel="plain"), {}),
+    "registers' positions by the plain kernel": ("reg", with_kind(REGISTERS, kernel="plain"), {}),
     "registers with a position": (
         "reg",
         REGISTERS,
@@ -154,19 +159,19 @@ TRAPS = {
     ),
     "class token without a position": (
         "swiglu",
-        PLAIN,
+        SWIGLU,
         {"cls_token": lambda p: p["cls_token"] - p["pos_embed"][:, :1]},
     ),
     "no LayerScale": (
         "swiglu",
-        PLAIN,
+        SWIGLU,
         {"blocks/ls2/gamma": lambda p: 1 + 0 * p["blocks/ls2/gamma"]},
     ),
-    "epsilon of 1e-5": ("swiglu", "EPSILON", lambda: 1e-5),
+    "epsilon of 1e-5": ("swiglu", with_kind(SWIGLU, epsilon=1e-5), {}),
     "GELU by tanh": ("small", "gelu", lambda: functools.partial(jax.nn.gelu, approximate=True)),
     "SwiGLU's gate last": (
         "swiglu",
-        PLAIN,
+        SWIGLU,
         {
             f"blocks/w12/{n}": lambda p, n=n: swapped(p[f"blocks/w12/{n}"])
             for n in ("kernel", "bias")
@@ -174,7 +179,7 @@ TRAPS = {
     ),
     "the last norm left out": (
         "swiglu",
-        PLAIN,
+        SWIGLU,
         {
             "norm/scale": lambda p: 1 + 0 * p["norm/scale"],
             "norm/bias": lambda p: 0 * p["norm/bias"],
@@ -191,10 +196,9 @@ def test_a_trap_that_is_walked_into_is_seen(trap, monkeypatch):
         network, changed = where, {path: new(params(name)) for path, new in change.items()}
     elif where == "gelu":
         tanh = change()
-        monkeypatch.setattr(dinov2.nn, "gelu", lambda x, approximate: tanh(x))
+        monkeypatch.setattr(vision_transformer.nn, "gelu", lambda x, approximate: tanh(x))
     else:
-        owner = positions if hasattr(positions, where) else dinov2
-        monkeypatch.setattr(owner, where, change())
+        monkeypatch.setattr(positions, where, change())
     with jax.enable_x64(True):
         found = tokens(name, (70, 98), network, np.float64, **changed)
         assert max(distances(name, (70, 98), found).values()) > 1e-6
@@ -207,5 +211,5 @@ def test_registers_stand_between_class_token_and_patches():
 
 
 def test_swiglu_is_as_wide_as_the_giants():
-    assert dinov2.swiglu_width(1536) == 4096
+    assert vision_transformer.swiglu_width(1536) == 4096
     assert params("swiglu")["blocks/w12/kernel"].shape == (2, 96, 512)

@@ -12,6 +12,7 @@ import pytest
 from labor_jax.config import default_config
 from labor_jax.models import dinov2, positions
 from labor_jax.models.build import build_segmenter
+from labor_jax.models.vision_transformer import Size
 from labor_jax.weights.pretrained import load_weights
 
 HERE = pathlib.Path(__file__).parent
@@ -34,7 +35,7 @@ def features(kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", dinov2.Size(12, 2, 2))
+    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", Size(12, 2, 2))
 
 
 def test_features_with_registers_are_those_of_transformers():

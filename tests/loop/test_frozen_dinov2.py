@@ -17,6 +17,7 @@ from labor_jax.infer import evaluate, export, restore, segmenter
 from labor_jax.loop import schedule
 from labor_jax.models import dinov2
 from labor_jax.models.build import build_segmenter
+from labor_jax.models.vision_transformer import Size
 from labor_jax.selection.diversity import k_centre
 from labor_jax.util.errors import UserError
 
@@ -24,7 +25,7 @@ from labor_jax.util.errors import UserError
 @pytest.fixture(scope="module")
 def narrow():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(dinov2.SIZES, "dinov2_small", dinov2.Size(24, 4, 2))
+        patch.setitem(dinov2.SIZES, "dinov2_small", Size(24, 4, 2))
         yield
 
 

@@ -12,6 +12,7 @@ from support.frozen_runs import weights_of
 from labor_jax.infer import convert, evaluate, export, restore, steps
 from labor_jax.loop import resume, schedule
 from labor_jax.models import adapters, dinov2
+from labor_jax.models.vision_transformer import Size
 from labor_jax.train import state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.weights import tensor_files
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def narrow():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(dinov2.SIZES, "dinov2_small", dinov2.Size(24, 2, 2))
+        patch.setitem(dinov2.SIZES, "dinov2_small", Size(24, 2, 2))
         yield
 
 

@@ -8,9 +8,10 @@ from ml_collections import ConfigDict
 from support.filling import filled
 
 from labor_jax.config import default_config
-from labor_jax.models import dinov2, positions
+from labor_jax.models import positions, vision_transformer
 from labor_jax.models.build import build_segmenter
-from labor_jax.models.dinov2 import DinoV2, Size
+from labor_jax.models.dinov2 import PLAIN
+from labor_jax.models.vision_transformer import Size, VisionTransformer
 from labor_jax.util.errors import UserError
 
 TINY = Size(24, 3, 2)
@@ -24,7 +25,7 @@ def model(**values) -> ConfigDict:
 
 
 def test_an_image_of_any_size_is_padded_on_both_sides_with_zeros():
-    network = DinoV2(TINY)
+    network = VisionTransformer(TINY, PLAIN)
     variables = filled(network, IMAGE)
     levels = network.apply(variables, IMAGE)
     assert [level.shape for level in levels] == [(2, 4, 5, 24)] * 4
@@ -36,13 +37,14 @@ def test_an_image_of_any_size_is_padded_on_both_sides_with_zeros():
 
 def test_patches_of_sides_of_14_k_and_1_lie_where_logits_are_interpolated():
     image = np.zeros((1, 43, 57, 3), np.float32)
-    rows = np.asarray(dinov2.padded(image + np.arange(43)[None, :, None, None]))[0, :, 10, 0]
+    numbered = image + np.arange(43)[None, :, None, None]
+    rows = np.asarray(vision_transformer.padded(numbered, 14))[0, :, 10, 0]
     # A patch's centre is between its pixels 6 and 7.
     np.testing.assert_array_equal(rows.reshape(-1, 14)[:, 6], 14 * np.arange(4))
 
 
 def test_fewer_levels_are_the_last_ones():
-    network = DinoV2(TINY)
+    network = VisionTransformer(TINY, PLAIN)
     variables = filled(network, IMAGE)
     four = network.apply(variables, IMAGE)
     (one,) = network.clone(levels=1).apply(variables, IMAGE)
@@ -65,7 +67,7 @@ def test_the_head_of_two_levels_is_told_to_need_them():
 
 
 def test_blocks_that_are_computed_twice_have_the_same_gradient():
-    network = DinoV2(TINY)
+    network = VisionTransformer(TINY, PLAIN)
     variables = filled(network, IMAGE)
 
     def gradient(remat: bool):
@@ -89,7 +91,7 @@ def test_bfloat16_is_near_float32_and_leaves_parameters_as_they_are():
     out, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), image)
     assert out["features"].dtype == jnp.bfloat16 and out["main"].dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
-    exact = DinoV2(TINY, levels=1)
+    exact = VisionTransformer(TINY, PLAIN, levels=1)
     variables = filled(exact, IMAGE)
     (wanted,) = exact.apply(variables, IMAGE)
     (rough,) = exact.clone(dtype=jnp.bfloat16).apply(variables, IMAGE)

@@ -13,6 +13,7 @@ from support.filling import filled, fresh
 from labor_jax.config import checking
 from labor_jax.models import adapters, dinov2
 from labor_jax.models.build import build_segmenter
+from labor_jax.models.vision_transformer import Size
 from labor_jax.train import optimizers, parallel, state, steps
 from labor_jax.util.errors import UserError
 
@@ -33,7 +34,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 43, 57, 3), np.uint8)
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
-    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", dinov2.Size(12, 3, 2))
+    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", Size(12, 3, 2))
 
 
 def networks():

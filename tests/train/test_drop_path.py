@@ -11,7 +11,7 @@ from support.filling import filled
 
 from labor_jax.config import checking
 from labor_jax.models import dinov2
-from labor_jax.models.dinov2 import DinoV2, Size, branch_factors
+from labor_jax.models.vision_transformer import Size, VisionTransformer, branch_factors
 from labor_jax.train import optimizers, parallel, steps
 from labor_jax.util.errors import UserError
 
@@ -35,7 +35,7 @@ def test_the_share_of_branches_left_out_grows_linearly_with_the_block_and_their_
 
 
 def test_an_images_branches_depend_on_its_key_alone_and_without_keys_all_are_there():
-    network = DinoV2(TINY, drop_path=0.9, levels=1)
+    network = VisionTransformer(TINY, dinov2.PLAIN, drop_path=0.9, levels=1)
     apply = jax.jit(network.apply)
     variables, keys = filled(network, IMAGES), jax.random.split(jax.random.key(1), 4)
     (whole,) = apply(variables, IMAGES)

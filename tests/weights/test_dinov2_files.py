@@ -15,6 +15,7 @@ from labor_jax.config import default_config
 from labor_jax.infer.convert import convert
 from labor_jax.models import dinov2
 from labor_jax.models.build import build_segmenter
+from labor_jax.models.vision_transformer import Size
 from labor_jax.util.errors import UserError
 from labor_jax.weights import pretrained, tensor_files
 from labor_jax.weights.pretrained import load_weights
@@ -26,8 +27,8 @@ BACKBONES = ("dinov2_small", "dinov2_small_reg", "dinov2_giant", "dinov2_giant_r
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
     """The small one and the giant have two and three blocks of few channels."""
-    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", dinov2.Size(12, 2, 2))
-    monkeypatch.setitem(dinov2.SIZES, "dinov2_giant", dinov2.Size(18, 3, 3, "swiglu"))
+    monkeypatch.setitem(dinov2.SIZES, "dinov2_small", Size(12, 2, 2))
+    monkeypatch.setitem(dinov2.SIZES, "dinov2_giant", Size(18, 3, 3, "swiglu"))
 
 
 def model(backbone: str) -> ConfigDict:
