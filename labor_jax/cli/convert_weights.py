@@ -6,7 +6,8 @@
 SRC is a file that `model.weights` can take, or a run's folder, whose newest segmenter is taken.
 DST is .safetensors, which PyTorch reads by `safetensors.torch.load_file`, or .npz. A ResNet is
 written under the keys of torchvision, AdaptSegNet and ADVENT; a MobileNetV2, its batch norm folded
-in, under those of its .npz. What nothing explains is an error, and then nothing is written.
+in, under those of its .npz; a DINOv2 under the hub's; a DINOv3 under Hugging Face's. What nothing
+explains is an error, and then nothing is written.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,16 @@ def main(argv: Sequence[str]) -> int:
     """Converts SRC to DST; returns the exit status."""
 
     def define(values: flags.FlagValues) -> None:
+        from labor_jax.weights.licences import NAMES
+
         flags.DEFINE_bool("backbone_only", False, "leave the heads out", flag_values=values)
+        flags.DEFINE_enum(
+            "accept_licence",
+            "",
+            ["", *NAMES],
+            "the network whose weights' licence you have read and accept",
+            flag_values=values,
+        )
 
     return program.run(argv, __doc__, define, _convert, positional=("SRC", "DST"))
 
@@ -30,5 +40,5 @@ def _convert(values: flags.FlagValues, source: str, destination: str) -> None:
     from labor_jax.infer.convert import convert
 
     source, destination = addresses.local(source, "SRC"), addresses.local(destination, "DST")
-    for line in convert(source, destination, values.backbone_only):
+    for line in convert(source, destination, values.backbone_only, values.accept_licence):
         print(line)

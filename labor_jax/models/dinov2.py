@@ -22,6 +22,7 @@ __all__ = [
     "build",
     "network",
     "rate_factor",
+    "unlike",
 ]
 
 PLAIN = vit.Kind(patch=14, registers=0, kernel="plain", epsilon=1e-6)
@@ -85,6 +86,14 @@ HUGGING_FACE = {
 }
 """The same in Hugging Face's files, where query, key and value are three tensors each."""
 
+
+def unlike(shapes: Mapping[str, Shape]) -> str:
+    """Says of which other network a file with the hub's keys is; "" if it may be a DINOv2."""
+    if "storage_tokens" not in shapes:
+        return ""
+    return "it is DINOv3's own file; give Hugging Face's model.safetensors of the same network"
+
+
 _ONE = ("(embeddings.)?cls_token", 1)  # the length of its first axis, at any width
 
 LAYOUTS = (
@@ -97,6 +106,7 @@ LAYOUTS = (
         value=vit.joined,
         split=vit.split,
         styles=((r"mask_token", "pytorch"),),
+        unlike=unlike,
         pytorch=True,
     ),
     Layout(

@@ -1,23 +1,29 @@
-"""Position embeddings of a vision transformer, resized to another number of patches.
+"""Where the patches of a vision transformer are: embeddings to add, or rotations.
 
-Two kinds of published weights were trained with two kernels, and each needs its own [cited: the
-hub's DINOv2, `interpolate_pos_encoding`, and PyTorch's bicubic `interpolate`]:
+Embeddings are resized to another number of patches. Two kinds of published weights were trained
+with two kernels, and each needs its own [cited: the hub's DINOv2, `interpolate_pos_encoding`, and
+PyTorch's bicubic `interpolate`]:
 
                    "plain"                          "antialiased" (models with registers)
     kernel         cubic, a = -0.75                 cubic, a = -0.5
     shrinking      samples it as it is              widens it, and divides by its sum
     centres        of (n + 0.1) patches             of n patches
     border         repeats the outermost position   leaves out what is outside
+
+DINOv3 has no embeddings: it rotates queries and keys by angles that follow from their place
+[cited: DINOv3, `rope`; Su et al. 2021].
 """
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-__all__ = ["KERNELS", "cubic_matrix", "resized"]
+__all__ = ["KERNELS", "cubic_matrix", "resized", "rotated", "turns"]
 
 OFFSET = 0.1
 """Added to n in the scale of "plain". Its authors' guard against rounding moves every centre."""
+PERIOD = 100.0
+"""What DINOv3's longest period comes near, in half sides of an image; the shortest is 1."""
 
 
 def resized(positions: Array, size: tuple[int, int], kernel: str) -> Array:
@@ -74,3 +80,38 @@ def _cubic(x: np.ndarray, a: float) -> np.ndarray:
 
 KERNELS = {"plain": _plain, "antialiased": _antialiased}
 """The kernels by name."""
+
+
+def turns(size: tuple[int, int], channels: int) -> np.ndarray:
+    """The angles by which the patches' queries and keys are turned.
+
+    A patch's row and column go from -1 to 1 over the image, and each is turned by a quarter as many
+    periods as there are channels, from 1 on in equal ratios.
+
+    Args:
+      size: (rows, columns) of patches.
+      channels: of one attention head, a multiple of 4.
+    Returns:
+      [rows * columns, channels / 2] float64, in radians, row by row.
+    """
+    places = [(2 * np.arange(length) + 1) / length - 1 for length in size]
+    place = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2, 1)
+    periods = PERIOD ** (np.arange(channels // 4) / (channels // 4))
+    return (2 * np.pi * place / periods).reshape(len(place), -1)
+
+
+def rotated(x: Array, angles: np.ndarray) -> Array:
+    """Queries or keys of which the last tokens, the patches', are turned.
+
+    Args:
+      x: [B, T, heads, D] float. Channels i and D / 2 + i are the coordinates that are turned.
+      angles: [patches, D / 2], see `turns`.
+    Returns:
+      [B, T, heads, D] of the same dtype; products are in float32 or finer.
+    """
+    exact = jnp.promote_types(jnp.float32, x.dtype)
+    cos, sin = (jnp.asarray(f(angles), exact)[:, None] for f in (np.cos, np.sin))
+    others, patches = jnp.split(x, [x.shape[1] - len(angles)], axis=1)
+    one, two = jnp.split(patches.astype(exact), 2, axis=-1)
+    turned = jnp.concatenate([one * cos - two * sin, two * cos + one * sin], axis=-1)
+    return jnp.concatenate([others, turned.astype(x.dtype)], axis=1)

@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from labor_jax.models import adapters
 from labor_jax.models.backbone import Shape, from_pytorch, pytorch_shape, to_pytorch
-from labor_jax.models.positions import resized
+from labor_jax.models.positions import resized, rotated, turns
 from labor_jax.util.errors import UserError
 
 __all__ = [
@@ -67,14 +67,17 @@ class Kind(NamedTuple):
     Attributes:
       patch: pixels of a patch's side.
       registers: how many register tokens.
-      kernel: of `positions.KERNELS`, with which the weights were trained.
+      kernel: of `positions.KERNELS`, with which position embeddings are resized; "" where there are
+        none, and queries and keys are rotated by their patches' places.
       epsilon: LayerNorm's.
+      key_bias: whether attention's keys have a bias, as queries and values do.
     """
 
     patch: int
     registers: int
     kernel: str
     epsilon: float
+    key_bias: bool = True
 
 
 def swiglu_width(channels: int) -> int:
@@ -106,30 +109,40 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, factors: Array | None = None) -> Array:
+    def __call__(
+        self, x: Array, factors: Array | None = None, angles: np.ndarray | None = None
+    ) -> Array:
         """x: [B, T, C]; returns the same shape and dtype.
 
-        factors: [B, 2] float32, of each image's two branches, see `branch_factors`.
+        factors: [B, 2] float32, of each image's two branches, see `branch_factors`. angles: of the
+        patches, see `positions.turns`.
         """
         one, two = (1, 1) if factors is None else factors.T[..., None, None].astype(self.dtype)
-        seen = LayerScale(self.dtype, name="ls1")(self._attention(self._norm("norm1")(x)))
+        seen = LayerScale(self.dtype, name="ls1")(self._attention(self._norm("norm1")(x), angles))
         x = x + one * seen
         return x + two * LayerScale(self.dtype, name="ls2")(self._mlp(self._norm("norm2")(x)))
 
     def _norm(self, name: str) -> nn.Module:
         return nn.LayerNorm(epsilon=self.kind.epsilon, dtype=self.dtype, name=name)
 
-    def _dense(self, features: int, name: str) -> nn.Module:
+    def _dense(self, features: int, name: str, bias: bool = True) -> nn.Module:
         init = nn.initializers.truncated_normal(0.02)
-        return nn.Dense(features, dtype=self.dtype, kernel_init=init, name=name)
+        return nn.Dense(features, bias, dtype=self.dtype, kernel_init=init, name=name)
 
-    def _attention(self, x: Array) -> Array:
+    def _attention(self, x: Array, angles: np.ndarray | None) -> Array:
         batch, tokens, channels = x.shape
-        qkv = self._dense(3 * channels, "qkv")(x).reshape(batch, tokens, 3, self.size.heads, -1)
+        qkv = self._dense(3 * channels, "qkv", self.kind.key_bias)(x)
+        if not self.kind.key_bias:
+            bias = self.param("qv_bias", nn.initializers.zeros, (2 * channels,))
+            query, value = jnp.split(bias.astype(self.dtype), 2)
+            qkv += jnp.concatenate([query, jnp.zeros_like(query), value])
+        qkv = qkv.reshape(batch, tokens, 3, self.size.heads, -1)
         parts = [qkv[:, :, part] for part in range(3)]
         for name, part in adapters.PARTS.items() if self.lora_rank else ():
             adapter = adapters.Adapter(self.lora_rank, self.lora_scale, self.dtype, name=name)
             parts[part] += adapter(x).reshape(parts[part].shape)
+        if angles is not None:
+            parts[:2] = [rotated(part, angles) for part in parts[:2]]
         seen = jax.nn.dot_product_attention(*parts)
         return self._dense(channels, "proj")(seen.reshape(x.shape))
 
@@ -182,13 +195,18 @@ class VisionTransformer(nn.Module):
             name="patch_embed",
         )(x)
         small = nn.initializers.normal(0.02)
-        of_class = self.param("cls_token", small, (1, 1, channels))
-        positions = self.param("pos_embed", small, (1, 1 + POSITIONS**2, channels))
+        tokens = [self.param("cls_token", small, (1, 1, channels))]
+        angles = None
+        if kind.kernel:
+            positions = self.param("pos_embed", small, (1, 1 + POSITIONS**2, channels))
+            square = positions[0, 1:].reshape(POSITIONS, POSITIONS, channels)
+            patches += resized(square, patches.shape[1:3], kind.kernel).astype(self.dtype)
+            tokens[0] += positions[:, :1]
+        else:
+            angles = turns(patches.shape[1:3], channels // self.size.heads)
         # Pretraining puts it in place of hidden patches. Here it only goes out as it came in.
-        self.param("mask_token", nn.initializers.zeros, (1, channels))
-        square = positions[0, 1:].reshape(POSITIONS, POSITIONS, channels)
-        patches += resized(square, patches.shape[1:3], kind.kernel).astype(self.dtype)
-        tokens = [of_class + positions[:, :1]]
+        shape = (1, channels) if kind.kernel else (1, 1, channels)  # as files have it
+        self.param("mask_token", nn.initializers.zeros, shape)
         if kind.registers:
             tokens.append(self.param("register_tokens", small, (1, kind.registers, channels)))
         batch = x.shape[0]
@@ -202,7 +220,7 @@ class VisionTransformer(nn.Module):
             block: Block, carry: tuple[Array, Array], factors: Array | None
         ) -> tuple[Any, None]:
             x, last = carry
-            x = block(x, factors)
+            x = block(x, factors, angles)
             return (x, jnp.concatenate([last[1:], x[None]])), None
 
         scanned = nn.scan(
@@ -316,8 +334,11 @@ def joined(found: list[np.ndarray], shape: Shape) -> np.ndarray:
 
 
 def split(variable: np.ndarray, number: int) -> list[np.ndarray]:
-    """A file's tensors of a variable: one, or one for each block."""
-    return [to_pytorch(variable)] if number == 1 else [block.T for block in variable]
+    """A file's tensors of a variable: one, or the same number for each block."""
+    if number == 1:
+        return [to_pytorch(variable)]
+    parts = number // len(variable)
+    return [part for block in variable for part in np.split(block.T, parts)]
 
 
 def network(shapes: Mapping[str, Shape], sizes: Mapping[str, Size]) -> str:

@@ -94,7 +94,7 @@ def load_weights(
     """
     if path == IMAGENET:
         path = imagenet_file(model_cfg.backbone)
-    weights = open_weights(path)
+    weights = open_weights(path, model_cfg.accept_licence)
     if weights.network.backbone != model_cfg.backbone:
         raise UserError(
             f"{path} looks like {weights.network.backbone}, but model.backbone is"
@@ -133,16 +133,19 @@ def imagenet_file(backbone: str) -> pathlib.Path:
     return path
 
 
-def open_weights(path: str | os.PathLike) -> Weights:
+def open_weights(path: str | os.PathLike, accepted: str = "") -> Weights:
     """Reads a file of weights and finds out which network they are of.
 
+    Args:
+      accepted: the licence of weights that was accepted, see `licences`.
     Raises:
-      UserError: the errors of `tensor_files.read`, or the tensors are of no known network.
+      UserError: the errors of `tensor_files.read`, the tensors are of no known network, or nobody
+        accepted its licence.
     """
     found, beside = tensor_files.read(path)
     try:
         tensors, left_out = state_dict.tidied(found)
-        network = state_dict.network(tensors)
+        network = state_dict.network(tensors, accepted)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     left_out |= dict.fromkeys(beside, "not weights")

@@ -97,13 +97,15 @@ def _prefix(tensors: Tensors) -> str:
     return first
 
 
-def network(tensors: Tensors) -> Network:
+def network(tensors: Tensors, accepted: str = "") -> Network:
     """The network that `tidied` tensors are of.
 
+    Args:
+      accepted: the licence of weights that was accepted, see `licences`.
     Raises:
-      UserError: it is no known network, or only resembles one.
+      UserError: it is no known network, only resembles one, or nobody accepted its licence.
     """
-    if terms := licences.refusal(tensors):
+    if terms := licences.refusal(tensors, accepted):
         raise UserError(terms)
     layout = next((known for known in backbone.layouts() if _any(tensors, known.known_by)), None)
     if layout is None:
