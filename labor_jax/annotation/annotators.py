@@ -22,6 +22,9 @@ from labor_jax.util.errors import UserError
 FROM_TRUTH = ("oracle", "noisy")
 """The values of config.annotator that need the target's labels."""
 
+TOGETHER = 50
+"""To how many queries the answers of a machine are added to the journal at once."""
+
 Annotate = Callable[[Query], list[Answer]]
 
 
@@ -80,15 +83,20 @@ def answer_open(
     """Has an annotator answer all that is open of a stage; yields how many queries are done.
 
     Answers that stand in the journal are kept: a killed run goes on after them, and an oracle may
-    complete what people have begun.
+    complete what people have begun. The answers to some queries are added at once, since bringing
+    them to disk takes longer than making them; a killed run makes the last ones again.
     """
     written = journal.on_disk(workdir, table)
+    new: list[Answer] = []
     for number, asked in enumerate(queries.each_query(workdir, stage), start=1):
         stand = journal.answers_to(asked, written)
         done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
-        new = [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
-        journal.append(workdir, new, table)
+        new += [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
+        if number % TOGETHER == 0:
+            journal.append(workdir, new, table)
+            new = []
         yield number
+    journal.append(workdir, new, table)
 
 
 def _replay(directory: str, table: ClassTable) -> Annotate:

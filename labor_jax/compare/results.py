@@ -14,8 +14,8 @@ from labor_jax.annotation import queries as q
 from labor_jax.compare import intervals
 from labor_jax.compare.cells import Budget, Cell
 from labor_jax.data.domain import Domain
-from labor_jax.data.labels import IGNORE
-from labor_jax.infer import evaluate, restore
+from labor_jax.data.labels import IGNORE, ClassTable
+from labor_jax.loop import resume
 from labor_jax.util import files
 
 
@@ -57,23 +57,20 @@ Key = tuple[str, Budget | None, float]
 Groups = dict[Key, list[Result]]
 
 
-def count(workdir: str | os.PathLike, target: Domain, val: Domain) -> None:
+def count(workdir: str | os.PathLike, target: Domain, table: ClassTable) -> None:
     """Writes `compare.npz` of a finished run, with figures that `summary.json` does not have.
 
-    "confusions" [N, C, C] int64, of each image of `val`; and, int64 each, of the target's pixels:
+    "confusions" [N, C, C] int64, of each scored image; and, int64 each, of the target's pixels:
     "classed", asked and of a class; "border", those of them near another class; "labelled"; and
     "wrong", those of them whose label is not the truth.
     """
-    run = restore.restore(workdir)
-    found: dict[str, Any] = {
-        "confusions": np.stack(list(evaluate.confusions(run.predict, val, run.table, run.config)))
-    }
+    found: dict[str, Any] = {"confusions": np.load(pathlib.Path(workdir, resume.CONFUSIONS))}
     found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
     read = target.read_label
     assert read is not None  # its answers came from them
     index = {image: i for i, image in enumerate(target.ids)}
-    written = journal.on_disk(workdir, run.table)
-    for image, queries in q.by_image(workdir, range(1, run.config.stages + 1)).items():
+    written = journal.on_disk(workdir, table)
+    for image, queries in q.by_image(workdir, q.stages(workdir)).items():
         truth = read(index[image])
         pixels = np.concatenate([q.asked_pixels(query) for query in queries])
         answers = [entry for query in queries for entry in journal.answers_to(query, written)]

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import pathlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,11 @@ from labor_jax.report.template import duration
 from labor_jax.train import batch
 from labor_jax.util import addresses, files, lock, outputs, plugins
 from labor_jax.util.errors import UserError
+
+RUNS = 10
+"""After so many runs compiled programs are forgotten, since each run adds some of its own."""
+PAUSE = 20
+"""A page that takes a second is written at most once in so many: it grows with the runs."""
 
 
 class Asked(NamedTuple):
@@ -43,7 +49,7 @@ class Asked(NamedTuple):
 def run(
     config: ml_collections.ConfigDict, workdir: str | os.PathLike, asked: Asked
 ) -> pathlib.Path:
-    """Runs the cells that are missing in DIR, and writes the page anew after each.
+    """Runs the cells that are missing in DIR, and writes the page at the end and now and then.
 
     Returns:
       The page's path.
@@ -102,17 +108,24 @@ def run(
     with lock.hold(workdir, lock.RUN, "labor-jax compare"):
         missing = [cell for cell in plan if not _is_done(workdir / cell.name)]
         done += [results.read(workdir / c.name, c) for c in plan if c not in missing]
-        for cell in missing:
-            folder = workdir / cell.name
-            print(_where_it_stands(cell, plan, missing[missing.index(cell) :], done), flush=True)
-            with _named(cell):
-                schedule.run(configs[cell], folder)
-                results.count(folder, target, val)
-            done.append(results.read(folder, cell))
-            write()
-            jax.clear_caches()  # each run compiles functions of its own, which stay in memory
-            gc.collect()
-        return write()
+        due = 0.0
+        try:
+            for number, cell in enumerate(missing):
+                folder = workdir / cell.name
+                print(_where_it_stands(cell, plan, missing[number:], done), flush=True)
+                with _named(cell):
+                    schedule.run(configs[cell], folder)
+                    results.count(folder, target, table)
+                done.append(results.read(folder, cell))
+                if (number + 1) % RUNS == 0:
+                    jax.clear_caches()
+                    gc.collect()
+                if (begun := time.monotonic()) >= due:
+                    write()
+                    due = begun + PAUSE * (time.monotonic() - begun)
+        finally:
+            written = write()
+        return written
 
 
 def _check_folder(

@@ -421,7 +421,7 @@ class Ripu:
 
 @dataclasses.dataclass(frozen=True)
 class Superpixels:
-    """The methods that ask superpixels, and the pieces of an image that is reviewed live."""
+    """The methods that ask superpixels."""
 
     cell: int = setting(16, "distance of their centres, in pixels of the label", low=1)
 

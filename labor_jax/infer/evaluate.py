@@ -24,6 +24,7 @@ def evaluate(
     table: ClassTable,
     config: ml_collections.ConfigDict,
     advance: Callable[[int], None] = lambda _: None,
+    keep: Callable[[np.ndarray], None] = lambda _: None,
 ) -> dict[str, Any]:
     """mIoU and IoU of each class, in percent, at the labels' own resolution.
 
@@ -33,6 +34,7 @@ def evaluate(
       predict: gives train ids.
       domain: the images; if they have no labels, every score is None.
       advance: called after each image with how many images of this process's share are done.
+      keep: called with the confusion matrix [C, C] int64 of each of these images, in order.
     Returns:
       {"mIoU": float | None, "per_class_iou": {name: float | None}, "subsets": {name: float |
       None}}. The IoU of a class that occurs in neither truth nor prediction is None. The subsets
@@ -45,6 +47,7 @@ def evaluate(
     counted = np.zeros((len(table), len(table)), np.int64)
     for done, of_image in enumerate(confusions(predict, mine, table, config), start=1):
         counted += of_image
+        keep(of_image)
         advance(done)
     confusion = hosts.total(counted)
     ious = metrics.per_class_iou(confusion)

@@ -1,16 +1,21 @@
 """A run's steps, mapped over devices and compiled when they are first called."""
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 
+from labor_jax.config.files import from_dict
 from labor_jax.infer import steps as infer_steps
 from labor_jax.infer.restore import make_inference, views
 from labor_jax.loop import asking
 from labor_jax.train import optimizers, parallel, state, steps
+
+NOT_PREDICTED = ("seed", "method", "budget", "annotator", "noisy", "warmup_from")
+"""Keys in which the runs of a comparison differ, and which prediction does not read."""
 
 
 class Compiled(NamedTuple):
@@ -39,7 +44,8 @@ def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compil
         "config": config,
     }
     local = state.make_networks(config, num_classes, axis_name=None)
-    predict = make_inference(infer_steps.predict, config, num_classes, views(config))
+    read = {k: v for k, v in config.to_dict().items() if k not in NOT_PREDICTED}
+    predict = _predict(json.dumps(read), num_classes)
 
     @functools.cache
     def mapped_query(size: tuple[int, int]) -> Callable:
@@ -73,3 +79,10 @@ def compile_steps(config: ml_collections.ConfigDict, num_classes: int) -> Compil
         predict=predict,
         query=query,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _predict(config: str, num_classes: int) -> Callable[..., Sequence[np.ndarray]]:
+    """`Compiled.predict` of a config as JSON; the runs of a comparison share one program."""
+    own = from_dict(json.loads(config))
+    return make_inference(infer_steps.predict, own, num_classes, views(own))

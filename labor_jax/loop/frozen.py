@@ -20,8 +20,10 @@ from labor_jax.data.labels import IGNORE
 from labor_jax.data.pipeline import ReadLabel
 from labor_jax.infer import steps
 from labor_jax.infer.feature_cache import with_features
+from labor_jax.loop.asking import asks
 from labor_jax.loop.plan import Phase, Run
 from labor_jax.models import linear
+from labor_jax.report.monitor import read_metrics
 from labor_jax.train import linear_fit, parallel, pseudo_labels, state, teacher
 from labor_jax.util import rng
 
@@ -30,15 +32,19 @@ __all__ = [
     "Lesson",
     "balanced",
     "features_at",
+    "finished",
     "fit",
     "opened",
     "power_of_two",
+    "told_before",
     "with_classifier",
 ]
 
 NUMBERS = 371_200_000
 """Features of all pixels of either domain that a fit reads: 1.5 GB, such as 400,000 pixels with
 EfficientNet-Lite0's 928. More images give fewer pixels each."""
+TOLD = ("loss/fit", "agreement/fit")
+"""What a fit records: `Fitted.loss` and `Fitted.agreement`."""
 UNSEEN = -1
 """The label of a pixel of an image that nobody has answered anything about."""
 
@@ -86,7 +92,7 @@ def fit(
     config, classes = this.config, len(this.table)
     own = parallel.of_process(now)
     features, labels, weights = _lessons(this, phase, own, read_target_label)
-    told = {"loss/fit": 0.0, "agreement/fit": 0.0}
+    told = dict.fromkeys(TOLD, 0.0)
     if len(labels):
         fitted = linear_fit.fit(
             features,
@@ -97,12 +103,38 @@ def fit(
             decay=config.optimizer.weight_decay,
         )
         own = with_classifier(own, fitted)
-        told = {"loss/fit": float(fitted.loss), "agreement/fit": float(fitted.agreement)}
+        told = dict(zip(TOLD, map(float, (fitted.loss, fitted.agreement)), strict=True))
+    return finished(this, phase, own, told)
+
+
+def finished(this: Run, phase: Phase, own: state.State, told: dict[str, float]) -> state.State:
+    """The state after a fit, recorded and saved.
+
+    Args:
+      own: the state of this process with the fitted classifier.
+      told: the fit's record.
+    """
     own = own.replace(step=jnp.int32(phase.last), selector=None)
-    now = parallel.replicate(own, config.parallel)
+    now = parallel.replicate(own, this.config.parallel)
     this.monitor.record(phase.last, phase.name, phase.stage, told)
     this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
     return now
+
+
+def told_before(this: Run, phase: Phase) -> dict[str, float] | None:
+    """The record of the fit before, where this one would be the same; else None.
+
+    It is the same where nothing is asked in between, as with `full` from the second stage on. A
+    teacher would have learned from the classifier in between.
+    """
+    if phase.stage < 2 or asks(this.config.method, phase.stage) or teacher.teaches(this.config):
+        return None
+    found = [
+        {name: record[name] for name in TOLD}
+        for record in read_metrics(this.workdir)
+        if record["step"] == phase.first and record.get("phase") == phase.name
+    ]
+    return found[0] if found else None
 
 
 class Lesson(NamedTuple):

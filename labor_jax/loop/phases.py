@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,21 +13,25 @@ from labor_jax.annotation import annotators, asked_images, journal, ledger, trus
 from labor_jax.annotation import queries as q
 from labor_jax.data import images, pipeline
 from labor_jax.infer import metrics
+from labor_jax.infer.batches import THREADS
 from labor_jax.infer.evaluate import evaluate as score_domain
 from labor_jax.loop import asking, frozen, previews, stopping_rules
 from labor_jax.loop.compiled import Compiled
 from labor_jax.loop.plan import Phase, Run
-from labor_jax.loop.resume import still_open
+from labor_jax.loop.resume import CONFUSIONS, still_open
 from labor_jax.loop.training import train
 from labor_jax.report.page import write_report
 from labor_jax.train import parallel, state
 from labor_jax.util import files, hosts
+from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import Waiting
 
 
 def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> state.State:
     """Trains for warm-up, or for adaptation with all target labels so far."""
     now = now.replace(selector=None)  # the stage's queries are made, so it is not needed any more
+    if this.config.model.freeze and (told := frozen.told_before(this, phase)) is not None:
+        return frozen.finished(this, phase, parallel.of_process(now), told)
     read = label_reader(this, phase.stage) if phase.stage else None
     if this.config.model.freeze:
         return frozen.fit(this, phase, now, read)
@@ -35,16 +40,22 @@ def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> stat
 
 def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
-    written, labelled = journal.on_disk(this.workdir, this.table), set()
+    written = journal.on_disk(this.workdir, this.table)
     weights = trust.weights(this.config.trust)
-    for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
+
+    def write(about: tuple[str, list[q.Query]]) -> str | None:
+        """Writes an image's label map; returns the image where it is to be learned."""
+        image, queries = about
         answers = [a for query in queries for a in journal.answers_to(query, written)]
         answers = trust.kept(answers, weights)
-        if answers and not stopping_rules.is_held(this.config, image):
-            labelled.add(image)
         if hosts.first():
             sizes = {image: queries[0]["size"]}
             journal.write_labels(this.workdir, answers, sizes, this.table)
+        return image if answers and not stopping_rules.is_held(this.config, image) else None
+
+    # In threads, since most of the time is the disk's.
+    asked = q.by_image(this.workdir, range(1, stage + 1)).items()
+    labelled = set(ahead(write, asked, THREADS, 4 * THREADS))
     hosts.wait(f"labels {stage}")
 
     def read(index: int) -> np.ndarray | None:
@@ -162,8 +173,12 @@ def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> N
         return
     predict = functools.partial(compiled.predict, now.shipped)
     mine = len(hosts.share(len(this.val.ids))) if this.val.read_label else 0
+    of_images: list[np.ndarray] = []
     with this.monitor.phase("evaluate", phase.stage, 0, mine, "image") as progress:
-        scores = score_domain(predict, this.val, this.table, this.config, progress.advance)
+        scores = score_domain(
+            predict, this.val, this.table, this.config, progress.advance, of_images.append
+        )
+    _keep(this, of_images)
     budget = budget_until(this, phase.stage)
     mask = q.read_score(this.workdir, phase.stage)
     held = _score_on_held_answers(this, now, compiled) if phase.stage else None
@@ -176,6 +191,19 @@ def evaluate(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> N
     row = {"stage": phase.stage, **scores, "budget": budget, "mask": mask, "held_mIoU": held}
     this.summary.add_stage(row)
     report(this)
+
+
+def _keep(this: Run, of_images: list[np.ndarray]) -> None:
+    """Writes the confusion matrices of all processes' images in the order of `val`."""
+    if this.val.read_label is None:
+        return
+    rows = of_images
+    if jax.process_count() > 1:
+        rows = hosts.gather([matrix.tolist() for matrix in of_images])
+    if hosts.first():
+        file = io.BytesIO()
+        np.save(file, np.array(rows, np.int64))
+        files.write_atomic(this.workdir / CONFUSIONS, file.getvalue())
 
 
 def _score_on_held_answers(this: Run, now: state.State, compiled: Compiled) -> float | None:

@@ -21,13 +21,17 @@ from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files, hosts, lock, outputs
 from labor_jax.util.errors import UserError
 
+CONFUSIONS = "confusions.npy"
+"""[N, C, C] int64: the confusion matrix of each image of `val`, as the run last scored them."""
+
 SOURCE_PIXELS = "source_pixels.npy"
 """The classes of the source's label maps, counted for `config.input.rare_classes`."""
 
 LIVE = "live.jsonl"
 """The file by which a folder is known as that of `labor-jax live`: a line for each fit."""
 
-FILES = (LIVE, "metrics.jsonl", "parameters.txt", "report.html", SOURCE_PIXELS, "summary.json")
+FILES = (LIVE, CONFUSIONS, "metrics.jsonl", "parameters.txt", "report.html", SOURCE_PIXELS,
+         "summary.json")  # fmt: skip
 FOLDERS = ("annotations", "previews", "queries", "tensorboard")
 
 

@@ -45,7 +45,7 @@ def quick(monkeypatch, make_config):
             workdir / "summary.json", values | {"budget": budget, "wall_seconds": 60.0}
         )
 
-    def count(workdir, target, val):
+    def count(workdir, target, table):
         data = io.BytesIO()
         np.savez(data, confusions=confusions(0, 0.5), border=3, classed=4, wrong=0, labelled=0)
         files.write_atomic(workdir / "compare.npz", data.getvalue())
@@ -162,7 +162,7 @@ def test_what_is_counted_of_a_run_agrees_with_its_summary_and_its_journal(finish
     copy.mkdir()
     for path in finished.iterdir():
         (copy / path.name).symlink_to(path)
-    results.count(copy, target, val)
+    results.count(copy, target, run.table)
     found = results.read(copy, Cell("labor_spl", 0))
     assert found.confusions.shape == (len(val.ids), len(CAMVID), len(CAMVID))
     ious = metrics.per_class_iou(found.confusions.sum(0))
@@ -192,7 +192,7 @@ def test_labels_that_are_not_the_truth_are_counted(finished, tmp_path):
         if entry["class"] != 255:
             entry["class"] = (entry["class"] + 1) % len(CAMVID)
     journal.path(copy).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    results.count(copy, run.load_domain("target"), run.load_domain("val"))
+    results.count(copy, run.load_domain("target"), run.table)
     sizes = [sum(e["runs"][1::2]) * (e["class"] != 255) for e in entries]
     found = results.read(copy, Cell("labor_spl", 0)).wrong
     assert found == pytest.approx(sum(sizes[::2]) / sum(sizes))

@@ -27,6 +27,7 @@ from labor_jax.data.labels import CAMVID, IGNORE
 from labor_jax.infer import feature_cache, restore
 from labor_jax.infer.batches import inferred
 from labor_jax.loop import frozen, schedule
+from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
 from labor_jax.util.errors import UserError
 
@@ -95,6 +96,23 @@ def watch(monkeypatch):
 
     monkeypatch.setattr(frozen.linear_fit, "fit", watched)
     return fits
+
+
+@pytest.mark.slow
+def test_a_stage_that_asks_nothing_keeps_the_fit_and_ends_as_if_it_had_been_made_again(
+    make_frozen, tmp_path, monkeypatch
+):
+    config = make_frozen("full", stages=2)
+    fits = watch(monkeypatch)
+    values, variables = run(config, tmp_path / "kept")
+    assert len(fits) == 2, "the warm-up's and the first stage's"
+    monkeypatch.setattr(frozen, "told_before", lambda *_: None)
+    again, refitted = run(config, tmp_path / "again")
+    assert len(fits) == 5
+    assert jax.tree.all(jax.tree.map(np.array_equal, variables, refitted))
+    assert values["stages"] == again["stages"]
+    kept, made = (read_metrics(tmp_path / name) for name in ("kept", "again"))
+    assert kept == made and kept[-1]["stage"] == 2
 
 
 @pytest.mark.slow
