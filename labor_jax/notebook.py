@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.config import load
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.report import page, pictures
@@ -36,6 +37,7 @@ from labor_jax.util.errors import UserError
 
 if TYPE_CHECKING:
     import ipywidgets
+    import ml_collections
 
 SIDE = 480
 """About the longest side, in pixels, to which a small image is enlarged."""
@@ -55,6 +57,20 @@ STYLE = """<style>
 .labor-jax .label { paint-order: stroke; stroke-width: 4px; stroke-linejoin: round;
   stroke: var(--jp-layout-color0, var(--colab-primary-surface-color, #fff)); }
 </style>"""
+
+
+def demo(weights: str, device: str) -> "ml_collections.ConfigDict":
+    """The demo's config: on features of DINOv2, if its file is there and a CPU need not make them.
+
+    Args:
+      weights: the file of DINOv2's small size.
+      device: "cpu", "gpu" or "tpu", as `jax.default_backend()` has it.
+    """
+    if device == "cpu" or not os.path.isfile(weights):
+        return load("toytown:frozen")
+    config = load("toytown:dinov2")
+    config.model.weights = weights
+    return config
 
 
 class Shown:

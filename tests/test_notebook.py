@@ -18,6 +18,7 @@ from labor_jax import notebook
 from labor_jax.annotation import annotators, journal, oracle
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.config import checking
 from labor_jax.data.labels import CAMVID, IGNORE
 
 SIZE = (24, 32)
@@ -32,6 +33,20 @@ def workdir(tmp_path):
         q.point_query("b", 1, SIZE, [(23, 31)]),
     ]
     return annotating.make_run(tmp_path, {"a": IMAGE, "b": IMAGE}, queries)
+
+
+def test_the_demo_sees_by_dinov2_where_its_file_is_and_a_gpu_or_tpu_can_make_features(tmp_path):
+    file = tmp_path / "vits14.pth"
+    devices = ("cpu", "gpu", "tpu")
+    without = {device: notebook.demo(str(file), device) for device in devices}
+    assert {config.model.backbone for config in without.values()} == {"efficientnet_lite0"}
+    file.touch()
+    configs = {device: notebook.demo(str(file), device) for device in devices}
+    assert configs["cpu"] == without["cpu"]
+    for device in ("gpu", "tpu"):
+        config = configs[device]
+        checking.check(config)
+        assert config.model.backbone == "dinov2_small" and config.model.weights == str(file)
 
 
 def click(widget, label):

@@ -395,7 +395,9 @@ class Ppl:
 
     points_per_class: int = setting(1, "points of a class, an image and stage", low=1)
     distance: str = setting(
-        "cosine", "distance of a pixel to its class's prototype", choices=("cosine", "l2")
+        "cosine",
+        "distance of a pixel to its class's prototype: by probabilities, or the cosine of features",
+        choices=("cosine", "l2", "features"),
     )
     radius: int = setting(
         4, "least distance of two points of a class, in pixels of the label", low=0

@@ -59,7 +59,8 @@ def run(make_frozen, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_last_four_layers_are_four_times_the_features(run, make_frozen, tmp_path):
-    values = schedule.run(make_frozen("labor_ppl", 4, **{"selector.steps": 3}), tmp_path / "run")
+    config = make_frozen("labor_ppl", 4, **{"selector.steps": 3, "ppl.distance": "features"})
+    values = schedule.run(config, tmp_path / "run")
     assert values["status"] == "finished" and values["budget"]["points"] > 0
     kernels = [
         restore.restore(workdir).segmenter.params["main"]["kernel"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support.growth import measure
 
+from labor_jax.models.resize import interpolation_matrix
 from labor_jax.selection.prototypes import representative_points
 
 B, H, W, C = 2, 6, 7, 3
@@ -70,6 +71,35 @@ def test_points_are_the_most_similar_that_numpy_finds(number, radius, distance):
             check_image(p[b], mask[b], taken[b], points[b], found[b], number, radius, distance)
 
     holds()
+
+
+@pytest.mark.parametrize("natives", [None, [[6, 7], [5, 4]]])
+def test_of_features_the_points_are_those_most_like_the_mean_of_interpolated_ones(natives):
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((B, 3, 4, 5)).astype(np.float32)
+    p, mask = probabilities(rng.integers(0, 5, (B, H, W, C))), np.ones((B, H, W), bool)
+    taken = rng.random((B, H, W)) < 0.2
+    inside = np.array(natives or [[H, W]] * B)
+    for b, (height, width) in enumerate(inside):
+        mask[b, height:] = mask[b, :, width:] = False
+    points, found = jax.jit(
+        functools.partial(representative_points, points_per_class=2, radius=1, distance="features")
+    )(p, mask, taken, features=features, natives=natives and jnp.array(natives))
+    unit = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    for b, (height, width) in enumerate(inside):
+        rows, columns = interpolation_matrix(height, 3), interpolation_matrix(width, 4)
+        seen = np.einsum("Hh,Ww,hwf->HWf", rows, columns, unit[b])
+        for k in range(C):
+            members = mask[b] & (p[b].argmax(-1) == k)
+            mean = seen[members[:height, :width]].mean(0)
+            score = np.full((H, W), -np.inf)
+            score[:height, :width] = seen @ mean / np.linalg.norm(mean)
+            allowed = members & ~taken[b]
+            assert found[b, k, 0] == allowed.any()
+            if found[b, k, 0]:
+                best = points[b, k, 0]
+                assert allowed[tuple(best)]
+                assert score[tuple(best)] >= score[allowed].max() - 1e-5
 
 
 def test_an_empty_mask_asks_nothing():

@@ -24,6 +24,8 @@ def labor_ppl(seen: Seen, config: ml_collections.ConfigDict) -> jax.Array:
         points_per_class=config.ppl.points_per_class,
         radius=config.ppl.radius,
         distance=config.ppl.distance,
+        features=seen.features,
+        natives=seen.natives,
     )
     batch, classes, number = found.shape
     turns = jnp.arange(number) * classes + jnp.arange(classes)[:, None]
