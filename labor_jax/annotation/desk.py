@@ -8,6 +8,10 @@ Now and then a task is a check, whose answer is known (see `checks`); it is one 
 
 A run that waits has asked all its queries. A desk with a `Supply` has none of them at first: it
 draws a query when somebody is free, writes it to the stage's file, and only then gives it.
+
+With a `Review` people may look through whole images, too. The task "review/IMAGE" needs no lease
+and has pieces of the whole image. What is answered there becomes a query of its own when it is
+answered, so that the files have no more than what was fixed.
 """
 
 import collections
@@ -18,7 +22,7 @@ import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +30,7 @@ from labor_jax.annotation import checks, guesses, journal, ledger
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.labels import IGNORE, ClassTable
-from labor_jax.selection.segments import pixel_runs, run_pixels
+from labor_jax.selection.segments import pixel_runs, run_pixels, segment_runs
 from labor_jax.util import files
 
 LEASE = 30.0
@@ -35,12 +39,27 @@ LONGEST = 3600.0
 """Seconds; an answer that claims to have taken longer is refused."""
 
 
+REVIEW = "review/"
+"""What the id of a task begins with in which an image is reviewed."""
 SHOWN = ("image", "stage", "kind", "size", "points", "segments", "whole")
 """What a client is told of a query."""
 
 Supply = Callable[[Mapping[str, list[q.Query]], Set[str]], q.Query | None]
 """(the queries so far by image, in order; the images not to ask about now) -> the next query, whose
 id is new; None: nothing more is asked."""
+
+
+class Review(NamedTuple):
+    """The images that people may look through and fix.
+
+    Attributes:
+      size: an image's id -> (H, W) of its label; None where there is no such image.
+      pieces: an image's id -> [H, W] int32, pieces from 1 that hold all pixels; the first ones are
+        proposed first.
+    """
+
+    size: Callable[[str], tuple[int, int] | None]
+    pieces: Callable[[str], np.ndarray]
 
 
 class Refused(Exception):
@@ -125,6 +144,7 @@ class Desk:
         supply: Supply | None = None,
         check: checks.Checks | None = None,
         verify: bool = False,
+        review: Review | None = None,
     ) -> None:
         """Reads all queries and the journal.
 
@@ -140,10 +160,12 @@ class Desk:
             None: they are all in the run's files.
           check: how people are checked; None: they are not.
           verify: whether guesses that were made once the run waited are shown.
+          review: the images that may be reviewed; None: none may.
         """
         self._workdir, self._table, self._again = pathlib.Path(workdir), table, again
         self._lease, self._clock, self._is_there = lease, clock, is_there
         self._supply, self._check, self._verify = supply, check, verify
+        self._review = review
         self._away: set[str] = set()  # the images that were last seen not to be there
         self._lock = threading.Lock()
         self._tasks: dict[str, Task] = {}
@@ -325,11 +347,13 @@ class Desk:
         class that a model guesses; None where it is not shown.
         None if there is no such task.
         """
+        reviewed = self._reviewed(task_id)
+        if reviewed is not None:
+            return self._view_of_image(task_id, *reviewed)
         with self._lock:
             task = self._tasks.get(task_id)
             if task is None:
                 return None
-            keys = ("id", "piece", "class", "runs", "annotator")
             return {
                 # No more than this: that an answer is held, or known, is not to be told.
                 **{k: v for k, v in task.query.items() if k in SHOWN},
@@ -339,11 +363,50 @@ class Desk:
                 "task": task.id,
                 "second": task.second,
                 "version": task.version,
-                "answers": [
-                    {k: entry[k] for k in keys if k in entry} for entry in task.answers.values()
-                ],
+                "answers": [_told(entry) for entry in task.answers.values()],
                 "skipped": sorted(task.skipped),
             }
+
+    def _view_of_image(self, task_id: str, image: str, size: tuple[int, int]) -> dict[str, Any]:
+        """`view` of an image that is reviewed: all its pieces, and what was fixed."""
+        assert self._review is not None
+        pieces = self._review.pieces(image)
+        segments = segment_runs(pieces)
+        with self._lock:
+            fixed = [entry for task in self._fixes(image) for entry in task.answers.values()]
+            return {
+                "image": image,
+                "kind": "segments",
+                "size": list(size),
+                "segments": segments,
+                "guesses": [None] * len(segments),
+                "task": task_id,
+                "second": False,
+                "version": 0,
+                "answers": [
+                    _told(e) | {"piece": int(pieces.flat[e["runs"][0]]) - 1} for e in fixed
+                ],
+                "skipped": [],
+            }
+
+    def fixed(self) -> collections.Counter[str]:
+        """How many answers stand that were given in reviews, by image."""
+        with self._lock:
+            every = [x for image in self._asked for x in self._fixes(image)]
+            return collections.Counter(task.query["image"] for task in every if task.answers)
+
+    def _fixes(self, image: str) -> list[Task]:
+        """The tasks about regions of an image that people chose in reviews."""
+        own = (self._tasks[query["id"]] for query in self._asked.get(image, ()))
+        return [t for t in own if t.query.get("origin") == q.VOLUNTEERED and "segments" in t.query]
+
+    def _reviewed(self, task_id: str) -> tuple[str, tuple[int, int]] | None:
+        """The image that is reviewed in a task, and its size; None where none is."""
+        if self._review is None or not task_id.startswith(REVIEW):
+            return None
+        image = task_id.removeprefix(REVIEW)
+        size = self._review.size(image)
+        return None if size is None else (image, size)
 
     def without_guesses(self) -> list[q.Query]:
         """The queries that nobody has begun to answer and that have no guesses, in order."""
@@ -371,6 +434,9 @@ class Desk:
 
     def image(self, task_id: str) -> str | None:
         """The id of a task's image; None if there is no such task."""
+        reviewed = self._reviewed(task_id)
+        if reviewed is not None:
+            return reviewed[0]
         task = self._tasks.get(task_id)
         return None if task is None else task.query["image"]
 
@@ -439,7 +505,11 @@ class Desk:
 
     def _line(self, one: dict[str, Any], client: str, annotator: str) -> tuple[Task, Answer]:
         """A client's answer as a line of the journal, with its task; raises Refused."""
-        task = self._tasks.get(one["task"]) if isinstance(one.get("task"), str) else None
+        name = one["task"] if isinstance(one.get("task"), str) else ""
+        before = self._by_id.get(one["undo"]) if isinstance(one.get("undo"), str) else None
+        task, reviewed = self._volunteered(before) or self._tasks.get(name), self._reviewed(name)
+        if task is None and reviewed is not None and type(one.get("class")) is int:
+            task, one = self._region(*reviewed, one.get("runs")), one | {"piece": 0}
         if task is None:
             raise Refused("there is no such task")
         if not self._may(task, client, annotator, self._clock()):
@@ -453,8 +523,6 @@ class Desk:
             raise Refused(f"seconds are a number from 0 to {LONGEST:.0f}")
         more = {"id": one["id"], "seconds": round(float(seconds), 3)}
         if "undo" in one:
-            before = self._by_id.get(one["undo"]) if isinstance(one["undo"], str) else None
-            task = self._volunteered(before) or task
             if before is None or task.answers.get(journal.place(before)) is not before:
                 raise Refused("that answer does not stand")
             if before["annotator"] != annotator:
@@ -508,8 +576,19 @@ class Desk:
             chosen |= {"id": self._check_id(), **who}
         return Task(chosen, False)
 
+    def _region(self, image: str, size: tuple[int, int], runs: Any) -> Task:
+        """A new task about a region of an image that a person chose; raises Refused."""
+        pixels = _pixels(runs, math.prod(size))
+        if pixels is None or pixels[-1] >= math.prod(size):
+            raise Refused("runs are [start, length, ...] of some of the image's pixels")
+        region = np.zeros(size, np.int32)
+        region.flat[pixels] = 1
+        chosen = q.segment_query(image, max(self._stages, default=1), size, region)
+        chosen |= {"id": q.next_id(chosen, self._asked.get(image, ())), "origin": q.VOLUNTEERED}
+        return Task(chosen, False)
+
     def _volunteered(self, before: Answer | None) -> Task | None:
-        """The task of an answer to a point that a person chose; None for others."""
+        """The task of an answer to what a person chose; None for others."""
         task = self._tasks.get(before["query"]) if before else None
         return task if task and task.query.get("origin") == q.VOLUNTEERED else None
 
@@ -531,18 +610,12 @@ class Desk:
         """
         pixels = task.open_pixels(piece)
         if runs is not None:
-            if not (
-                isinstance(runs, list)
-                and len(runs) % 2 == 0
-                and 0 < len(runs) <= 2 * len(pixels)
-                and all(type(value) is int and 0 <= value < 2**31 for value in runs)
-                and 0 < sum(runs[1::2]) <= len(pixels)
-            ):
+            part = _pixels(runs, len(pixels))
+            if part is None:
                 raise Refused("runs are [start, length, ...] of some pixels that are asked")
-            part = run_pixels(runs)
             if len(np.unique(part)) < len(part) or not np.isin(part, pixels).all():
                 raise Refused("these pixels are not asked, or answered already")
-            pixels = np.sort(part)
+            pixels = part
         return pixel_runs(pixels, task.query["size"][1])
 
     def _may(self, task: Task, client: str, annotator: str, now: float) -> bool:
@@ -622,6 +695,29 @@ class Desk:
             if "id" in line:
                 self._by_id[line["id"]] = line
             self._count(line)
+
+
+def _told(entry: Answer) -> dict[str, Any]:
+    """What a client is told of an answer."""
+    keys = ("id", "piece", "class", "runs", "annotator")
+    return {key: entry[key] for key in keys if key in entry}
+
+
+def _pixels(runs: Any, number: int) -> np.ndarray | None:
+    """The pixels of runs that a client sent, ascending; None where these are no runs.
+
+    Args:
+      number: the most pixels that they may have.
+    """
+    if not (
+        isinstance(runs, list)
+        and len(runs) % 2 == 0
+        and 0 < len(runs) <= 2 * number
+        and all(type(value) is int and 0 <= value < 2**31 for value in runs)
+        and 0 < sum(runs[1::2]) <= number
+    ):
+        return None
+    return np.sort(run_pixels(runs))
 
 
 def _together(number: Any, pieces: int) -> dict[str, Any]:

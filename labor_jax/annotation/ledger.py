@@ -48,8 +48,8 @@ def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
         "pixels", "points", "segments": how many were asked, at the label's own resolution;
         "clicks": how many answers were given, one for a point and one for each part of a segment;
           an answer that was taken back is counted;
-        "volunteered": how many of these are about points that people chose; such points are not
-          among those asked, their pixels are;
+        "volunteered": how many of these are about points and regions that people chose; these are
+          not among those asked, their pixels are;
         "void": how many answers that stand are unsure or void; they give no label;
         "seconds": what the answers took; None where no person answered.
     """
@@ -67,7 +67,7 @@ def row(query: Query, lines: Iterable[Answer]) -> Row:
         "stage": query["stage"],
         "pixels": len(asked_pixels(query)),
         "points": 0 if chosen else len(query.get("points", ())),
-        "segments": len(query.get("segments", ())),
+        "segments": 0 if chosen else len(query.get("segments", ())),
         "clicks": clicks,
         "volunteered": clicks if chosen else 0,
         "void": sum(entry["class"] == IGNORE for entry in journal.standing(lines)),

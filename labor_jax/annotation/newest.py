@@ -1,6 +1,6 @@
 """What the page is told of a model that learns while people answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,11 @@ class Newest(NamedTuple):
         of the journal it knows; "curve", its scores so far; the rest is the page's alone.
       predict: an image's id -> the version and its prediction, [H, W] uint8 train ids; None before
         the first fit.
+      doubts: whether to look anew with the newest model -> how unsure it is of each image, by its
+        id, from 0 to 1, None where it has not looked at it yet; and whether the next call tells
+        more.
     """
 
     told: Callable[[], dict[str, Any]]
     predict: Callable[[str], tuple[int, np.ndarray] | None]
+    doubts: Callable[[bool], tuple[Mapping[str, float | None], bool]]

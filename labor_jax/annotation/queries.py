@@ -12,7 +12,7 @@ A query is a JSON object:
                 row-major run lengths of each (see selection/segments.py)
     "whole"     true where a segment gets one class, its majority's; otherwise it may get several
     "origin"    "held" where answers are kept from the fit and score it; "volunteered" where a
-                person chose the point; otherwise the method asks
+                person chose the point, or fixed the segment in a review; otherwise the method asks
     "guesses"   [[class, confidence], ...], what a model guesses of each piece; answers verify it
     "guessed_by" the version of this model
     "blind"     the numbers of the pieces whose guess is not shown

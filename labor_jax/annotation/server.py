@@ -36,6 +36,8 @@ from labor_jax.util.errors import UserError
 
 LARGEST_BODY = 4 << 20
 """The most bytes that a request's body may have."""
+THUMB = 320
+"""The longer side, in pixels, of an image that is shown small."""
 WRONG_TOKENS, WINDOW = 20, 60.0
 """After so many wrong tokens within so many seconds, further ones are refused unread."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -232,6 +234,11 @@ def make_app(
         pixels = cv2.cvtColor(read_image(image), cv2.COLOR_RGB2BGR)
         return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
+    @functools.lru_cache(maxsize=256)
+    def thumb(image: str) -> bytes:
+        pixels = cv2.cvtColor(_small(read_image(image), cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".jpg", pixels)[1].tobytes()
+
     def page(request: Request) -> Response:
         path = "/page.html" if request.url.path == "/" else request.url.path
         return Response(pages[path], media_type=TYPES[pathlib.PurePath(path).suffix])
@@ -248,6 +255,8 @@ def make_app(
         if image is None:
             return _say(404, "there is no such task")
         try:
+            if "small" in request.query_params:
+                return Response(thumb(image), media_type="image/jpeg")
             return Response(png(image), media_type="image/png")
         except (UserError, OSError, KeyError) as error:
             return _say(410, f"the image {image} cannot be shown any more: {error}")
@@ -268,8 +277,17 @@ def make_app(
         if found is None:
             return Response(status_code=204)
         version, predicted = found
+        if "small" in request.query_params:
+            predicted = _small(predicted, cv2.INTER_NEAREST)
         body = cv2.imencode(".png", predicted, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
         return Response(body, media_type="image/png", headers={"X-Model": str(version)})
+
+    def get_review(request: Request) -> Response:
+        if newest is None:
+            return _say(404, "no model learns here")
+        (doubts, more), fixed = newest.doubts("anew" in request.query_params), desk.fixed()
+        images = [{"name": x, "doubt": doubt, "fixed": fixed[x]} for x, doubt in doubts.items()]
+        return JSONResponse({"images": images, "more": more})
 
     async def post(request: Request) -> Response:
         said = await _read_json(request)
@@ -305,9 +323,18 @@ def make_app(
             Route("/api/image", get_image),
             Route("/api/model", get_model),
             Route("/api/prediction", get_prediction),
+            Route("/api/review", get_review),
             *[Route(path, post, methods=["POST"]) for path in POSTS],
         ]
     )
+
+
+def _small(pixels: np.ndarray, interpolation: int) -> np.ndarray:
+    """An image, or a label map, of at most `THUMB` pixels on each side."""
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, THUMB / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return cv2.resize(pixels, size, interpolation=interpolation)
 
 
 def _name(value: Any) -> str | None:

@@ -423,7 +423,7 @@ class Ripu:
 
 @dataclasses.dataclass(frozen=True)
 class Superpixels:
-    """The methods that ask superpixels."""
+    """The methods that ask superpixels, and the pieces of an image that is reviewed live."""
 
     cell: int = setting(16, "distance of their centres, in pixels of the label", low=1)
 

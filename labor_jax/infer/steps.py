@@ -68,6 +68,18 @@ def probabilities(
     return sum(map(jax.nn.softmax, maps), jnp.float32(0)) / len(maps)
 
 
+def doubts(segmenter: Trained, images: Inputs, *, networks: Networks) -> jax.Array:
+    """How unsure the segmenter is of images: least confidence, a mean over the main head's map.
+
+    Args:
+      images: as of `predict`.
+    Returns:
+      [B] float32, 1 minus the likeliest class's probability.
+    """
+    logits = networks.segmenter.apply(segmenter.variables, images, train=False)["main"]
+    return 1 - jax.nn.softmax(logits).max(-1).mean((1, 2))
+
+
 def _logits(
     segmenter: Trained,
     images: Inputs,

@@ -23,6 +23,8 @@ from labor_jax.train import linear_fit
 
 __all__ = ["Features", "Given", "fit", "given", "guessed", "predicted", "split"]
 
+REGION = 16
+"""So many pixels of a region are learnt, evenly spread: its pixels are alike [ours]."""
 ROOM = 64
 """Points of an image that are looked up at once, and the fewest for which a fit is compiled."""
 
@@ -72,7 +74,8 @@ def given(
 ) -> Given:
     """The pixels that answers give a class; those of images that are not there are left out.
 
-    Where two answers are about one pixel, the later one counts.
+    Where two answers are about one pixel, the later one counts. Of a region, such as people fix in
+    reviews, at most `REGION` pixels are learnt.
 
     Args:
       weights: of some annotators, see `trust`; answers of weight 0 are left out.
@@ -81,10 +84,13 @@ def given(
     found: dict[tuple[int, int], tuple[int, float]] = {}
     for entry in trust.kept(answers, weights):
         if entry["image"] in index and entry["class"] != IGNORE:
-            x, y = entry["point"]
-            width = queries[entry["query"]]["size"][1]
-            weight = weights.get(entry["annotator"], 1.0)
-            found[index[entry["image"]], y * width + x] = entry["class"], weight
+            pixels = journal.pixels(entry, queries[entry["query"]]["size"])
+            image, weight = index[entry["image"]], weights.get(entry["annotator"], 1.0)
+            for pixel in pixels.tolist():
+                found.pop((image, pixel), None)
+            spread = np.linspace(0, len(pixels) - 1, min(REGION, len(pixels))).astype(int)
+            for pixel in pixels[spread].tolist():
+                found[image, pixel] = entry["class"], weight
     order = sorted(found)
     places = np.array(order, np.int64).reshape(-1, 2)
     labels = np.array([found[at][0] for at in order], np.int32)

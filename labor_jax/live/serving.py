@@ -72,6 +72,7 @@ def serve(
             is_there=session.knows,
             supply=session.next_query,
             check=session.checks(),
+            review=session.review(),
         )
         app = server.make_app(
             tasks,

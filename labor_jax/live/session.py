@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from labor_jax.annotation import checks, guesses, journal, ledger, trust
+from labor_jax.annotation import checks, desk, guesses, journal, ledger, trust
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.newest import Newest
 from labor_jax.data import labels
@@ -24,6 +24,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.infer import batches
 from labor_jax.infer import steps as infer_steps
 from labor_jax.infer.evaluate import evaluate
+from labor_jax.infer.restore import make_inference
 from labor_jax.live import learner, questions, scores
 from labor_jax.loop import frozen, previews, resume
 from labor_jax.loop.compiled import compile_steps
@@ -31,6 +32,7 @@ from labor_jax.loop.plan import Run
 from labor_jax.report.monitor import Monitor
 from labor_jax.report.page import write_report
 from labor_jax.report.summary import Summary
+from labor_jax.selection import superpixels
 from labor_jax.train import linear_fit, parallel, state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import files
@@ -42,6 +44,8 @@ LOOK = 0.03
 """Seconds between two looks at the journal's size."""
 FEW = 5
 """A class with fewer answers is told to lack some."""
+LOOKED = 64
+"""Images that are looked at in one request to tell which are the least sure."""
 MOST_POINTS = 500
 """So many of the newest points of the curve are shown."""
 COMPARED = 20
@@ -138,6 +142,8 @@ class Session:
         self._learned: Learned | None = None
         self._proposals: Sequence[questions.Proposal] = ()
         self._gained: dict[str, Any] | None = None
+        self._looking = threading.Lock()
+        self._looked: tuple[Learned, dict[str, float]] | None = None  # how unsure of which images
         told = [line for _, line in files.json_lines(workdir / resume.LIVE)]
         self._curve = [_point(line) for line in told]
         # Other answers count now: the same lines of the journal make another classifier.
@@ -150,7 +156,11 @@ class Session:
 
     def newest(self) -> Newest:
         """What the page may ask of the model."""
-        return Newest(self.told, self.predict)
+        return Newest(self.told, self.predict, self.doubts)
+
+    def review(self) -> desk.Review:
+        """The images that people may look through and fix, in pieces of `superpixels.cell`."""
+        return desk.Review(lambda x: self._size_of(x) if x in self._index else None, self.pieces)
 
     def next_query(self, asked: Mapping[str, list[q.Query]], busy: Set[str]) -> q.Query | None:
         """The desk's supply, see `questions.next_query`."""
@@ -249,14 +259,60 @@ class Session:
             return None
         return learned.version, self._predicted(learned.fitted, *self._places[image])
 
+    def doubts(self, anew: bool) -> tuple[dict[str, float | None], bool]:
+        """How unsure the newest classifier is of each image, see `Newest`; it looks at a few more.
+
+        A look goes on with the classifier that it began with, or no end of it would come while
+        people answer.
+        """
+        learned, index = self._learned, self._index
+        if learned is None or learned.fitted is None:
+            return dict.fromkeys(index), False
+        with self._looking:
+            if self._looked is None or (anew and self._looked[0] is not learned):
+                self._looked = learned, {}
+            of, known = self._looked
+            assert of.fitted is not None
+            left = [image for image in index if image not in known][:LOOKED]
+            if left:
+                known |= zip(left, self._doubts_of(of.fitted, left), strict=True)
+            return {image: known.get(image) for image in index}, len(known) < len(index)
+
+    def _doubts_of(self, fitted: linear_fit.Fitted, images: list[str]) -> list[float]:
+        target, size = self._domains["target"], self._config.eval_batch_size
+        assert target.features is not None
+        shipped, found = self._applied(fitted).shipped, []
+        for start in range(0, len(images), size):
+            some = images[start : start + size]
+            filled = (some + some[-1:] * size)[:size]  # one shape, which is compiled once
+            rows = [target.features.read(self._index[image]) for image in filled]
+            levels: Any = tuple(np.stack(level) for level in zip(*rows, strict=True))
+            found += np.asarray(self._doubt(shipped, levels))[: len(some)].tolist()
+        return found
+
+    def pieces(self, image: str) -> np.ndarray:
+        """An image's superpixels, [H, W] int32, from 1: those that it is least sure of first."""
+        found = superpixels.superpixels(self.read_image(image), self._config.superpixels.cell)
+        learned = self._learned
+        if learned is None or learned.fitted is None:
+            return found
+        sure = self._inferred(self._probabilities, learned.fitted, *self._places[image]).max(2)
+        sums = np.bincount(found.ravel(), sure.ravel())[1:] / np.bincount(found.ravel())[1:]
+        rank = np.empty(len(sums), np.int32)
+        rank[np.argsort(sums, kind="stable")] = np.arange(1, len(sums) + 1)
+        return rank[found - 1]
+
     def _predicted(self, fitted: linear_fit.Fitted, name: str, index: int) -> np.ndarray:
-        features = self._domains[name].features
+        return self._inferred(self._compiled.predict, fitted, name, index)
+
+    def _inferred(self, infer: Any, fitted: linear_fit.Fitted, name: str, index: int) -> np.ndarray:
+        """What an inference step makes of one image, [H, W, ...]."""
+        features, fits = self._domains[name].features, self._canvases[name]
         assert features is not None
         levels: Any = tuple(level[None] for level in features.read(index))
-        sizes = batches.native_sizes(self._domains[name])
-        fits, size = batches.canvases(sizes), sizes[index]
-        natives = batches.natives_of([size], 1, fits)
-        return self._compiled.predict(self._applied(fitted).shipped, levels, fits[size], natives)[0]
+        height, width = features.sizes[index].tolist()
+        natives = batches.natives_of([(height, width)], 1, fits)
+        return infer(self._applied(fitted).shipped, levels, fits[height, width], natives)[0]
 
     def _size_of(self, image: str) -> tuple[int, int]:
         """(H, W) of an image's label."""
@@ -301,6 +357,14 @@ class Session:
         for name in ("target", "val"):
             some = {name: self._domains[name]}
             self._domains |= frozen.opened(some, now, config, classes, self._before_a_batch)
+        self._canvases = {
+            name: batches.canvases(batches.native_sizes(self._domains[name]))
+            for name in ("target", "val")
+        }
+        networks = state.make_networks(config, classes, axis_name=None)
+        doubts = functools.partial(infer_steps.doubts, networks=networks)
+        self._doubt = parallel.map_inference(doubts, config.parallel)
+        self._probabilities = make_inference(infer_steps.probabilities, config, classes, ())
         self._features = {
             name: learner.Features(self._domains[name], config.model.dtype)
             for name in ("target", "val")

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from labor_jax.annotation import journal
+from labor_jax.annotation import journal, ledger
 from labor_jax.annotation import queries as q
-from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.desk import Desk, Review
 from labor_jax.data.labels import CAMVID
 from labor_jax.util import files
 
@@ -402,6 +402,72 @@ def test_a_pixel_outside_the_image_is_refused(supplied, pixel):
 
 def test_a_run_that_waits_is_answered_only_where_it_asks(desk, workdir):
     assert record(desk, say("1/a", pixel=[7, 5])) == ["only what is asked can be answered"]
+
+
+@pytest.fixture
+def reviewed(supplied):
+    """The same desks, whose images may be reviewed in two pieces: left and right."""
+    _, workdir = supplied
+    pieces = np.ones(SIZE, np.int32)
+    pieces[:, SIZE[1] // 2 :] = 2
+    review = Review(lambda image: SIZE if image in ("a", "b") else None, lambda image: pieces)
+
+    def supply(asked, busy):
+        query = q.point_query("a", 1, SIZE, [(1, 1)])
+        return None if asked.get("a") else query | {"id": q.next_id(query, [])}
+
+    return lambda: Desk(workdir, CAMVID, supply=supply, review=review), workdir
+
+
+def test_a_region_is_fixed_in_an_image_that_nobody_asked_about_and_is_kept_apart(reviewed):
+    make, workdir = reviewed
+    desk = make()
+    told = desk.view("review/b")
+    assert (desk.image("review/b"), told["size"], len(told["segments"])) == ("b", list(SIZE), 2)
+    own = say("review/b", piece=1, label=2, runs=[6, 2, 16, 2], shown={"model": 3, "guess": 4})
+    assert not record(desk, own) and not record(desk, own)
+    (entry,), (query,) = journal.read(workdir, CAMVID), q.read_queries(workdir, 1)
+    assert (query["origin"], query["segments"]) == (q.VOLUNTEERED, [[6, 2, 16, 2]])
+    assert (entry["runs"], entry["class"], entry["guess"]) == ([6, 2, 16, 2], 2, 4)
+    (row,) = ledger.rows([query], [entry])
+    assert (row["clicks"], row["volunteered"], row["segments"]) == (1, 1, 0)
+    again = make()
+    (shown,) = again.view("review/b")["answers"]
+    assert (shown["piece"], shown["runs"], shown["class"]) == (1, [6, 2, 16, 2], 2)
+    assert again.fixed() == {"b": 1}
+    assert again.take("page", "ana")["task"] == "1/a#1", "nobody is asked about it"
+    assert record(again, undo(own, "review/b"), annotator="bob"), "it is ana's"
+    assert not record(again, undo(own, "review/b"))
+    assert journal.read(workdir, CAMVID) == [] and not again.fixed()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"runs": None},
+        {"runs": []},
+        {"runs": [6, 2, 7]},
+        {"runs": [6, 0]},
+        {"runs": [-1, 2]},
+        {"runs": [SIZE[0] * SIZE[1] - 1, 2]},
+        {"runs": [0, 2**30]},
+        {"runs": [True, 1]},
+        {"class": None},
+        {"class": 11},
+        {"task": "review/d"},
+        {"task": "review/"},
+    ],
+)
+def test_what_is_no_region_is_refused_and_leaves_no_query(reviewed, wrong):
+    make, workdir = reviewed
+    desk = make()
+    assert record(desk, say("review/b", runs=[6, 2]) | wrong)
+    assert q.read_queries(workdir, 1) == [] and journal.lines(workdir, CAMVID) == []
+
+
+def test_a_run_that_waits_has_nothing_to_review(desk):
+    assert desk.view("review/a") is None and desk.image("review/a") is None
+    assert record(desk, say("review/a", runs=[6, 2]))
 
 
 def test_what_was_in_sight_stands_in_the_journal(desk, workdir):

@@ -137,7 +137,10 @@ def test_a_model_that_learns_is_told_and_predicts_and_other_runs_have_none(clien
     predicted = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE) % 11
     found = []
     told = {"version": 7, "curve": [[1, 2.0, 1.0, 3.0]]}
-    newest = Newest(lambda: dict(told), lambda image: found[-1] if found else None)
+    doubts = {"deep/a": 0.25, "b": None}, True
+    newest = Newest(
+        lambda: dict(told), lambda image: found[-1] if found else None, lambda anew: doubts
+    )
     live = TestClient(guarded(workdir, newest=newest), base_url=OWN)
     assert live.get("/api/model").status_code == 403
     live.get(f"/?token={TOKEN}")
@@ -150,6 +153,26 @@ def test_a_model_that_learns_is_told_and_predicts_and_other_runs_have_none(clien
     answer = live.get("/api/prediction", **where)
     assert answer.headers["x-model"] == "7" and "default-src" in str(answer.headers)
     np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(answer.content))), predicted)
+    assert live.get("/api/review").json() == {
+        "images": [
+            {"name": "deep/a", "doubt": 0.25, "fixed": 0},
+            {"name": "b", "doubt": None, "fixed": 0},
+        ],
+        "more": True,
+    }
+    assert client.get("/api/review").status_code == 404
+
+
+def test_a_small_image_is_enough_for_a_grid_and_keeps_its_proportions(workdir):
+    large = np.zeros((800, 1600, 3), np.uint8)
+    predicted = np.full((800, 1600), 3, np.uint8)
+    newest = Newest(lambda: {"version": 1}, lambda _: (1, predicted), lambda _: ({}, False))
+    live = TestClient(guarded(workdir, read=lambda _: large, newest=newest), base_url=OWN)
+    live.get(f"/?token={TOKEN}")
+    for path, kind in (("image", "JPEG"), ("prediction", "PNG")):
+        picture = Image.open(io.BytesIO(live.get(f"/api/{path}?small&id=1/deep/a").content))
+        assert (picture.format, picture.size) == (kind, (320, 160))
+    assert (np.array(picture) == 3).all()
 
 
 # --------------------------------------------------------------------------------------- refuses
@@ -157,6 +180,7 @@ def test_a_model_that_learns_is_told_and_predicts_and_other_runs_have_none(clien
 PATHS = (
     *("/", "/page.js", "/live.js", "/api/setup", "/api/task?id=1/deep/a"),
     *("/api/image?id=1/deep/a", "/api/model", "/api/prediction?id=1/deep/a"),
+    *("/review.js", "/api/review", "/api/image?small&id=review/deep/a"),
 )
 
 

@@ -99,6 +99,20 @@ def test_answers_are_learnt_and_held_ones_are_not(domain, config, queries):
     assert len(all_of_them.given.label) == len(set(zip(*all_of_them.given[:2], strict=True)))
 
 
+def test_a_region_is_learnt_by_some_of_its_pixels_and_covers_what_was_answered_before(
+    domain, config, queries
+):
+    region = np.zeros(SIZE, np.int32)
+    region[:, 11:] = 1  # the last third of an image in which points were answered
+    fixed = q.segment_query("a", 1, SIZE, region) | {"id": "1/a#9", "origin": q.VOLUNTEERED}
+    (runs,) = fixed["segments"]
+    line = journal.answer(fixed, 0, 1, "ana", runs=runs)
+    given = learnt([*lines_of(queries), line], [*queries, fixed], domain, config).given
+    inside = (given.image == 0) & (given.pixel % SIZE[1] >= 11)
+    assert inside.sum() == learner.REGION and set(given.label[inside]) == {1}
+    assert len(set(given.pixel[inside] // SIZE[1])) > 8, "from all over it"
+
+
 def test_what_is_unsure_taken_back_or_of_an_image_that_went_teaches_nothing(
     domain, config, queries
 ):

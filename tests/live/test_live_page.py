@@ -23,13 +23,17 @@ from support.annotating import (
 
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
-from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.desk import Desk, Review
 from labor_jax.annotation.newest import Newest
 from labor_jax.data.labels import CAMVID
 
 pytestmark = needs_chromium
 
 SIZE = (60, 80)
+QUARTERS = 1 + np.arange(2).repeat(SIZE[0] // 2)[:, None] + 2 * np.arange(2).repeat(SIZE[1] // 2)
+REVIEW = Review(
+    lambda image: SIZE if image in ("a", "b") else None, lambda image: QUARTERS.astype(np.int32)
+)
 GREY = np.full((*SIZE, 3), 128, np.uint8)
 TOKEN = "a-token"
 
@@ -51,7 +55,10 @@ class Model:
         def predict(image):
             return None if self.predicted is None else (self.version, self.predicted)
 
-        return Newest(told, predict)
+        def doubts(anew):
+            return {"a": 0.125, "b": 0.5}, False
+
+        return Newest(told, predict, doubts)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,7 @@ def served(
         return None
 
     setup = {"run": "r", "annotator": annotator, "workdir": str(workdir), "in_frame": False}
-    desk = Desk(workdir, CAMVID, supply=supply)
+    desk = Desk(workdir, CAMVID, supply=supply, review=REVIEW)
     app = server.make_app(desk, CAMVID, lambda _: GREY, setup, model.newest())
     guard = server.Guard(app, TOKEN, "127.0.0.1", 0)
     running = uvicorn.Server(uvicorn.Config(guard, port=0, log_level="critical"))
@@ -219,6 +226,81 @@ def test_any_pixel_is_answered_by_click_or_by_keyboard_and_taken_back(browser, t
     assert origins == [None, q.VOLUNTEERED, q.VOLUNTEERED]
 
 
+# ---------------------------------------------------------------------------------------- review
+
+
+@pytest.mark.slow
+def test_all_images_are_looked_through_and_fixed_by_keyboard_alone(browser, tmp_path):
+    model = Model()
+    model.version, model.predicted = 1, np.zeros(SIZE, np.uint8)  # all of it sky
+    with served(tmp_path, model) as address:
+        page = open_page(browser, address)
+        press(page, "4")
+        page.keyboard.press("/")
+        page.get_by_text("2 images, the least sure first").wait_for()
+        assert page.locator("#sheets li").all_inner_texts() == [
+            "b · 50 % unsure",
+            "a · 13 % unsure",
+        ]
+        centre = "c => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data]"
+        blend = (128 + np.array(CAMVID.palette[0])) / 2  # an image, and its prediction over it
+        thumb = page.locator("#sheets li canvas").last
+        wait_until(lambda: np.abs(np.array(thumb.evaluate(centre))[:3] - blend).max() < 5)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.get_by_text("What is the outlined piece?").wait_for()
+        assert place(page) == "piece 1 of 4 · a"
+        wait_until(lambda: page.evaluate("document.body.dataset.model") == "1")
+        press(page, "5")
+        page.keyboard.press("Shift+ArrowRight")  # takes along the piece on the right
+        press(page, "6")
+        page.keyboard.press("Backspace")
+        wait_until(lambda: place(page) == "piece 2 of 4 · a")
+        page.keyboard.press("Escape")  # no longer two at once
+        page.keyboard.press("b")
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press("7")  # what is painted, not the whole piece
+        wait_until(lambda: saved(page) and len(journal.read(tmp_path, CAMVID)) == 3)
+        page.keyboard.press("Escape")
+        page.get_by_text("a · 13 % unsure · 2 fixed").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("What is the pixel in the ring?").wait_for()
+        assert place(page) == "point 2 of 2 · image 1", "the question is still open"
+        assert page.locator("[data-show=prediction]").get_attribute("aria-pressed") == "false"
+        assert not page.errors
+    asked, fixed, painted = journal.read(tmp_path, CAMVID)
+    assert (asked["kind"], fixed["kind"], fixed["image"]) == ("points", "segments", "a")
+    assert (fixed["class"], fixed["shown"], fixed["guess"]) == (4, True, 0)
+    assert painted["class"] == 6 and sum(painted["runs"][1::2]) < SIZE[0] // 2 * SIZE[1] // 2
+    quarter = [value for row in range(SIZE[0] // 2) for value in (row * SIZE[1], SIZE[1] // 2)]
+    assert fixed["runs"] == quarter
+    origins = [query.get("origin") for query in q.read_queries(tmp_path, 1)]
+    assert origins == [None] + [q.VOLUNTEERED] * 4
+
+
+@pytest.mark.slow
+def test_a_review_is_open_when_all_is_answered_and_by_mouse(browser, tmp_path):
+    with served(tmp_path, Model(), guessed=lambda query: None) as address:
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page.goto(address)
+        page.get_by_text("All answered. Thank you!").wait_for()
+        page.get_by_role("button", name="look through all images").click()
+        page.locator("#sheets li", has_text="b").click()
+        page.get_by_text("What is the outlined piece?").wait_for()
+        box = page.locator("#view").bounding_box()
+        page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+        page.get_by_role("button", name="car").click()
+        wait_until(lambda: len(lines(tmp_path)) == 1)
+        page.keyboard.press("Escape")
+        page.get_by_text("1 fixed").wait_for()
+        page.keyboard.press("/")
+        page.get_by_text("All answered. Thank you!").wait_for()
+    (line,) = lines(tmp_path)
+    assert (line["image"], line["class"]) == ("b", 8)
+    assert line["runs"][0] == SIZE[0] // 2 * SIZE[1] + SIZE[1] // 2, "the lower right quarter"
+    assert "shown" not in line, "there was no model yet"
+
+
 # ---------------------------------------------------------------------------------------- verify
 
 SKY, ROAD, CAR = 0, 3, 8
@@ -325,6 +407,13 @@ def test_no_view_has_a_serious_fault_for_people_who_see_or_move_otherwise(
         found["a guess, and a prediction"] = faults(page)
         page.keyboard.press("?")
         found["help"] = faults(page)
+        page.keyboard.press("?")
+        page.keyboard.press("/")
+        page.get_by_text("2 images, the least sure first").wait_for()
+        found["all images"] = faults(page)
+        page.keyboard.press("Enter")
+        page.get_by_text("What is the outlined piece?").wait_for()
+        found["an image that is fixed"] = faults(page)
     with served(tmp_path / "pieces", Model(), guessed=pieces) as address:
         page = open_page(browser, address, color_scheme=scheme)
         page.get_by_text("Is the outlined piece road?").wait_for()

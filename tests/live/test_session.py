@@ -17,6 +17,7 @@ from labor_jax.annotation.desk import Desk
 from labor_jax.infer import restore
 from labor_jax.live import questions, session
 from labor_jax.loop import opening, resume
+from labor_jax.selection import superpixels
 from labor_jax.util import files
 
 IDS = iter(range(10**6))
@@ -90,12 +91,13 @@ def finished(config, tmp_path_factory):
     live.answer(25)
     live.wait(30)
     told, (version, predicted) = live.session.told(), live.session.predict(live.target.ids[0])
+    reviewed = live.session.doubts(True), live.session.pieces(live.target.ids[0])
     live.session.close()
-    return workdir, told, version, predicted
+    return workdir, told, version, predicted, reviewed
 
 
 def test_a_session_learns_asks_and_tells(finished):
-    workdir, told, version, predicted = finished
+    workdir, told, version, predicted, _ = finished
     assert told["version"] == version == 30
     assert told["training"] + told["held"] <= 30 and told["held"] > 0
     assert sum(told["counts"]) == told["training"] and told["mIoU"] is not None
@@ -110,8 +112,20 @@ def test_a_session_learns_asks_and_tells(finished):
     assert len(points) == len(set(points))
 
 
+def test_every_image_can_be_reviewed_in_superpixels(finished):
+    workdir, *_, ((doubts, more), pieces) = finished
+    loaded = restore.restore(workdir)
+    target = loaded.load_domain("target")
+    assert list(doubts) == list(target.ids) and not more
+    assert all(0 < doubt < 1 for doubt in doubts.values()) and len(set(doubts.values())) > 1
+    cut = superpixels.superpixels(target.read_image(0), loaded.config.superpixels.cell)
+    pairs = np.unique(np.stack([pieces.ravel(), cut.ravel()]), axis=1)
+    assert pairs[0].tolist() == list(range(1, pieces.max() + 1)), "each piece is one superpixel"
+    assert len(set(pairs[1])) == len(pairs[1])
+
+
 def test_its_folder_is_an_ordinary_runs(finished, tmp_path):
-    workdir, _, version, predicted = finished
+    workdir, _, version, predicted, _ = finished
     loaded = restore.restore(workdir)
     assert loaded.step == version
     target = loaded.load_domain("target")
@@ -130,7 +144,7 @@ def test_its_folder_is_an_ordinary_runs(finished, tmp_path):
 
 
 def test_a_session_that_starts_again_learns_the_same_bit_for_bit(finished, config, tmp_path):
-    workdir, _, version, predicted = finished
+    workdir, _, version, predicted, _ = finished
     before = jax.device_get(restore.restore(workdir).segmenter.params["main"])
     again = Live(config, workdir)
     again.session.start()

@@ -5,6 +5,13 @@ import { View } from "./view.js";
 const CLOSER = 1 / 3; // the zoom of a crop, as a share of that of one piece alone
 const $ = id => document.getElementById(id);
 
+// The number of the item beside another one in a grid; the same where there is none.
+export function beside(items, at, [dx, dy]) {
+  const across = items.filter(item => item.offsetTop === items[0].offsetTop).length;
+  const next = at + dx + dy * across;
+  return next >= 0 && next < items.length ? next : at;
+}
+
 export class Gallery {
   // `pieces` of a `work`, of which a model guesses a class by the name of `guess`.
   constructor(work, pieces, guess, zoom) {
@@ -52,11 +59,8 @@ export class Gallery {
     return this.kept.length > 0;
   }
 
-  move([dx, dy]) {
-    const tops = this.crops.map(crop => crop.item.offsetTop);
-    const across = Math.max(1, tops.filter(top => top === tops[0]).length);
-    const next = this.at + dx + dy * across;
-    if (next >= 0 && next < this.crops.length) this.at = next;
+  move(by) {
+    this.at = beside(this.crops.map(crop => crop.item), this.at, by);
     this.mark();
   }
 

@@ -1,6 +1,7 @@
 // The model that learns meanwhile: its newest prediction, what changed in it, and how good it is.
 
 import { put } from "./patterns.js";
+import { canvasOf } from "./work.js";
 
 const POLL = 250, SLOW = 1000; // ms between two questions whether there is a newer model
 const CHANGED = [255, 225, 77];
@@ -22,6 +23,7 @@ export class Live {
   // `talk` to ask with, the `classes` with their names and `looks`, `onChange` to draw anew.
   constructor(talk, classes, looks, onChange) {
     Object.assign(this, { talk, classes, looks, onChange });
+    this.reviewing = false;
     this.mode = "";        // "", "prediction" or "changes"
     this.opacity = 0.5;
     this.told = { version: -1 };
@@ -33,10 +35,16 @@ export class Live {
 
   get on() { return this.mode !== ""; }
 
-  // What an answer at a pixel [x, y] was given with; undefined where no prediction was in sight.
-  shownAt(work, [x, y]) {
+  // What an answer about runs [start, length, ...] was given with, with the guess at most of their
+  // pixels; undefined where no prediction was in sight.
+  shownAt(work, runs) {
     const held = this.on && this.task === work.task ? this.prediction : null;
-    return held ? { model: held.version, guess: held.classes[y * work.width + x] } : undefined;
+    if (!held) return undefined;
+    const counts = this.classes.map(() => 0);
+    for (let i = 0; i < runs.length; i += 2) {
+      for (let at = runs[i]; at < runs[i] + runs[i + 1]; at++) counts[held.classes[at]] += 1;
+    }
+    return { model: held.version, guess: counts.indexOf(Math.max(...counts)) };
   }
 
   // The layer to draw over an image, or null.
@@ -50,6 +58,14 @@ export class Live {
     this.follow(work);
     this.show();
     this.onChange();
+  }
+
+  // Shows the prediction in a review, where it is what is looked at, and hides it for questions.
+  review(on) {
+    if (this.reviewing === on) return;
+    this.reviewing = on;
+    this.mode = on ? "prediction" : "";
+    this.show();
   }
 
   fade(step) {
@@ -178,10 +194,4 @@ export class Live {
     const [clicks, iou] = this.curve.at(-1);
     context.beginPath(); context.arc(x(clicks), y(iou), 3 * ratio, 0, 2 * Math.PI); context.fill();
   }
-}
-
-function canvasOf(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width; canvas.height = height;
-  return canvas;
 }

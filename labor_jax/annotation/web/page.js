@@ -3,9 +3,10 @@
 import { Gallery } from "./gallery.js";
 import { Live } from "./live.js";
 import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
+import { Review } from "./review.js";
 import { Expired, Gone, Talk } from "./talk.js";
 import { View } from "./view.js";
-import { Work } from "./work.js";
+import { REVIEW, Work } from "./work.js";
 
 const $ = id => document.getElementById(id);
 const CLASS_KEYS = [..."1234567890qwertyuiopadfgjklzxcvnm"]; // b, h and s are taken
@@ -19,7 +20,7 @@ const keys = setup.classes.map((_, i) =>
   CLASS_KEYS[i] ?? CLASS_KEYS[i - CLASS_KEYS.length + 10]?.toUpperCase());
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
-let talk, live = null, gallery = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let talk, live = null, review = null, gallery = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
 let ended = null;  // what the server told when nothing was open for this page, and the timer that asks again
 let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
 let history = [];  // what Backspace takes back: {task, answers}, {task, skipped: piece} or {task, chosen}
@@ -51,18 +52,21 @@ async function fetchWork(task) {
   return found;
 }
 
-// Goes to the next task, or to one that is wanted.
+// Goes to the next task, or to one that is wanted. That of a review needs no lease.
 async function nextTask(want) {
   busy = true;
   clearTimeout(ended?.timer);
   ended = null;
+  review?.hide();
   try {
-    const before = work?.task, taken = await talk.take(annotator, want);
+    const before = work?.task, reviewed = Boolean(want?.startsWith(REVIEW));
+    if (reviewed) await talk.flush();
+    const taken = reviewed ? { ...totals, task: want, then: null } : await talk.take(annotator, want);
     totals = taken;
     if (taken.task === null) { await showEnd(taken); return; }
     let found = await ahead.get(taken.task) ?? await fetchWork(taken.task);
     ahead.clear();
-    if (found.version !== taken.version) found = await fetchWork(taken.task);
+    if (!reviewed && found.version !== taken.version) found = await fetchWork(taken.task);
     work = found;
     if (want && taken.task !== want) toast("Somebody else is at work on that image", true);
     if (taken.task !== before) history = history.filter(h => h.task !== work.task);
@@ -79,10 +83,12 @@ async function nextTask(want) {
     current = chosen = gallery = null;
     $("gallery").hidden = true;
     tellAsk();
+    live?.review(reviewed);
     live?.follow(work).catch(() => {});
     $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
     $("name").textContent = work.name;
     busy = false;
+    if (reviewed) { view.lookAt(work, [0, 0, work.width, work.height], 0); draw(); }
     if (!want || nextOpen(0) !== null) goOn(0);
     if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => null));
   } catch (error) {
@@ -111,12 +117,27 @@ function goTo(piece, group = null) {
   current = piece; picked = []; brush = null; hidden = false; chosen = null;
   gallery?.close();
   gallery = null;
-  if (piece === null) { nextTask(); return; }
-  view.lookAt(work, work.box([piece]), zoom);
+  if (piece === null) { if (work.review) openReview(); else nextTask(); return; }
+  if (!work.review) view.lookAt(work, work.box([piece]), zoom);
   if (group) gallery = new Gallery(work, group, setup.classes[work.guessAt(piece)].name, zoom);
   tellAsk();
   startClock();
   draw();
+}
+
+// Shows all images side by side, to look through them and fix what is wrong.
+function openReview() {
+  const from = work?.review ? work.task : null;
+  clearTimeout(ended?.timer);
+  ended = work = current = chosen = brush = null;
+  gallery?.close();
+  gallery = null;
+  $("end").hidden = $("guess").hidden = true;
+  $("ask").textContent = "All images";
+  $("hint").textContent = "What the model predicts. Open an image to fix what is wrong.";
+  $("progress").textContent = "";
+  busy = false;
+  review.show(from).catch(showError);
 }
 
 // ------------------------------------------------------------------------------------ answering
@@ -148,7 +169,8 @@ function give(pieces, label, part, together = 1) {
       one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
     }
     said.push({ id: one.id, task: work.task, piece, class: label, seconds,
-      ...(part ? { runs: one.runs } : {}), ...saw(piece), ...(together > 1 ? { together } : {}), ...shownWith(work.kind === "points" && work.pieces[piece]) });
+      ...(part || work.review ? { runs: one.runs } : {}), ...saw(piece),
+      ...(together > 1 ? { together } : {}), ...shownWith(one.runs ?? pixelAt(work.pieces[piece])) });
     boxes.push(work.set(one));
     answers.push(one);
     work.skipped.delete(piece);
@@ -178,11 +200,13 @@ function stay(piece) {
 // What an answer says of the guess that was in sight.
 function saw(piece) { return work.guesses[piece] === null ? {} : { guess: work.guesses[piece] }; }
 
-// What an answer says of the prediction that was in sight.
-function shownWith(at) {
-  const shown = at && live?.shownAt(work, at);
+// What an answer about [start, length, ...] says of the prediction that was in sight.
+function shownWith(runs) {
+  const shown = live?.on && live.shownAt(work, runs);
   return shown ? { shown } : {};
 }
+
+function pixelAt([x, y]) { return [y * work.width + x, 1]; }
 
 // A pixel that nobody asked about, chosen by a click or by Shift and arrows.
 function choose(x, y) {
@@ -196,7 +220,7 @@ function choose(x, y) {
 
 function answerChosen(label) {
   const one = { id: makeId(), task: work.task, pixel: chosen, class: label, seconds: readClock(),
-    ...shownWith(chosen) };
+    ...shownWith(pixelAt(chosen)) };
   talk.say(annotator, [one]);
   history.push({ task: work.task, chosen: { id: one.id, at: chosen } });
   totals.clicks += 1;
@@ -225,12 +249,14 @@ function tellAsk() {
     : work.kind === "points" ? "What is the pixel in the ring?" : "What is the outlined piece?";
   $("hint").textContent = chosen ? "Press the key of its class. Esc: back to the question."
     : work.kind === "points" ? "Press the key of its class. It is saved, and the next one comes."
-      : "Press the key of its class. Shift-click: several at once. B: split it.";
+      : `Press the key of its class. Shift-click: several at once. B: split it.${work.review ? " Esc: all images." : ""}`;
 }
 
 function skip() {
   if (busy || current === null || chosen) return;
-  talk.say(annotator, [{ id: makeId(), task: work.task, piece: current, class: null, seconds: readClock() }]);
+  if (!work.review) {
+    talk.say(annotator, [{ id: makeId(), task: work.task, piece: current, class: null, seconds: readClock() }]);
+  }
   work.skipped.add(current);
   history.push({ task: work.task, skipped: current });
   toast("skipped");
@@ -353,7 +379,7 @@ function draw() {
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
     const number = Math.min(work.done + 1, count);
     const rate = totals.clicks && innerWidth > 1100 ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
-    const image = live ? `image ${totals.total}` : `image ${totals.at} of ${totals.total}`;
+    const image = work.review ? work.name : live ? `image ${totals.total}` : `image ${totals.at} of ${totals.total}`;
     $("progress").textContent = `${one} ${number} of ${count} · ${image}${rate}`;
     const share = live ? work.done / count : (totals.done + work.done / count) / Math.max(1, totals.total);
     $("bar").style.width = `${100 * share}%`;
@@ -471,6 +497,7 @@ function listKeys() {
       ["Del", "gallery: take a crop out, it is asked alone; so does a click. Esc: ask all alone"]);
   }
   if (live) {
+    rows.push(["/", "all images with what the model predicts: open one to fix it; Esc comes back"]);
     rows.push([".", "show or hide what the model predicts"], [",", "show or hide what changed at its last fit"],
       ["[ ]", "opacity of the prediction"],
       ["click", "answer a pixel of your own choice; so do Shift and arrows. Esc comes back"]);
@@ -541,12 +568,22 @@ addEventListener("keydown", event => {
   const label = classOf(event), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.key === "Tab" || (event.altKey && key !== "Alt")) return;
   const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", "Home", "Delete", ...Object.keys(ARROWS)].includes(key)
-    || "shb?+-=[]".includes(key) || (live && ".,".includes(key));
+    || "shb?+-=[]".includes(key) || (live && ".,/".includes(key));
   if (!known) return;
   if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
   event.preventDefault();
   if (key === "?") { toggleHelp(); return; }
   if (busy) return;
+  if (review?.on) {
+    if (ARROWS[key]) review.move(ARROWS[key]);
+    else if (key === "Enter") review.open();
+    else if (key === "Escape" || key === "/") nextTask();
+    return;
+  }
+  if (live && (key === "/" || (key === "Escape" && work?.review && !brush && !picked.length))) {
+    openReview();
+    return;
+  }
   if (!work || current === null) {
     if (key === "Backspace" && !event.repeat) back();
     return;
@@ -671,13 +708,17 @@ if (setup.live) {
   for (const button of document.querySelectorAll("[data-show]")) {
     button.addEventListener("click", () => { live.toggle(button.dataset.show, work); button.blur(); });
   }
+  review = new Review(talk, looks, nextTask);
+  for (const button of document.querySelectorAll("[data-review]")) {
+    button.addEventListener("click", () => { button.blur(); if (!busy) openReview(); });
+  }
   $("opacity").addEventListener("input", event => live.fade(Number(event.target.value) - live.opacity));
   $("opacity").addEventListener("change", event => event.target.blur());
 }
 $("as").textContent = `as ${annotator}`;
 await nextTask();
 setInterval(() => {
-  if (busy || !work) return;
+  if (busy || !work || work.review) return;
   const { task } = work;
   talk.flush().then(() => talk.post("/api/take", { annotator, want: task })).then(taken => {
     if (!busy && work?.task === task && taken.task !== task) nextTask();

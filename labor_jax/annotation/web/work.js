@@ -2,6 +2,7 @@
 
 import { put } from "./patterns.js";
 
+export const REVIEW = "review/"; // what a task's id begins with in which a whole image is reviewed
 const TINT = 150;
 const AT_ONCE = 12; // pieces that are confirmed at once
 
@@ -10,6 +11,7 @@ export class Work {
   constructor(task, image, looks) {
     Object.assign(this, { task: task.task, kind: task.kind, image, looks, version: task.version });
     this.name = task.image;
+    this.review = task.task.startsWith(REVIEW);
     [this.height, this.width] = task.size;
     this.pieces = task[task.kind];
     this.known = task.answers;
@@ -153,7 +155,7 @@ export class Work {
   }
 }
 
-function canvasOf(width, height) {
+export function canvasOf(width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = width; canvas.height = height;
   return canvas;
