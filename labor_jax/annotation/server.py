@@ -36,6 +36,8 @@ from labor_jax.util.errors import UserError
 
 LARGEST_BODY = 4 << 20
 """The most bytes that a request's body may have."""
+UNREADABLE = (UserError, OSError, KeyError)
+"""What reading an image raises that went, or changed, while the server runs."""
 THUMB = 320
 """The longer side, in pixels, of an image that is shown small."""
 WRONG_TOKENS, WINDOW = 20, 60.0
@@ -247,7 +249,10 @@ def make_app(
         return JSONResponse(setup | {"classes": classes, "live": newest is not None})
 
     def get_task(request: Request) -> Response:
-        task = desk.view(request.query_params.get("id", ""))
+        try:
+            task = desk.view(request.query_params.get("id", ""))
+        except UNREADABLE as error:
+            return _say(410, f"the image cannot be shown any more: {error}")
         return _say(404, "there is no such task") if task is None else JSONResponse(task)
 
     def get_image(request: Request) -> Response:
@@ -258,7 +263,7 @@ def make_app(
             if "small" in request.query_params:
                 return Response(thumb(image), media_type="image/jpeg")
             return Response(png(image), media_type="image/png")
-        except (UserError, OSError, KeyError) as error:
+        except UNREADABLE as error:
             return _say(410, f"the image {image} cannot be shown any more: {error}")
 
     def get_model(request: Request) -> Response:

@@ -14,7 +14,7 @@ from support import commands
 
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
-from labor_jax.annotation.desk import Desk
+from labor_jax.annotation.desk import Desk, Review
 from labor_jax.annotation.newest import Newest
 from labor_jax.config import default_config
 from labor_jax.data.labels import CAMVID
@@ -37,7 +37,8 @@ def workdir(tmp_path):
 
 def guarded(workdir, host="127.0.0.1", in_frame=False, read=lambda _: IMAGE, newest=None):
     setup = {"run": "r", "annotator": "ana", "workdir": str(workdir)}
-    app = server.make_app(Desk(workdir, CAMVID), CAMVID, read, setup, newest)
+    review = Review(lambda image: SIZE if image == "deep/a" else None, read)
+    app = server.make_app(Desk(workdir, CAMVID, review=review), CAMVID, read, setup, newest)
     return server.Guard(app, TOKEN, host, 8765, in_frame)
 
 
@@ -390,3 +391,8 @@ def test_an_image_that_cannot_be_shown_any_more_is_gone_and_no_error_of_the_serv
     client.get(f"/?token={TOKEN}")
     answer = client.get("/api/image", params={"id": "1/deep/a"})
     assert answer.status_code == 410 and "deep/a cannot be shown any more" in answer.text
+    answer = client.get("/api/task", params={"id": "review/deep/a"})
+    assert answer.status_code == 410 and "cannot be shown any more" in answer.text
+    for none in ("review/", "review/b", "review/../deep/a", "review//etc/passwd"):
+        assert client.get("/api/task", params={"id": none}).status_code == 404
+        assert client.get("/api/image", params={"id": none}).status_code == 404

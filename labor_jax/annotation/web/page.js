@@ -88,7 +88,10 @@ async function nextTask(want) {
     $("hide-text").textContent = work.kind === "points" ? "hide the ring" : "hide the outlines";
     $("name").textContent = work.name;
     busy = false;
-    if (reviewed) { view.lookAt(work, [0, 0, work.width, work.height], 0); draw(); }
+    if (reviewed) {
+      Object.assign(view, { x: work.width / 2, y: work.height / 2, zoom: view.fit(work) });
+      draw();
+    }
     if (!want || nextOpen(0) !== null) goOn(0);
     if (taken.then) ahead.set(taken.then, fetchWork(taken.then).catch(() => null));
   } catch (error) {
