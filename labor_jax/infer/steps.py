@@ -174,7 +174,7 @@ def select(
       maps: "main" and, with a selector, "c1" and "c2" [B, h, w, C] float32; "features"
         [B, h, w, F] float; "taken", "key" and "native" as `query` has them. Without a source also
         "untaught": [B] bool, whether the segmenter has seen no label yet: what is asked is then
-        random, since its scores mean nothing.
+        random, since its scores mean nothing, unless the strategy is one `before_labels`.
     Returns:
       "predicted": [B, H, W] uint8, the segmenter's classes. With a selector also "mask":
       [B, H, W] bool, equation 4 of the paper, and "selected": [B, H, W] uint8, the argmax of the
@@ -193,12 +193,13 @@ def select(
         answer["mask"] = inconsistency_mask(*heads)
         answer["selected"] = likeliest(mean_probability(*heads)).astype(jnp.uint8)
     keys = jax.random.wrap_key_data(maps["key"])
+    taught = ~maps["untaught"].any() if "untaught" in maps else None
     seen = strategies.Seen(
-        main, tuple(heads), maps["features"], maps["taken"], keys, number, natives
+        main, tuple(heads), maps["features"], maps["taken"], keys, number, natives, taught
     )
     radius = strategies.radius(strategy, config)
     score = strategy.score(seen, config)
-    if "untaught" in maps:
+    if "untaught" in maps and not strategy.before_labels:
         score = jnp.where(maps["untaught"][:, None, None], seen.noise, score)
     score = jnp.where(dilated(seen.taken, radius) | ~seen.inside, NEVER, score)
     if strategy.asks == "segments":

@@ -181,6 +181,74 @@ def test_diverse_points_are_middles_of_different_cells():
         assert len(kept) == found.sum() == 29 and (0, 0) not in kept
 
 
+def blobs(groups=5, seed=0):
+    """Maps whose cells are of a few kinds of feature, and the kind [5, 6] of each image's cells."""
+    draw = np.random.default_rng(seed)
+    kind = np.arange(30).reshape(5, 6) % groups
+    given = maps()
+    given["features"] = (np.eye(groups)[kind] + draw.normal(0, 0.02, (B, 5, 6, groups))).astype("f")
+    return given, kind
+
+
+def kinds_of(points, kind):
+    """The kind of the cell that each of some points [N, 2] is in."""
+    return kind[tuple((points * (5, 6) // (H, W)).T)]
+
+
+def test_typical_points_are_one_of_each_kind_of_feature_and_the_nearest_to_its_mean():
+    given, kind = blobs()
+    out = select("typical", given, number=5)
+    for row, points in enumerate(out["points"]):
+        assert sorted(kinds_of(points, kind)) == [0, 1, 2, 3, 4]
+        for cell in points * (5, 6) // (H, W):
+            alike = given["features"][row][kind == kind[tuple(cell)]]
+            alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+            own = given["features"][row][tuple(cell)]
+            distances = np.linalg.norm(alike - alike.mean(0), axis=1)
+            assert (
+                np.linalg.norm(own / np.linalg.norm(own) - alike.mean(0)) <= distances.min() + 1e-3
+            )
+
+
+def test_kinds_that_were_asked_before_come_last_among_typical_points():
+    given, kind = blobs()
+    given["taken"][:, 0, 0] = True  # of kind 0
+    out = select("typical", given, number=5)
+    for points in out["points"]:
+        met = kinds_of(points, kind)
+        assert sorted(met) == [0, 1, 2, 3, 4] and met[-1] == 0
+        assert (points[-1] * (5, 6) // (H, W)).any(), "another cell of it"
+
+
+def test_cluster_margin_asks_the_least_sure_pixel_of_each_kind_of_feature():
+    given, kind = blobs()
+    out = select("cluster_margin", given, number=5, **{"points.radius": 0})
+    margin = select("margin", given, number=H * W, **{"points.radius": 0})
+    for points, scores, all_points, all_scores in zip(
+        out["points"], out["scores"], margin["points"], margin["scores"], strict=True
+    ):
+        assert sorted(kinds_of(points, kind)) == [0, 1, 2, 3, 4]
+        of = kinds_of(all_points, kind)
+        best = [all_scores[of == k].max() for k in kinds_of(points, kind)]
+        np.testing.assert_allclose(scores, best, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["typical", "typical_margin", "diversity"])
+def test_before_there_is_a_label_features_are_asked_and_logits_are_not_read(name):
+    given, _ = blobs()
+    before = given | {"untaught": np.ones(B, bool)}
+    other = before | {"main": -given["main"], "key": given["key"] + 1}
+    asked = select(name, before, number=5)["points"]
+    np.testing.assert_array_equal(asked, select(name, other, number=5)["points"])
+    assert (asked != select("random", before, number=5)["points"]).any()
+
+
+def test_typical_margin_is_margin_as_soon_as_there_are_labels():
+    given, _ = blobs()
+    later = select("typical_margin", given | {"untaught": np.zeros(B, bool)})
+    np.testing.assert_array_equal(later["points"], select("margin", given)["points"])
+
+
 # ------------------------------------------------------------------------------------ registering
 
 

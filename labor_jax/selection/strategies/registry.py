@@ -50,6 +50,8 @@ class Seen(NamedTuple):
       keys: [B] keys, each a function of (seed, image, stage).
       number: how many points or regions an image can be asked at most.
       natives: [B, 2] int32, the (height, width) of each image; None: all are [H, W].
+      taught: [] bool, whether the segmenter has seen a label yet; before, its logits mean nothing.
+        None: it has.
     """
 
     logits: jax.Array
@@ -59,6 +61,7 @@ class Seen(NamedTuple):
     keys: jax.Array
     number: int
     natives: jax.Array | None = None
+    taught: jax.Array | None = None
 
     @property
     def sizes(self) -> jax.Array:
@@ -111,6 +114,8 @@ class Strategy(NamedTuple):
       balanced: whether the predicted classes take turns, among superpixels or in the pool.
       pooled: whether the budget is the pool's if `config.budget.scope` is "".
       core: the share of a superpixel that is asked: the pixels nearest to its mean colour.
+      before_labels: whether its scores mean something before the segmenter has seen a label, as
+        those of features do. What others ask then is random.
       title: what reports call it; "" = its name.
     """
 
@@ -121,6 +126,7 @@ class Strategy(NamedTuple):
     balanced: bool = False
     pooled: bool = False
     core: float = 1.0
+    before_labels: bool = False
     title: str = ""
 
 
@@ -136,6 +142,7 @@ def strategy(
     balanced: bool = False,
     pooled: bool = False,
     core: float = 1.0,
+    before_labels: bool = False,
     title: str = "",
 ) -> Callable[[Score], Score]:
     """Registers a strategy's score function by name; the arguments are `Strategy`'s.
@@ -154,7 +161,9 @@ def strategy(
     def register(score: Score) -> Score:
         known = _STRATEGIES.get(name)
         keep_apart("strategy", name, known.score if known else None, score)
-        _STRATEGIES[name] = Strategy(score, asks, selector, radius, balanced, pooled, core, title)
+        _STRATEGIES[name] = Strategy(
+            score, asks, selector, radius, balanced, pooled, core, before_labels, title
+        )
         return score
 
     return register
