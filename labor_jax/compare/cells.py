@@ -7,13 +7,14 @@ from typing import NamedTuple
 import ml_collections
 
 from labor_jax.config.fields import LARGEST_INT
+from labor_jax.config.protocol import Costs
 from labor_jax.selection import strategies
 from labor_jax.util.errors import UserError
 
 REFERENCES = ("full", "source_only", "uda")
 """The methods that others are compared with, run for each seed. All cells use `full`'s warm-up.
 Without a source there is `full` alone, and no warm-up."""
-UNITS = {"points": "points", "clicks": "clicks", "%": "pixels"}
+UNITS = {"points": "points", "clicks": "clicks", "%": "pixels", "seconds": "seconds"}
 
 
 class Budget(NamedTuple):
@@ -21,8 +22,8 @@ class Budget(NamedTuple):
 
     Attributes:
       text: as in the flag and in folder names, such as "40points" or "2.2%".
-      unit: points, clicks or pixels.
-      amount: points or clicks an image, or a share of its pixels.
+      unit: points, clicks, pixels or seconds.
+      amount: points, clicks or seconds an image, or a share of its pixels.
     """
 
     text: str
@@ -53,23 +54,27 @@ class Cell(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Parses "40points", "100clicks" or "2.2%", each per image. Raises UserError on other texts."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%)", text.replace(" ", ""))
+    """Parses "40points", "100clicks", "2.2%" or "60seconds", each per image.
+
+    Raises UserError on other texts.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(points|clicks|%|seconds)", text.replace(" ", ""))
     if not found or not float(found[1]):
         raise UserError(
-            f"--budgets: {text!r} is not a budget; give one such as 40points, 100clicks or 2.2%"
+            f"--budgets: {text!r} is not a budget; give one such as 40points, 100clicks or 2.2%, "
+            f"or 60seconds"
         )
     amount, unit = float(found[1]), UNITS[found[2]]
     if amount > LARGEST_INT:
         raise UserError(f"--budgets: {text[:40]!r} is too large; give at most {LARGEST_INT}")
     if unit == "pixels" and amount > 100:
         raise UserError(f"--budgets: {text!r} is more than all pixels; give up to 100%")
-    if unit != "pixels" and amount != int(amount):
+    if unit in ("points", "clicks") and amount != int(amount):
         raise UserError(f"--budgets: {text!r} is not a whole number of {unit}")
     number = f"{amount:.10g}"
-    return Budget(
-        number + found[2], unit, round(amount / 100, 12) if unit == "pixels" else int(amount)
-    )
+    if unit == "pixels":
+        return Budget(number + found[2], unit, round(amount / 100, 12))
+    return Budget(number + found[2], unit, amount if unit == "seconds" else int(amount))
 
 
 def parse_errors(texts: Sequence[str]) -> list[float]:
@@ -133,7 +138,7 @@ def plan(
 
 
 def cell_config(
-    config: ml_collections.ConfigDict, cell: Cell, warmup_from: str
+    config: ml_collections.ConfigDict, cell: Cell, warmup_from: str, costs: Costs
 ) -> ml_collections.ConfigDict:
     """The config of a cell's run.
 
@@ -141,6 +146,9 @@ def cell_config(
       config: the config that all cells share.
       cell: the cell.
       warmup_from: the DIR of the same seed's `full`.
+      costs: a budget in seconds pays for as many clicks of the method's kind.
+    Raises:
+      UserError: a budget in seconds does not pay for one.
     """
     own = config.copy_and_resolve_references()
     own.method, own.seed, own.beside = cell.method, cell.seed, ""
@@ -158,4 +166,26 @@ def cell_config(
                 own.budget.clicks_per_image = cell.budget.amount
             case "pixels":
                 own.budget.max_fraction = cell.budget.amount
+            case "seconds":
+                own.budget.unit = "clicks"
+                own.budget.clicks_per_image = _clicks(cell, costs)
     return own
+
+
+def _clicks(cell: Cell, costs: Costs) -> int:
+    """For how many clicks of a cell's method its budget in seconds pays."""
+    kind = strategies.find(cell.method).asks
+    assert cell.budget is not None
+    clicks = int(cell.budget.amount / costs.seconds[kind])
+    if not clicks:
+        raise UserError(
+            f"--budgets: {cell.budget.text} do not pay for one of the {kind} that {cell.method} "
+            f"asks, {costs.seconds[kind]:g} s each; give more"
+        )
+    return clicks
+
+
+def seconds(cell: Cell, clicks: float, costs: Costs) -> float:
+    """How long a person would need for so many clicks of a cell's method."""
+    chosen = strategies.chooses(cell.method)
+    return clicks * costs.seconds[strategies.find(cell.method).asks if chosen else "segments"]

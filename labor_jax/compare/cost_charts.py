@@ -17,7 +17,7 @@ def cost_charts(about: About, groups: Groups) -> list[dict[str, Any]]:
     """mIoU against points, clicks, pixels and time: a line for each method, with error bars."""
     costs: list[tuple[str, Callable[[Result], float]]] = [
         ("clicks an image", lambda r: r.budget["clicks_per_image"]),
-        ("time an image, s (estimated)", lambda r: r.seconds_per_image(about.seconds_per_click)),
+        ("time an image, s (estimated)", lambda r: r.seconds_per_image(about.costs)),
         ("pixels, %", lambda r: 100 * r.budget["fraction"]),
         ("points an image", lambda r: r.budget["points_per_image"]),
     ]

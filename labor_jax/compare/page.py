@@ -1,4 +1,4 @@
-"""The comparison's page, `compare.html`, and the same tables as Markdown, `compare.md`."""
+"""The comparison's page, `compare.html`, its tables as Markdown, and its figures as JSON."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from labor_jax.annotation import oracle
-from labor_jax.compare import results
+from labor_jax.compare import record, results
 from labor_jax.compare.cost_charts import cost_charts, error_charts
 from labor_jax.compare.results import Result
 from labor_jax.compare.tables import (
@@ -29,8 +29,8 @@ from labor_jax.report import charts, pictures
 from labor_jax.report.template import render
 from labor_jax.util import files, outputs
 
-FILES = ("compare.html", "compare.md")
-"""The page and its tables as Markdown."""
+FILES = ("compare.html", "compare.md", "compare.json")
+"""The page, its tables as Markdown, and the figures of which they are made."""
 
 
 def write(
@@ -40,7 +40,7 @@ def write(
     shown: Domain,
     table: ClassTable,
 ) -> pathlib.Path:
-    """Writes `compare.html` and `compare.md` of the finished runs; returns the former's path.
+    """Writes the `FILES` of the finished runs; returns the page's path.
 
     Args:
       done: the finished runs' figures.
@@ -80,6 +80,7 @@ def write(
     )
     text = f"{markdown(about, done, sections)}\n<!-- {outputs.MARK} -->\n"
     files.write_atomic(workdir / "compare.md", text.encode())
+    files.write_atomic(workdir / "compare.json", record.text(about, done).encode())
     files.write_atomic(workdir / "compare.html", page.encode())
     return workdir / "compare.html"
 
@@ -148,7 +149,7 @@ def markdown(about: About, done: Sequence[Result], sections: dict[str, list[Tabl
         "",
         f"{len(done)} of {about.runs} runs. mIoU in percent: mean ± standard deviation over seeds, "
         f"scored on the {images} images of {about.val}. Points, clicks and time are an image's, "
-        f"over all stages; time is {about.seconds_per_click:g} s a click, an assumption. "
+        f"over all stages; time is {about.costs.told}. "
         f"*Gap closed*: from `source_only` to `full` of the same seed. *Near a border*: the share "
         f"of the asked pixels within {oracle.NEAR} pixels of another class. *Void*: the share of "
         f"the clicks that gave no label. *Wrong*: the share of the labelled pixels whose label is "

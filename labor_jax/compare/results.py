@@ -12,7 +12,8 @@ import numpy as np
 from labor_jax.annotation import journal, oracle
 from labor_jax.annotation import queries as q
 from labor_jax.compare import intervals
-from labor_jax.compare.cells import Budget, Cell
+from labor_jax.compare.cells import Budget, Cell, seconds
+from labor_jax.config.protocol import Costs
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.loop import resume
@@ -47,9 +48,9 @@ class Result(NamedTuple):
         """The share of the clicks that gave no label; None where there were none."""
         return self.budget["void"] / self.budget["clicks"] if self.budget["clicks"] else None
 
-    def seconds_per_image(self, seconds_per_click: float) -> float:
-        """The time a person would need for an image: clicks x an assumed time [ours]."""
-        return self.budget["clicks_per_image"] * seconds_per_click
+    def seconds_per_image(self, costs: Costs) -> float:
+        """The time a person would need for an image."""
+        return seconds(self.cell, self.budget["clicks_per_image"], costs)
 
 
 Key = tuple[str, Budget | None, float]

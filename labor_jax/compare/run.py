@@ -15,6 +15,7 @@ import numpy as np
 from labor_jax.compare import cells, page, results, tables
 from labor_jax.compare.cells import Cell
 from labor_jax.config import checking, places
+from labor_jax.config.protocol import Protocol
 from labor_jax.data import loading
 from labor_jax.loop import resume, schedule
 from labor_jax.report.template import duration
@@ -29,20 +30,16 @@ PAUSE = 20
 
 
 class Asked(NamedTuple):
-    """The command's flags, not yet parsed.
+    """What is to be run.
 
     Attributes:
       name: the config's.
-      methods: the first one is the baseline of differences.
+      protocol: its texts are not parsed yet.
       examples: how many images to show queries on.
     """
 
     name: str
-    methods: Sequence[str]
-    budgets: Sequence[str]
-    seeds: int
-    errors: Sequence[str]
-    seconds_per_click: float
+    protocol: Protocol
     examples: int
 
 
@@ -58,26 +55,26 @@ def run(
         the first run, it is raised before.
     """
     workdir = pathlib.Path(addresses.local(workdir, "--workdir"))
-    methods = list(dict.fromkeys(asked.methods))
+    protocol = asked.protocol
+    methods = list(dict.fromkeys(protocol.methods))
     plugins.load(config.plugins)
     config = places.localized(config)
     cells.check_methods(methods)
-    budgets = list(dict.fromkeys(map(cells.parse_budget, asked.budgets)))
-    errors = cells.parse_errors(asked.errors)
+    budgets = list(dict.fromkeys(map(cells.parse_budget, protocol.budgets)))
+    errors = cells.parse_errors(protocol.errors)
     plan, skipped = cells.plan(
         methods,
         budgets,
-        asked.seeds,
+        protocol.seeds,
         errors,
         cells.REFERENCES if config.source.domain else ("full",),
     )
     _check_folder(workdir, config, plan)
-    configs = {
-        cell: cells.cell_config(config, cell, str(workdir / Cell("full", cell.seed).name))
-        for cell in plan
-    }
+    configs = {}
     for cell in plan:
         with _named(cell):
+            warmup = str(workdir / Cell("full", cell.seed).name)
+            configs[cell] = cells.cell_config(config, cell, warmup, protocol.costs)
             checking.check(configs[cell])
             configs[cell] = batch.on_devices(configs[cell])
             resume.check_same_run(configs[cell], workdir / cell.name)
@@ -95,7 +92,7 @@ def run(
         methods,
         budgets,
         errors,
-        asked.seconds_per_click,
+        protocol.costs,
         skipped,
         len(plan),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from labor_jax.compare import intervals, results
 from labor_jax.compare.cells import Budget
 from labor_jax.compare.results import Groups, Key, Result
+from labor_jax.config.protocol import Costs
 from labor_jax.data.labels import ClassTable
 from labor_jax.report.template import ABSENT, duration, percent
 
@@ -31,7 +32,7 @@ class About(NamedTuple):
     methods: Sequence[str]
     budgets: Sequence[Budget]
     errors: Sequence[float]
-    seconds_per_click: float
+    costs: Costs
     skipped: Sequence[str]
     runs: int
 
@@ -60,7 +61,7 @@ def results_table(about: About, groups: Groups, done: Sequence[Result], error: f
         method, budget, _ = key
         gaps = [100 * closed[r.cell] for r in group if r.cell in closed]
         asked = any(r.budget["clicks"] for r in group)
-        seconds = mean_of(r.seconds_per_image(about.seconds_per_click) for r in group)
+        seconds = mean_of(r.seconds_per_image(about.costs) for r in group)
         rows.append(
             [
                 method,

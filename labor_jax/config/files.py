@@ -9,11 +9,12 @@ from typing import Any
 
 import ml_collections
 
+from labor_jax.config.protocol import Protocol
 from labor_jax.config.schema import default_config, lock
 from labor_jax.util import addresses
 from labor_jax.util.errors import UserError
 
-__all__ = ["OWN", "RENAMED", "check_variant", "find", "from_dict", "load"]
+__all__ = ["OWN", "RENAMED", "check_variant", "find", "from_dict", "load", "protocol"]
 
 
 def check_variant(variant: str, *known: str) -> None:
@@ -31,22 +32,42 @@ def load(path: str) -> ml_collections.ConfigDict:
       UserError: there is no such file or variant, or the file has an error; its line is named.
     """
     file, _, variant = find(path).partition(":")
+    config = _called(file, "get_config", variant)
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f"{file}: get_config gives no config; end it with `return c`")
+    return config
+
+
+def protocol(path: str) -> Protocol | None:
+    """The protocol of the config that `find` finds; None where its file has no `get_protocol`.
+
+    Raises:
+      UserError: as `load`.
+    """
+    file, _, variant = find(path).partition(":")
+    found = _called(file, "get_protocol", variant, needed=False)
+    if found is not None and not isinstance(found, Protocol):
+        raise UserError(f"{file}: get_protocol gives no Protocol; end it with `return Protocol(…)`")
+    return found
+
+
+def _called(file: str, name: str, variant: str, needed: bool = True) -> Any:
+    """What a function of a config file returns; None where it is not there and not needed."""
     spec = importlib.util.spec_from_file_location("labor_jax_config", file)
     if spec is None or spec.loader is None:
         raise UserError(f"--config: {file!r} is no Python file; give NAME.py[:VARIANT]")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise UserError(f"{file}: there is no function get_config; name it so")
-        config = module.get_config(*[variant] * bool(variant))
+        if not hasattr(module, name):
+            if not needed:
+                return None
+            raise UserError(f"{file}: there is no function {name}; name it so")
+        return getattr(module, name)(*[variant] * bool(variant))
     except UserError:
         raise
     except Exception as error:  # whatever a user's Python may raise
         raise UserError(f"{file}{_line(error, file)}: {_said(error)}") from None
-    if not isinstance(config, ml_collections.ConfigDict):
-        raise UserError(f"{file}: get_config gives no config; end it with `return c`")
-    return config
 
 
 def _line(error: Exception, file: str) -> str:
@@ -77,7 +98,8 @@ OWN = next(path for path in (_HERE[1] / "configs", _HERE[2] / "configs") if path
 def find(path: str) -> str:
     """The file that `--config=PATH.py[:VARIANT]` names.
 
-    For a file in `OWN`, `NAME` and `configs/NAME.py` are enough.
+    For a file in `OWN`, `NAME` and `configs/NAME.py` are enough, also where NAME is in a folder,
+    such as `protocols/camvid`.
 
     Raises:
       UserError: there is no such file, or it is none of this machine.
@@ -87,10 +109,12 @@ def find(path: str) -> str:
     if pathlib.Path(file).is_file():
         return path
     name = pathlib.PurePath(file)
-    own = OWN / f"{name.stem}.py"
-    if name.parts[:-1] in ((), ("configs",)) and name.suffix in ("", ".py") and own.is_file():
+    within = name.relative_to("configs") if name.parts[:1] == ("configs",) else name
+    own = OWN / within.with_suffix(".py")
+    if own.is_file() and name.suffix in ("", ".py") and ".." not in name.parts:
         return f"{own}{colon}{variant}"
-    known = ", ".join(sorted(path.stem for path in OWN.glob("*.py")))
+    there = (path.relative_to(OWN).with_suffix("") for path in OWN.rglob("*.py"))
+    known = ", ".join(sorted(map(str, there)))
     raise UserError(f"--config: there is no file {file!r}; give one, or one of {known}")
 
 

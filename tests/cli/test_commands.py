@@ -219,8 +219,8 @@ def test_the_wheel_and_what_it_requires_run_the_demo_in_an_empty_folder(tmp_path
     (wheel,) = wheels.iterdir()
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
-    for path in (ROOT / "configs").glob("*.py"):
-        assert f"labor_jax/configs/{path.name}" in names
+    for path in (ROOT / "configs").rglob("*.py"):
+        assert f"labor_jax/{path.relative_to(ROOT).as_posix()}" in names
     assert {"labor_jax/annotation/web/page.html", "labor_jax/report/report.html.j2"} <= names
     assert wheel.stat().st_size < 2e6
 

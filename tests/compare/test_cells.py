@@ -5,7 +5,14 @@ import pytest
 from labor_jax.compare import cells
 from labor_jax.compare.cells import Cell, parse_budget
 from labor_jax.config import default_config
+from labor_jax.config.protocol import Costs, one_cost
 from labor_jax.util.errors import UserError
+
+TWO_SECONDS = one_cost(2.0)
+
+
+def config_of(base, cell, costs=TWO_SECONDS):
+    return cells.cell_config(base, cell, "runs/full", costs)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +21,7 @@ from labor_jax.util.errors import UserError
         ("40points", "40points", "points", 40, "40 points"),
         ("2.2%", "2.2%", "pixels", 0.022, "2.2 %"),
         ("100clicks", "100clicks", "clicks", 100, "100 clicks"),
+        ("90seconds", "90seconds", "seconds", 90, "90 seconds"),
         ("2.20 %", "2.2%", "pixels", 0.022, "2.2 %"),
         ("0040points", "40points", "points", 40, "40 points"),
     ],
@@ -73,24 +81,44 @@ def test_seeds_are_run_one_after_the_other_and_the_shared_warm_up_first():
 def test_a_cell_is_told_its_budget_its_seed_and_whose_warm_up_it_shares():
     base = default_config()
     base.beside, base.annotator = "elsewhere", "web"
-    points = cells.cell_config(base, Cell("random", 2, parse_budget("7points")), "runs/full")
+    points = config_of(base, Cell("random", 2, parse_budget("7points")))
     assert (points.method, points.seed, points.beside) == ("random", 2, "")
     assert (points.budget.unit, points.budget.points_per_image) == ("points", 7)
     assert (points.annotator, points.warmup_from) == ("oracle", "runs/full")
-    pixels = cells.cell_config(base, Cell("labor_spl", 0, parse_budget("2.2%"), 0.1), "runs/full")
+    pixels = config_of(base, Cell("labor_spl", 0, parse_budget("2.2%"), 0.1))
     assert (pixels.budget.unit, pixels.budget.max_fraction) == ("pixels", 0.022)
     assert (pixels.annotator, pixels.noisy.error) == ("noisy", 0.1)
-    clicks = cells.cell_config(base, Cell("labor_ppl", 0, parse_budget("9clicks")), "runs/full")
+    clicks = config_of(base, Cell("labor_ppl", 0, parse_budget("9clicks")))
     assert (clicks.budget.unit, clicks.budget.clicks_per_image) == ("clicks", 9)
     assert base.annotator == "web" and base.seed == 0, "what they share is not changed"
 
 
 def test_a_reference_keeps_the_configs_budget_and_only_uda_takes_the_warm_up():
     base = default_config()
-    found = {m: cells.cell_config(base, Cell(m, 1), "runs/full") for m in cells.REFERENCES}
+    found = {m: config_of(base, Cell(m, 1)) for m in cells.REFERENCES}
     assert {m: c.warmup_from for m, c in found.items()} == {
         "full": "",
         "source_only": "",
         "uda": "runs/full",
     }
     assert all(c.budget.to_dict() == base.budget.to_dict() for c in found.values())
+
+
+def test_a_budget_in_seconds_pays_for_fewer_of_what_takes_longer():
+    costs = Costs({"points": 2, "regions": 2.5, "superpixels": 3, "segments": 7}, "assumed")
+    budget = parse_budget("20seconds")
+    clicks = {}
+    for method in ("margin", "ripu_regions", "superpixels_margin", "labor_spl"):
+        config = config_of(default_config(), Cell(method, 0, budget), costs)
+        assert config.budget.unit == "clicks"
+        clicks[method] = config.budget.clicks_per_image
+    assert list(clicks.values()) == [10, 8, 6, 2]
+    assert cells.seconds(Cell("superpixels_margin", 0, budget), 6, costs) == 18
+    with pytest.raises(UserError, match=r"^--budgets: 6seconds do not pay for one of the segments"):
+        config_of(default_config(), Cell("labor_spl", 0, parse_budget("6seconds")), costs)
+
+
+def test_what_an_answer_costs_is_told_with_where_it_is_from():
+    assert one_cost(2.0).told == "2 s a click, assumed"
+    costs = Costs({"points": 2, "regions": 2.5, "superpixels": 3, "segments": 7}, "measured")
+    assert costs.told == "2 s a point, 2.5 s a region, 7 s a segment, 3 s a superpixel, measured"

@@ -17,6 +17,7 @@ from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.compare import results
 from labor_jax.compare import run as compare
 from labor_jax.compare.cells import Cell
+from labor_jax.config.protocol import Protocol
 from labor_jax.data.labels import CAMVID
 from labor_jax.infer import evaluate, metrics, restore
 from labor_jax.selection.segments import run_pixels
@@ -27,7 +28,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def asked(methods=("random", "labor_ppl"), budgets=("4points",), seeds=2, errors=("0",)):
-    return compare.Asked("toytown:quick", methods, budgets, seeds, errors, 2.0, 1)
+    return compare.Asked("toytown:quick", Protocol(methods, budgets, seeds, errors), 1)
 
 
 @pytest.fixture

@@ -147,6 +147,18 @@ def flat(look, seed, index, height, width):
     return np.full((height, width, 3), index, np.uint8), np.full((height, width), 2, np.uint8)
 
 
+def test_the_night_is_dark_in_the_sources_town_and_its_sensor_is_noisy(scenes):
+    night = [toytown.render("night", 5, i, 120, 160) for i in range(SCENES)]
+    images, labels = map(np.stack, zip(*night, strict=True))
+    assert images.mean() < 0.4 * scenes["source"][0].mean()
+    assert (images.max(axis=(1, 2, 3)) > 200).all(), "lamps are lit"
+    assert set(np.unique(labels)) == set(range(len(CAMVID))), "no bonnet is in sight"
+    shares = [
+        np.bincount(x.ravel(), minlength=11)[:11] / x.size for x in (labels, scenes["source"][1])
+    ]
+    assert np.abs(shares[0] - shares[1]).max() < 0.06
+
+
 def test_workers_draw_what_one_process_draws_in_order(monkeypatch):
     monkeypatch.setattr(workers, "WORTH_PROCESSES", 7)
     expected = [toytown.render("target", 2, index, 24, 32) for index in range(7)]

@@ -233,7 +233,9 @@ def test_cluster_margin_asks_the_least_sure_pixel_of_each_kind_of_feature():
         np.testing.assert_allclose(scores, best, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["typical", "typical_margin", "diversity"])
+@pytest.mark.parametrize(
+    "name", ["typical", "diversity", pytest.param("typical_margin", marks=pytest.mark.slow)]
+)
 def test_before_there_is_a_label_features_are_asked_and_logits_are_not_read(name):
     given, _ = blobs()
     before = given | {"untaught": np.ones(B, bool)}

@@ -12,6 +12,7 @@ from support import fabricate
 from labor_jax.annotation import ledger
 from labor_jax.compare import cells, intervals, tables
 from labor_jax.compare.results import Result
+from labor_jax.config.protocol import one_cost
 from labor_jax.data.domain import Domain
 from labor_jax.infer import metrics
 from labor_jax.util import files
@@ -47,7 +48,14 @@ def write_cells(
     parsed = [cells.parse_budget(text) for text in budgets]
     plan, skipped = cells.plan(methods, parsed, seeds, errors)
     about = tables.About(
-        "configs/streets.py", "streets val", methods, parsed, errors, 2.0, skipped, len(plan)
+        "configs/streets.py",
+        "streets val",
+        methods,
+        parsed,
+        errors,
+        one_cost(2.0),
+        skipped,
+        len(plan),
     )
     return about, [_result(workdir, cell, methods, size) for cell in plan]
 

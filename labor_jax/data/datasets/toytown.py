@@ -1,6 +1,10 @@
-"""Toytown: two towns, each with scenes to train and to validate on, drawn when first used."""
+"""Toytown: two towns, each with scenes to train and to validate on, drawn when first used.
 
-from collections.abc import Iterator
+`toytown_night` is the source's town by night.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from labor_jax.data.dataset import DataSet, Sample, png, register, sample, track
@@ -12,10 +16,14 @@ LOOK_AND_SEED = {
     "target_train": ("target", 2),
     "target_val": ("target", 3),
 }
+BY_NIGHT = {"train": ("night", 4), "val": ("night", 5)}
 
 
 class Size(NamedTuple):
-    """How large the scenes are, and how many each split has, in the order of `LOOK_AND_SEED`."""
+    """How large the scenes are, and how many each split has, in the order of `LOOK_AND_SEED`.
+
+    By night there are as many as of the target.
+    """
 
     width: int
     height: int
@@ -31,32 +39,53 @@ SIZES = {
 }
 
 
-def make(size: str, _: str) -> dict[str, Iterator[Sample]]:
-    """The scenes of each split."""
-    counts = SIZES[size].counts
+def make(
+    splits: Mapping[str, tuple[str, int]], size: str, _: str = ""
+) -> dict[str, Iterator[Sample]]:
+    """The scenes of each split.
+
+    Args:
+      splits: the look and the seed of each.
+      size: a key of `SIZES`.
+    """
+    counts = SIZES[size].counts[-len(splits) :]
     return {
-        split: scenes(split, count, SIZES[size])
-        for split, count in zip(LOOK_AND_SEED, counts, strict=True)
+        split: scenes(split, look, seed, count, SIZES[size])
+        for (split, (look, seed)), count in zip(splits.items(), counts, strict=True)
     }
 
 
-def scenes(split: str, count: int, size: Size) -> Iterator[Sample]:
+def scenes(split: str, look: str, seed: int, count: int, size: Size) -> Iterator[Sample]:
     """The first `count` scenes of a split."""
-    drawn = workers.render_many(*LOOK_AND_SEED[split], count, size.height, size.width)
+    drawn = workers.render_many(look, seed, count, size.height, size.width)
     for index, (image, label) in enumerate(track(drawn, count, f"drawing {split}")):
         yield sample(f"{split}_{index:04d}", png(image), label)
 
 
-register(
-    DataSet(
-        name="toytown",
-        version="1.4.0",
-        about="Procedural street scenes: `source` is game-like, `target` is another town and "
-        "camera.",
-        licence="drawn by labor_jax, free to use",
-        table="camvid",
-        sizes=tuple(SIZES),
-        native=tuple((size.height, size.width) for size in SIZES.values()),
-        make=make,
+def _registered(name: str, version: str, about: str, splits: Mapping[str, tuple[str, int]]) -> None:
+    register(
+        DataSet(
+            name=name,
+            version=version,
+            about=about,
+            licence="drawn by labor_jax, free to use",
+            table="camvid",
+            sizes=tuple(SIZES),
+            native=tuple((size.height, size.width) for size in SIZES.values()),
+            make=functools.partial(make, splits),
+        )
     )
+
+
+_registered(
+    "toytown",
+    "1.4.0",
+    "Procedural street scenes: `source` is game-like, `target` is another town and camera.",
+    LOOK_AND_SEED,
+)
+_registered(
+    "toytown_night",
+    "1.0.0",
+    "Procedural street scenes of toytown's source, by night and seen by a camera.",
+    BY_NIGHT,
 )

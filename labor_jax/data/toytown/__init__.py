@@ -1,4 +1,4 @@
-"""Toytown: street scenes drawn from a seed, in a game-like `source` or camera-like `target` look.
+"""Toytown: street scenes drawn from a seed, game-like (`source`) or seen by a camera.
 
 A scene is laid out in metres, painted from far to near on a canvas of twice the size, and developed
 into a photograph. `render` is a pure function: the size changes how finely a scene is drawn and
@@ -22,7 +22,8 @@ def render(
     """Draws scene number `index` of `seed`.
 
     Args:
-      look: "source" (clean, sunny, saturated) or "target" (another town, weather and camera).
+      look: "source" (clean, sunny, saturated), "target" (another town, weather and camera) or
+        "night" (the source's town, lit by lamps).
       seed: which town.
       index: which scene of it.
       height: pixels.
@@ -31,7 +32,7 @@ def render(
       image: [height, width, 3] uint8 RGB.
       label: [height, width] uint8, CamVid's eleven train ids, 255 on the camera car's bonnet.
     """
-    rng = np.random.default_rng([seed, index, sorted(LOOKS).index(look)])
+    rng = np.random.default_rng([seed, index, list(LOOKS).index(look)])
     style = LOOKS[look]
     h, w = SUPERSAMPLE * height, SUPERSAMPLE * width
     light = choose_light(rng, look)
@@ -46,6 +47,8 @@ def render(
     if light.weather == "rain":
         photo.mirror_wet_road(canvas, rng, 0.5)
         photo.draw_rain(canvas, rng)
+    if look == "night":
+        photo.fall_dark(canvas)
     photo.add_glows(canvas)
     if look == "target" and rng.random() < 0.25:
         photo.hood(canvas, rng)
@@ -68,11 +71,15 @@ def choose_camera(rng: np.random.Generator, look: Look) -> Camera:
 
 
 def choose_light(rng: np.random.Generator, look: str) -> Light:
-    """Sun for the source, one of four kinds of bad weather for the target."""
+    """Sun for the source, a dark sky at night, and four kinds of bad weather for the target."""
     if look == "source":
         sun = (float(pick(rng, (-1, 1))) * rng.uniform(0.3, 0.9), rng.uniform(-0.25, 0.6))
         clouds = pick(rng, (0.15, 0.3, 0.45, 0.9))
         return Light("sunny", (70, 136, 226), (206, 228, 246), clouds, 0.0035, sun, 0.74, 0.62, 0.0)
+    if look == "night":
+        return Light(
+            "night", (60, 70, 110), (120, 116, 140), 0.3, 0.006, (0.15, 0.1), 0.9, 0.76, 0.5
+        )
     weather = pick(rng, ("overcast", "overcast", "evening", "rain", "fog"))
     sun = (float(pick(rng, (-1, 1))) * 0.15, 0.1)
     air = {

@@ -85,7 +85,7 @@ def paint_car(
     color, glass = jitter(rng, pick(rng, look.paint), 8), jitter(rng, pick(rng, look.glass), 6)
     reach = 0.5 * body.length * abs(np.cos(heading)) + body.half * abs(np.sin(heading))
     pose = Pose(np.array([x, 0.0, z + reach]), heading)
-    night = canvas.light.weather in ("evening", "rain", "fog")
+    night = canvas.light.weather in ("evening", "rain", "fog", "night")
     faces = body_patches(color, night)
     half, end = body.half, 0.5 * body.length
     box(canvas, pose, (0.1 - end, end - 0.1), (half - 0.06,) * 2, (0, 0.4), (0, 0), DARK, {})

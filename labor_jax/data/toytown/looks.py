@@ -1,4 +1,7 @@
-"""The two looks of toytown, as data: what tells the source domain from the target domain."""
+"""The looks of toytown, as data: what tells the source domain from the target domain.
+
+The town by night is the source's. What is different is its light, and the camera.
+"""
 
 import dataclasses
 
@@ -215,4 +218,5 @@ TARGET = Look(
     sign_fade=0.25,
 )  # fmt: skip
 
-LOOKS = {"source": SOURCE, "target": TARGET}
+LOOKS = {"source": SOURCE, "target": TARGET, "night": SOURCE}
+"""By name; the place of a look in here is part of its scenes' seeds."""

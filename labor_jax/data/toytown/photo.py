@@ -22,6 +22,11 @@ def mirror_wet_road(canvas: Canvas, rng: np.random.Generator, strength: float) -
     canvas.image[cy : cy + depth] = np.clip(below, 0, 255)
 
 
+def fall_dark(canvas: Canvas) -> None:
+    """Leaves a quarter of the light, and more blue than red; lamps are lit later."""
+    canvas.image[:] = canvas.image * np.array((0.23, 0.25, 0.31), np.float32)
+
+
 def add_glows(canvas: Canvas) -> None:
     """Lights the lamps that nothing stands in front of, with a halo."""
     h, w = canvas.label.shape
@@ -73,12 +78,13 @@ def develop_game(image: np.ndarray) -> np.ndarray:
 def develop_camera(image: np.ndarray, rng: np.random.Generator, weather: str) -> np.ndarray:
     """Exposure, cast, flat contrast, vignette, blur, sensor noise and JPEG; uint8 both ways."""
     h, w = image.shape[:2]
-    exposure = {"overcast": 1.02, "evening": 0.82, "rain": 0.88, "fog": 0.96}[weather]
+    exposure = {"overcast": 1.02, "evening": 0.82, "rain": 0.88, "fog": 0.96, "night": 1.1}[weather]
     cast = {
         "overcast": (0.97, 1.0, 1.03),
         "evening": (1.07, 0.97, 0.93),
         "rain": (0.92, 0.99, 1.06),
         "fog": (1.0, 1.01, 0.98),
+        "night": (1.04, 0.99, 0.94),
     }[weather]
     blur = h * rng.uniform(0.0016, 0.0032)
     pixels = cv2.GaussianBlur(image, (0, 0), blur).astype(np.float32)
@@ -89,7 +95,7 @@ def develop_camera(image: np.ndarray, rng: np.random.Generator, weather: str) ->
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
     pixels *= (1 - rng.uniform(0.14, 0.3) * (x * x + y * y) / 2)[..., None].astype(np.float32)
     noise = rng.standard_normal((h, w, 4), np.float32)
-    strength = rng.uniform(1.8, 3.6) * (1.5 if weather == "evening" else 1.0)
+    strength = rng.uniform(1.8, 3.6) * {"evening": 1.5, "night": 2.5}.get(weather, 1.0)
     pixels += strength * (noise[..., :1] + 0.6 * noise[..., 1:])
     quality = int(rng.integers(55, 82))
     pixels = np.clip(pixels, 0, 255).astype(np.uint8)

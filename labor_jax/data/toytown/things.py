@@ -125,7 +125,7 @@ def paint_lamp(canvas: Canvas, rng: Rng, look: Look, x: float, z: float) -> None
     card(canvas, limb((0, height), (reach, height + 0.3), 0.14, 0.12), x, z, color, POLE)
     head = limb((reach, height + 0.28), (reach * 1.45, height + 0.26), 0.3, 0.2)
     card(canvas, head, x, z, (90, 92, 96), POLE)
-    if canvas.light.weather == "evening":
+    if canvas.light.weather in ("evening", "night"):
         glow(canvas, (x + reach * 1.2, height + 0.2, z), 0.3, (255, 220, 165), POLE)
 
 
