@@ -99,3 +99,13 @@ def test_without_a_word_on_its_licence_the_file_is_refused_and_with_it_goes_out_
 def test_which_backbones_weights_have_a_licence_of_their_own_is_known():
     assert "Meta" in licences.of_backbone("dinov3_small")
     assert licences.of_backbone("dinov2_small") == ""
+
+
+def test_metas_own_file_is_told_from_a_dinov2_and_what_to_give_instead(tmp_path):
+    file = tmp_path / "dinov3_vits16.safetensors"
+    keys = ("storage_tokens", "blocks.0.ls1.gamma", "rope_embed.periods")
+    file.write_bytes(
+        tensor_files.encode({key: np.ones(3, np.float32) for key in keys}, ".safetensors")
+    )
+    with pytest.raises(UserError, match=r"it is DINOv3's own file; give Hugging Face's"):
+        convert(str(file), str(tmp_path / "out.npz"), backbone_only=False, accepted="dinov3")
