@@ -201,7 +201,7 @@ class VisionTransformer(nn.Module):
             positions = self.param("pos_embed", small, (1, 1 + POSITIONS**2, channels))
             square = positions[0, 1:].reshape(POSITIONS, POSITIONS, channels)
             patches += resized(square, patches.shape[1:3], kind.kernel).astype(self.dtype)
-            tokens[0] += positions[:, :1]
+            tokens = [tokens[0] + positions[:, :1]]  # += would write into NumPy parameters
         else:
             angles = turns(patches.shape[1:3], channels // self.size.heads)
         # Pretraining puts it in place of hidden patches. Here it only goes out as it came in.
