@@ -25,7 +25,8 @@ from labor_jax.util import addresses, errors, malloc, stopping
 def process(main: Callable[[Sequence[str]], int]) -> int:
     """Calls a `main(argv)` as the only one of this process; returns its exit status.
 
-    A signal ends it in one line and in time.
+    A signal ends it in one line and in time. Where it failed it waits `stopping.LEAVE` at most for
+    the other processes of its run, which may go on.
     """
     faulthandler.enable()
     malloc.keep_freed()
@@ -34,7 +35,10 @@ def process(main: Callable[[Sequence[str]], int]) -> int:
     logging.use_absl_handler()
     logging.set_verbosity(logging.FATAL)
     with stopping.in_time():
-        return errors.exit_status(lambda: main(sys.argv[1:]))
+        status = errors.exit_status(lambda: main(sys.argv[1:]))
+    if status:
+        stopping.end_in_time(status)
+    return status
 
 
 def run(

@@ -38,6 +38,7 @@ def start(values: flags.FlagValues) -> None:
 
     hosts.start(values.distributed)
     cache.enable()
-    result = schedule.run(values.config, values.workdir)
+    with hosts.losses_told():
+        result = schedule.run(values.config, values.workdir)
     if hosts.first():
         print(summary.table(result, values.workdir))

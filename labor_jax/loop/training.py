@@ -32,7 +32,6 @@ def train(
       Stopped: a signal came; the state is saved.
     """
     config, first = this.config, int(now.step)
-    stop = hosts.StopTogether(first)
     with stop_asked() as asked:
         with (
             pipeline.batches(
@@ -53,12 +52,14 @@ def train(
                 progress.advance(step, headline)
                 if save:
                     this.checkpoints.save(step, parallel.of_all(now))
-                if signal := stop(step, asked()):
+                if signal := hosts.stop(step, asked()):
                     _finite(losses, step)
                     this.checkpoints.save(step, parallel.of_all(now), wait=True)
                     raise Stopped(step, signal)
         # It must be on disk before the next phase: queries and answers depend on this state.
         this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
+        if signal := hosts.largest(asked()):
+            raise Stopped(phase.last, signal)
     return now
 
 

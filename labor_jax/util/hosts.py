@@ -6,10 +6,12 @@ one joins. In a run of one process the functions here do nothing.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import sys
 import threading
@@ -21,6 +23,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from labor_jax.util import partners
 from labor_jax.util.errors import UserError
 
 MANUAL = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
@@ -30,6 +33,10 @@ TELL_SECONDS = 5.0
 """Seconds between two lines that say whom this process waits for."""
 WAIT_SECONDS = 300.0
 """Seconds after which a process no longer waits for the others to join."""
+LOST_SECONDS = 40.0
+"""Seconds without a sign of life after which a process counts as gone."""
+END_SECONDS = 3600.0
+"""Seconds that a process waits at its end for the others, of which the first writes the report."""
 
 
 def start(asked: bool | None) -> None:
@@ -38,23 +45,73 @@ def start(asked: bool | None) -> None:
     Args:
       asked: --distributed. With None processes are joined if the environment tells of several.
     While it waits for them it says so every few seconds, and not longer than `WAIT_SECONDS`: it
-    then ends with status 2.
+    then ends with status 2. Where another process is gone later, this one ends with one line after
+    `LOST_SECONDS` at most.
 
     Raises:
       UserError: neither the launcher's environment nor `MANUAL` tells which processes there are.
     """
     if asked is False or (asked is None and not _several()):
         return
-    jax.config.update("jax_enable_preemption_service", False)  # it would handle SIGTERM itself
-    timeout = int(WAIT_SECONDS + 60)  # JAX's own wait ends by an abort
     if os.environ.get(MANUAL[1]):
         address, number, index = manual()
         with _waiting(lambda: _lacking(address, number, index)), _refused(f"at {address}"):
-            jax.distributed.initialize(address, number, index, initialization_timeout=timeout)
-        return
-    with _waiting(lambda: "the other processes of this launcher"), _refused("by --distributed"):
-        # It knows Cloud TPU, Slurm, Open MPI and Kubernetes.
-        jax.distributed.initialize(initialization_timeout=timeout)
+            _join(address, number, index)
+    else:
+        with _waiting(lambda: "the other processes of this launcher"), _refused("by --distributed"):
+            _join()  # JAX knows Cloud TPU, Slurm, Open MPI and Kubernetes
+    if jax.process_count() > 1:
+        partners.tell_in_one_line(jax.process_count())
+
+
+_jaxs_handler: Callable[[int], None] = signal.raise_signal
+"""JAX's handler of SIGTERM, which gives notice to all processes, once `start` has joined them."""
+
+
+def _join(address: str | None = None, number: int | None = None, index: int | None = None) -> None:
+    """Joins the other processes; SIGTERM is still handled as before."""
+    global _jaxs_handler
+    jax.config.update("jax_enable_preemption_service", True)
+    jax.distributed.initialize(
+        address,
+        number,
+        index,
+        initialization_timeout=int(WAIT_SECONDS + 60),  # JAX's own wait ends by an abort
+        heartbeat_timeout_seconds=int(LOST_SECONDS),
+        shutdown_timeout_seconds=int(END_SECONDS),
+    )
+    # JAX's preemption service has set a handler in C, of which Python does not know.
+    system = ctypes.CDLL(None)
+    system.signal.restype, system.signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    if handler := system.signal(signal.SIGTERM, None):
+        _jaxs_handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(handler)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+FAILED = re.compile("Gloo|NCCL|[Cc]ollective|coordination service|CoordinationService|DEADLINE")
+"""What an error says where an exchange between processes failed."""
+
+
+@contextlib.contextmanager
+def losses_told() -> Iterator[None]:
+    """Around a run: where another process is gone, JAX has the time to find out which.
+
+    An exchange with a process that is gone may fail at once, or never. JAX ends this process in
+    both cases, by the line of `partners`.
+
+    Raises:
+      UserError: an exchange failed, and JAX did not find out why.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not FAILED.search(str(cause)):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None or isinstance(error, UserError) or jax.process_count() == 1:
+            raise
+        time.sleep(LOST_SECONDS + 15)
+        raise UserError(partners.lost(partners.ANOTHER)) from None
 
 
 def _several() -> bool:
@@ -173,39 +230,21 @@ def largest(number: int) -> int:
     return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
-class StopTogether:
-    """Tells all processes at the same step that one of them was asked to stop.
+def stop(step: int, number: int) -> int:
+    """The signal to stop for, 0 for none: all processes get one at the same step.
 
-    To agree at each step would have every step wait for the one before. The processes agree every
-    `AGREE` seconds or so instead, at steps that follow from their speed when they last agreed.
+    That step follows from JAX's preemption service, which asks no device: a call takes
+    microseconds, and a stop is seen at the next step or the one after it.
+
+    Args:
+      step: how many steps are done; this is called after each one, by all processes.
+      number: the signal that this process got, or 0.
     """
-
-    AGREE = 2.0
-    """Seconds; a small part of `stopping.GRACE`."""
-
-    def __init__(self, step: int) -> None:
-        """Begins; `step`: how many steps are done."""
-        self._agreed, self._due, self._since = step, step + 1, time.monotonic()
-
-    def __call__(self, step: int, signal: int) -> int:
-        """The signal to stop for, 0 for none; called after each step, by all processes.
-
-        Args:
-          step: how many steps are done.
-          signal: the one that this process got, or 0.
-        """
-        if jax.process_count() == 1:
-            return signal
-        if step < self._due:
-            return 0
-        now = time.monotonic()
-        seconds = (now - self._since) / max(1, step - self._agreed)
-        steps = max(1, min(int(self.AGREE / max(seconds, 1e-6)), 2**20))
-        signals, wait = multihost_utils.process_allgather(np.array([signal, -steps], np.int32)).max(
-            0
-        )
-        self._agreed, self._due, self._since = step, step - int(wait), time.monotonic()
-        return int(signals)
+    if jax.process_count() == 1:
+        return number
+    if number:
+        _jaxs_handler(number)
+    return (number or signal.SIGTERM) if multihost_utils.reached_preemption_sync_point(step) else 0
 
 
 def total(counts: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ GRACE = 25.0
 """Seconds from a signal to the end where a state is saved first; schedulers kill after 30."""
 PROMPT = 3.0
 """Seconds from a signal to the end where nothing needs to be saved."""
+LEAVE = 10.0
+"""Seconds that a process which has failed or stopped waits for the other ones of its run to end."""
 
 
 @contextlib.contextmanager
@@ -57,6 +59,18 @@ def in_time() -> Iterator[None]:
         over.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+
+
+def end_in_time(status: int) -> None:
+    """Ends the process after `LEAVE`; when Python exits JAX waits for the other processes."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        os._exit(status)
+
+    timer = threading.Timer(LEAVE, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _watch(signals: int, at_once: tuple[Callable, ...], over: threading.Event) -> None:
