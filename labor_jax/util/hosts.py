@@ -105,13 +105,19 @@ def losses_told() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not FAILED.search(str(cause)):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None or isinstance(error, UserError) or jax.process_count() == 1:
+        if jax.process_count() == 1 or not _exchange_failed(error):
             raise
         time.sleep(LOST_SECONDS + 15)
         raise UserError(partners.lost(partners.ANOTHER)) from None
+
+
+def _exchange_failed(error: BaseException | None) -> bool:
+    """Whether an error, or one in whose place it is told, is of an exchange of processes."""
+    while error is not None:
+        if not isinstance(error, UserError) and FAILED.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _several() -> bool:
