@@ -50,7 +50,7 @@ def told(text: str, processes: int) -> str:
     """What JAX printed before it aborted, in one line."""
     heartbeats = re.search(r"stopped sending heartbeats\):\n((?:\d+\n)+)", text)
     numbers = heartbeats[1].split() if heartbeats else re.findall(r"Task (\d+) heartbeat", text)[:1]
-    if not numbers and "leader task" in text:
+    if not numbers and ("leader task" in text or "CoordinationService/Heartbeat" in text):
         numbers = ["0"]
     if len(numbers) > 1:
         return lost(f"one of the processes {', '.join(numbers)} of {processes}")
