@@ -1,4 +1,8 @@
-"""The thread that learns: it follows the journal, fits, publishes, and saves an ordinary run."""
+"""The threads of a live run.
+
+One learns: it follows the journal, fits, publishes, and saves an ordinary run. The other one
+chooses what the newest classifier would ask, which takes longer than a fit and must not delay it.
+"""
 
 import contextlib
 import functools
@@ -107,10 +111,10 @@ def learn(
 
 
 class Session:
-    """A live run in progress: it learns in a thread of its own until it is closed.
+    """A live run in progress: it learns in threads of its own until it is closed.
 
     Attributes:
-      error: what ended the thread before its time; None while it is well.
+      error: what ended a thread before its time; None while they are well.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Session:
         self._places |= {image: ("target", i) for image, i in self._index.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
+        self._asker = threading.Thread(target=self._ask, name="asker", daemon=True)
         self._made = 0  # images whose features were made
         self._learned: Learned | None = None
         self._proposals: Sequence[questions.Proposal] = ()
@@ -323,17 +328,17 @@ class Session:
             height, width = target.read_image(index).shape[:2]
         return height, width
 
-    # --------------------------------------------------------------------------------- the thread
+    # -------------------------------------------------------------------------------- the threads
 
     def start(self) -> None:
         """Begins to learn."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread, which first learns what it does not know yet and saves it.
+        """Ends the threads; what is not known yet is learnt and saved before.
 
         Raises:
-          Exception: what had ended the thread before.
+          Exception: what had ended a thread before.
         """
         self._stop.set()
         self._thread.join()
@@ -344,8 +349,27 @@ class Session:
         try:
             with contextlib.suppress(_Stopped):
                 self._prepare()
+                self._asker.start()
                 self._follow()
+                self._asker.join()
         except Exception as error:  # answers are taken all the same, and the page tells of it
+            self.error = error
+
+    def _ask(self) -> None:
+        """Proposes what each newest classifier would ask, until the session is closed."""
+        target, config = self._domains["target"], self._config
+        of: Learned | None = None
+        try:
+            while not self._stop.is_set():
+                newest = self._learned
+                if newest is of or newest is None or newest.fitted is None:
+                    time.sleep(LOOK)
+                    continue
+                of = newest
+                infer = functools.partial(self._infer, self._applied(newest.fitted))
+                asked = _asked(self._workdir)
+                self._proposals = questions.propose(asked, newest.version, target, infer, config)
+        except Exception as error:
             self.error = error
 
     def _prepare(self) -> None:
@@ -426,10 +450,9 @@ class Session:
                     return
 
     def _learn(self, lines: Sequence[journal.Answer]) -> None:
-        """Fits, publishes the classifier, and then what it would ask."""
+        """Fits, and publishes the classifier and its score."""
         config, target, classes = self._config, self._domains["target"], len(self._table)
-        asked = _asked(self._workdir)
-        by_id = {query["id"]: query for own in asked.values() for query in own}
+        by_id = {query["id"]: query for query in _each(self._workdir)}
         fit = functools.partial(
             learn,
             queries=by_id,
@@ -442,9 +465,6 @@ class Session:
         learned = fit(lines, before=self._learned)
         self._learned = learned
         self._record(lines, learned, time.monotonic() - begun)
-        if learned.fitted is not None and not self._stop.is_set():
-            infer = functools.partial(self._infer, self._applied(learned.fitted))
-            self._proposals = questions.propose(asked, learned.version, target, infer, config)
         if len(lines) >= self._compared + COMPARED and learned.scored.answers >= scores.ENOUGH:
             self._compared = len(lines)
             half = fit(lines[: len(lines) // 2], held=learner.split(lines, by_id)[1])
