@@ -6,10 +6,17 @@
 `CamVid` is the folder of the public SegNet tutorial (train, trainannot, val, valannot). The
 backbone's weights come with pip. `:frozen` is the one to begin with: it trains no backbone, its
 features are made once, a linear layer is fitted to them in seconds, and ten random points an image
-are asked. The default trains all layers for 1,200 steps, half an hour on one CPU core, with every
-pixel labelled (`--config.method=full`). README.md has the scores of both. Other methods ask
-instead, such as `--config.method=margin`, forty points an image in all. `:large` is the default for
-an accelerator, 40,000 steps, and has not been measured; `:quick` is for tests.
+are asked. `:tuned` trains all layers from there, with the answers of that run (see docs/method.md):
+
+    python -m labor_jax.main --config=configs/camvid.py:frozen --workdir=runs/frozen
+    labor-jax export --workdir=runs/frozen --format=safetensors --out=runs/frozen.safetensors
+    python -m labor_jax.main --config=configs/camvid.py:tuned --workdir=runs/tuned
+
+The default trains all layers for 1,200 steps, half an hour on one CPU core, with every pixel
+labelled (`--config.method=full`). README.md has the scores. Other methods ask instead, such as
+`--config.method=margin`, forty points an image in all; few answers are better used by `:frozen`.
+`:large` is the default for an accelerator, 40,000 steps, and has not been measured; `:quick` is for
+tests.
 """
 
 import ml_collections
@@ -18,8 +25,8 @@ from labor_jax.config import check_variant, default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The default for a CPU, `frozen`, `large` or `quick`."""
-    check_variant(variant, "frozen", "large", "quick")
+    """The default for a CPU, `frozen`, `tuned`, `large` or `quick`."""
+    check_variant(variant, "frozen", "tuned", "large", "quick")
     c = default_config()
     c.method = "full"
     c.source.domain = ""
@@ -50,14 +57,25 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     c.selector.learning_rate = 1e-5
     c.selector.steps = 30
     c.ppl.radius = c.points.radius = 8
-    if variant == "frozen":
+    if variant in ("frozen", "tuned"):
         # Twice the images' size: at stride 8 a pole is then more than a cell wide.
         c.input.size = (720, 960)
+        c.model.head, c.model.output_stride = "linear", 32
+    if variant == "frozen":
         c.method = "random"
         c.budget.points_per_image = 10
         c.adapt_steps = 100
-        c.model.freeze, c.model.head, c.model.output_stride = True, "linear", 32
+        c.model.freeze = True
         c.optimizer.average, c.optimizer.weight_decay = 0.0, 2e-2
+    if variant == "tuned":
+        c.annotator, c.replay = "replay", "runs/frozen"
+        c.model.weights = "runs/frozen.safetensors"
+        c.model.batch_norm = "frozen"  # two images are too few for statistics
+        c.input.crop, c.input.scale = (), (0.8, 1.25)
+        c.batch_size = 2
+        c.adapt_steps = 200
+        c.optimizer.learning_rate = 1e-4
+        c.optimizer.head_factor = 2.0
     if variant == "large":
         c.adapt_steps = 40_000
         c.input.crop = (360, 480)

@@ -28,9 +28,7 @@ POINTS = (
     "ripu_points",
     "labor_ppl",
     "diversity",
-    "typical",
     "typical_margin",
-    "cluster_margin",
 )
 PIECES = ("ripu_regions", "labor_spl", "superpixels_margin", "superpixel_cores")
 

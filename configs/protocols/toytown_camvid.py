@@ -23,9 +23,7 @@ METHODS = (
     "ripu_points",
     "labor_ppl",
     "diversity",
-    "typical",
     "typical_margin",
-    "cluster_margin",
     "labor_spl",
     "superpixels_margin",
 )

@@ -21,8 +21,6 @@ METHODS = (
     "ripu_points",
     "labor_ppl",
     "diversity",
-    "typical",
-    "cluster_margin",
     "labor_spl",
     "superpixels_margin",
 )

@@ -24,7 +24,7 @@ from labor_jax.annotation import queries as q
 from labor_jax.config import checking
 from labor_jax.data import images, loading
 from labor_jax.data.labels import CAMVID, IGNORE
-from labor_jax.infer import feature_cache, restore
+from labor_jax.infer import export, feature_cache, restore
 from labor_jax.infer.batches import inferred
 from labor_jax.loop import frozen, schedule
 from labor_jax.report.monitor import read_metrics
@@ -209,6 +209,29 @@ def test_without_a_source_the_first_questions_are_random_and_later_ones_are_not(
         ]
     assert asked["margin"][0] == asked["random"][0]
     assert asked["margin"][1] != asked["random"][1]
+
+
+@pytest.mark.slow
+def test_a_run_of_all_layers_starts_from_a_frozen_one_and_has_its_answers(make_frozen, tmp_path):
+    without = {"source.domain": "", "warmup_steps": 0, "budget.points_per_image": 4}
+    before = schedule.run(make_frozen("random", **without), tmp_path / "frozen")
+    path = tmp_path / "frozen.safetensors"
+    path.write_bytes(export.safetensors(restore.restore(tmp_path / "frozen")))
+    tuned = {"stages": 1, "adapt_steps": 2, "model.freeze": False, "model.batch_norm": "frozen"}
+    config = make_frozen("full", **without | tuned)
+    config.annotator, config.replay = "replay", str(tmp_path / "frozen")
+    config.model.weights, config.input.crop = str(path), ()
+    after = schedule.run(config, tmp_path / "tuned")
+    # Kept features are float16.
+    assert abs(after["stages"][0]["mIoU"] - before["stages"][-1]["mIoU"]) < 0.05
+    domain = loading.load(config.target, config.data_dir, CAMVID)
+    for image in domain.ids:
+        given, taken = (
+            images.read_label_png(journal.labels_path(tmp_path / name, image))
+            for name in ("frozen", "tuned")
+        )
+        np.testing.assert_array_equal(given, taken)
+        assert (given != IGNORE).any()
 
 
 @pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1), (0.5, 3), (1.0, 9)])
