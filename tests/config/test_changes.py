@@ -24,6 +24,7 @@ HOW = {
     "live.save",
     "live.seconds",
     "log_every",
+    "model.accept_licence",
     "warmup_from",
     "plugins",
     "trust",
