@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 
+from labor_jax.annotation import annotators
 from labor_jax.cli import program
 from labor_jax.main import main
 from labor_jax.train import checkpoint
@@ -48,5 +49,6 @@ def dying_save(self, step, state, wait=False):
     die()
 
 
+annotators.TOGETHER = 3  # a death among twelve images finds answers in the journal
 Progress.advance, checkpoint.Checkpoints.save = dying_advance, dying_save
 sys.exit(program.process(main))
