@@ -22,8 +22,9 @@ from labor_jax.util.errors import UserError
 FROM_TRUTH = ("oracle", "noisy")
 """The values of config.annotator that need the target's labels."""
 
-TOGETHER = 50
-"""To how many queries the answers of a machine are added to the journal at once."""
+TOGETHER, LARGEST = 50, 4096
+"""To at most so many queries the answers of a machine are added to the journal at once, and to
+fewer where they have more numbers in their runs than that."""
 
 Annotate = Callable[[Query], list[Answer]]
 
@@ -92,7 +93,7 @@ def answer_open(
         stand = journal.answers_to(asked, written)
         done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
         new += [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
-        if number % TOGETHER == 0:
+        if number % TOGETHER == 0 or sum(len(answer["runs"]) for answer in new) > LARGEST:
             journal.append(workdir, new, table)
             new = []
         yield number

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["KINDS", "Costs", "Protocol"]
+__all__ = ["KINDS", "Costs", "Protocol", "one_cost"]
 
 KINDS = {
     "points": "point",

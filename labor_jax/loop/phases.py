@@ -13,7 +13,6 @@ from labor_jax.annotation import annotators, asked_images, journal, ledger, trus
 from labor_jax.annotation import queries as q
 from labor_jax.data import images, pipeline
 from labor_jax.infer import metrics
-from labor_jax.infer.batches import THREADS
 from labor_jax.infer.evaluate import evaluate as score_domain
 from labor_jax.loop import asking, frozen, previews, stopping_rules
 from labor_jax.loop.compiled import Compiled
@@ -23,7 +22,6 @@ from labor_jax.loop.training import train
 from labor_jax.report.page import write_report
 from labor_jax.train import parallel, state
 from labor_jax.util import files, hosts
-from labor_jax.util.ahead import ahead
 from labor_jax.util.errors import Waiting
 
 
@@ -40,22 +38,16 @@ def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> stat
 
 def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
-    written = journal.on_disk(this.workdir, this.table)
+    written, labelled = journal.on_disk(this.workdir, this.table), set()
     weights = trust.weights(this.config.trust)
-
-    def write(about: tuple[str, list[q.Query]]) -> str | None:
-        """Writes an image's label map; returns the image where it is to be learned."""
-        image, queries = about
+    for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
         answers = [a for query in queries for a in journal.answers_to(query, written)]
         answers = trust.kept(answers, weights)
+        if answers and not stopping_rules.is_held(this.config, image):
+            labelled.add(image)
         if hosts.first():
             sizes = {image: queries[0]["size"]}
             journal.write_labels(this.workdir, answers, sizes, this.table)
-        return image if answers and not stopping_rules.is_held(this.config, image) else None
-
-    # In threads, since most of the time is the disk's.
-    asked = q.by_image(this.workdir, range(1, stage + 1)).items()
-    labelled = set(ahead(write, asked, THREADS, 4 * THREADS))
     hosts.wait(f"labels {stage}")
 
     def read(index: int) -> np.ndarray | None:

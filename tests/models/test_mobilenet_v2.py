@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict
 from support.filling import filled, fresh
 
+from labor_jax.config import default_config
 from labor_jax.models.mobilenet_v2 import MobileNetV2
 from labor_jax.weights.pretrained import load_weights
 
@@ -89,7 +89,8 @@ def assert_agree(tensors: dict[str, np.ndarray], params: dict) -> None:
 def loaded(path: str | os.PathLike) -> dict:
     shapes = jax.eval_shape(MobileNetV2().init, jax.random.key(0), IMAGES)["params"]
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    config = ConfigDict({"backbone": "mobilenet_v2", "style": "tensorflow"})
+    config = default_config().model
+    config.backbone, config.style = "mobilenet_v2", "tensorflow"
     return load_weights(path, config, {"params": {"backbone": blank}})["params"]["backbone"]
 
 

@@ -1,7 +1,4 @@
-"""Toytown: two towns, each with scenes to train and to validate on, drawn when first used.
-
-`toytown_night` is the source's town by night.
-"""
+"""Toytown: two towns, each with scenes to train and to validate on, drawn when first used."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -16,13 +13,12 @@ LOOK_AND_SEED = {
     "target_train": ("target", 2),
     "target_val": ("target", 3),
 }
-BY_NIGHT = {"train": ("night", 4), "val": ("night", 5)}
 
 
 class Size(NamedTuple):
     """How large the scenes are, and how many each split has, in the order of `LOOK_AND_SEED`.
 
-    By night there are as many as of the target.
+    Other towns have as many as the target.
     """
 
     width: int
@@ -62,30 +58,25 @@ def scenes(split: str, look: str, seed: int, count: int, size: Size) -> Iterator
         yield sample(f"{split}_{index:04d}", png(image), label)
 
 
-def _registered(name: str, version: str, about: str, splits: Mapping[str, tuple[str, int]]) -> None:
-    register(
-        DataSet(
-            name=name,
-            version=version,
-            about=about,
-            licence="drawn by labor_jax, free to use",
-            table="camvid",
-            sizes=tuple(SIZES),
-            native=tuple((size.height, size.width) for size in SIZES.values()),
-            make=functools.partial(make, splits),
-        )
+def drawn(name: str, version: str, about: str, splits: Mapping[str, tuple[str, int]]) -> DataSet:
+    """A data set of scenes in all sizes; `splits` as in `make`."""
+    return DataSet(
+        name=name,
+        version=version,
+        about=about,
+        licence="drawn by labor_jax, free to use",
+        table="camvid",
+        sizes=tuple(SIZES),
+        native=tuple((size.height, size.width) for size in SIZES.values()),
+        make=functools.partial(make, splits),
     )
 
 
-_registered(
-    "toytown",
-    "1.4.0",
-    "Procedural street scenes: `source` is game-like, `target` is another town and camera.",
-    LOOK_AND_SEED,
-)
-_registered(
-    "toytown_night",
-    "1.0.0",
-    "Procedural street scenes of toytown's source, by night and seen by a camera.",
-    BY_NIGHT,
+register(
+    drawn(
+        "toytown",
+        "1.4.0",
+        "Procedural street scenes: `source` is game-like, `target` is another town and camera.",
+        LOOK_AND_SEED,
+    )
 )
