@@ -93,7 +93,7 @@ def answer_open(
         stand = journal.answers_to(asked, written)
         done, open_ = {journal.place(x) for x in stand}, journal.open_pieces(asked, stand)
         new += [x for x in annotate(asked) if x["piece"] in open_ and journal.place(x) not in done]
-        if number % TOGETHER == 0 or sum(len(answer["runs"]) for answer in new) > LARGEST:
+        if number % TOGETHER == 0 or sum(len(answer.get("runs", ())) for answer in new) > LARGEST:
             journal.append(workdir, new, table)
             new = []
         yield number
