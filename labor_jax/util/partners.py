@@ -54,9 +54,7 @@ def told(text: str, processes: int) -> str:
         numbers = ["0"]
     if len(numbers) > 1:
         return lost(f"one of the processes {', '.join(numbers)} of {processes}")
-    return lost(
-        f"process {numbers[0]} of {processes}" if numbers else "another process of this run"
-    )
+    return lost(f"process {numbers[0]} of {processes}" if numbers else ANOTHER)
 
 
 def main() -> None:
