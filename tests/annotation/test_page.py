@@ -24,6 +24,7 @@ from support.annotating import (
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
+from labor_jax.annotation.formats import regions
 from labor_jax.data.images import read_label_png
 from labor_jax.data.labels import CAMVID
 from labor_jax.selection import superpixels
@@ -300,6 +301,47 @@ def test_segments_are_answered_by_key_in_groups_and_in_parts(browser, tmp_path):
     assert (found[10:30, 20:60] == 3).all() and (found[30:50, 40:60] == 255).all()
     third = found[30:50, 20:40]
     assert set(third.ravel().tolist()) == {0, 1} and 10 < (third == 1).sum() < 200
+
+
+def test_a_polygon_answers_what_is_asked_and_open_inside_piece_by_piece(browser, tmp_path):
+    workdir, corners = segments_run(tmp_path), [(30, 2), (70, 2), (70, 25), (30, 45)]
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        box = page.locator("#view").bounding_box()
+        zoom = min(box["width"] / SIZE[1], box["height"] / SIZE[0])
+
+        def draw():
+            page.locator("#toast:not(.on)").wait_for(state="attached")  # it covers the picture
+            middle = centre_of(page, box)
+            page.keyboard.press("p")
+            for x, y in corners:
+                page.mouse.click(
+                    box["x"] + box["width"] / 2 + (x - middle[0]) * zoom,
+                    box["y"] + box["height"] / 2 + (y - middle[1]) * zoom,
+                )
+            page.keyboard.press("Enter")
+
+        draw()
+        page.keyboard.press("9")
+        page.get_by_text("parts of 4 pieces car").wait_for()
+        page.keyboard.press("Backspace")
+        page.get_by_text("taken back").wait_for()
+        assert not page.get_by_text("get the same class").is_visible(), "nobody chose whole pieces"
+        draw()
+        page.keyboard.press("0")
+        draw()
+        page.keyboard.press("8")
+        page.get_by_text("Nothing that is asked lies in it").wait_for()
+        page.keyboard.press("Escape")
+        press(page, "2")  # what is left of the first quarter
+        wait_until(lambda: saved(page))
+        assert not page.errors
+    inside = np.zeros(SIZE, bool)
+    inside.flat[regions.polygon(corners, SIZE)] = True
+    expected = np.full(SIZE, 255)
+    expected[10:50, 20:60] = np.where(inside[10:50, 20:60], 9, 255)
+    expected[10:30, 20:40] = np.where(inside[10:30, 20:40], 9, 1)
+    np.testing.assert_array_equal(label(workdir, "a"), expected)
 
 
 def test_pieces_are_picked_and_painted_with_the_mouse(browser, tmp_path):

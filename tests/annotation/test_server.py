@@ -181,7 +181,7 @@ def test_a_small_image_is_enough_for_a_grid_and_keeps_its_proportions(workdir):
 PATHS = (
     *("/", "/page.js", "/live.js", "/api/setup", "/api/task?id=1/deep/a"),
     *("/api/image?id=1/deep/a", "/api/model", "/api/prediction?id=1/deep/a"),
-    *("/review.js", "/api/review", "/api/image?small&id=review/deep/a"),
+    *("/review.js", "/polygon.js", "/api/review", "/api/image?small&id=review/deep/a"),
 )
 
 

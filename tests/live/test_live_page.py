@@ -24,8 +24,10 @@ from support.annotating import (
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk, Review
+from labor_jax.annotation.formats import regions
 from labor_jax.annotation.newest import Newest
 from labor_jax.data.labels import CAMVID
+from labor_jax.selection.segments import run_pixels
 
 pytestmark = needs_chromium
 
@@ -301,6 +303,94 @@ def test_a_review_is_open_when_all_is_answered_and_by_mouse(browser, tmp_path):
     assert "shown" not in line, "there was no model yet"
 
 
+def painted(entry):
+    return np.sort(run_pixels(entry["runs"])).tolist()
+
+
+def test_a_polygon_of_the_mouse_fixes_the_pixels_whose_centres_lie_inside(browser, tmp_path):
+    corners = [(5, 10), (70, 55), (75, 12), (12, 50)]  # it crosses itself
+    with served(tmp_path, Model()) as address:
+        page = open_page(browser, address)
+        page.keyboard.press("/")
+        page.locator("#sheets li", has_text="b").click()
+        page.get_by_text("What is the outlined piece?").wait_for()
+        box = page.locator("#view").bounding_box()
+        zoom = min(box["width"] / SIZE[1], box["height"] / SIZE[0])  # the whole image is seen
+
+        def click(x, y):
+            page.mouse.click(
+                box["x"] + box["width"] / 2 + (x - SIZE[1] / 2) * zoom,
+                box["y"] + box["height"] / 2 + (y - SIZE[0] / 2) * zoom,
+            )
+
+        press(page, "5")  # the upper left quarter, some of which the polygon then covers
+        page.keyboard.press("p")
+        page.get_by_text("Polygon: click or Space sets a corner").wait_for()
+        click(30, 30)
+        page.keyboard.press("Backspace")
+        for corner in corners:
+            click(*corner)
+        page.keyboard.press("7")
+        page.get_by_text("Enter closes the polygon", exact=True).wait_for()
+        click(corners[0][0] + 0.4, corners[0][1] + 0.4)
+        page.get_by_text("press the class of what is inside").wait_for()
+        page.keyboard.press("9")
+        page.get_by_text("part car").wait_for()
+        wait_until(lambda: saved(page) and len(lines(tmp_path)) == 2)
+        assert place(page) == "piece 2 of 4 · b", "what is left of the others is still open"
+        page.keyboard.press("Backspace")
+        wait_until(lambda: len(lines(tmp_path)) == 3)
+        assert place(page) == "piece 2 of 4 · b", "the quarter that it had covered is as it was"
+        page.keyboard.press("p")
+        click(2, 2)
+        page.keyboard.press("Escape")  # drops it
+        page.keyboard.press("p")
+        for corner in corners:
+            click(*corner)
+        page.keyboard.press("Enter")
+        page.keyboard.press("Space")  # unsure what this is
+        wait_until(lambda: saved(page) and len(lines(tmp_path)) == 4)
+        assert not page.errors
+    inside = regions.polygon(corners, SIZE).tolist()
+    quarter, taken_back = lines(tmp_path)[:2]
+    assert (quarter["class"], taken_back["class"], painted(taken_back)) == (4, 8, inside)
+    _, fixed = journal.read(tmp_path, CAMVID)
+    assert (fixed["class"], painted(fixed)) == (255, inside)
+    origins = [query.get("origin") for query in q.read_queries(tmp_path, 1)]
+    assert origins == [None] + [q.VOLUNTEERED] * 3
+
+
+def test_a_polygon_is_drawn_by_keyboard_alone_also_over_what_is_fixed(browser, tmp_path):
+    with served(tmp_path, Model()) as address:
+        page = open_page(browser, address)
+        page.keyboard.press("/")
+        page.get_by_text("2 images, the least sure first").wait_for()
+        page.keyboard.press("Enter")
+        page.get_by_text("What is the outlined piece?").wait_for()
+        press(page, "5", "5", "5", "5")  # all of it is road
+        page.get_by_text("2 images, the least sure first").wait_for()
+        page.keyboard.press("Enter")
+        page.locator("#progress").filter(has_text="piece 4 of 4").wait_for()
+        page.keyboard.press("p")  # the cursor is in the middle of what is seen, (40, 30)
+        path = {"ArrowRight": 3, "Shift+ArrowDown": 2, "ArrowDown": 4, "Shift+ArrowLeft": 1}
+        for key, times in path.items():
+            page.keyboard.press("Space")
+            for _ in range(times):
+                page.keyboard.press(key)
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")
+        page.get_by_text("press the class of what is inside").wait_for()
+        page.keyboard.press("9")
+        page.get_by_text("5 fixed").wait_for()
+        wait_until(lambda: saved(page))
+        assert not page.errors
+    *_, fixed = standing = journal.read(tmp_path, CAMVID)
+    corners = [(40, 30), (43, 30), (43, 50), (43, 54), (33, 54)]
+    assert (fixed["class"], painted(fixed)) == (8, regions.polygon(corners, SIZE).tolist())
+    covered = journal.label_map(standing, SIZE)
+    assert set(covered.flat[painted(fixed)]) == {8} and set(covered.ravel()) == {4, 8}
+
+
 # ---------------------------------------------------------------------------------------- verify
 
 SKY, ROAD, CAR = 0, 3, 8
@@ -422,6 +512,8 @@ def test_no_view_has_a_serious_fault_for_people_who_see_or_move_otherwise(
         page.get_by_text("What is the outlined piece?").wait_for()
         page.keyboard.press("b")
         found["brush"] = faults(page)
+        page.keyboard.press("p")
+        found["polygon"] = faults(page)
     with served(tmp_path / "end", Model(), guessed=lambda query: None) as address:
         page = browser.new_context(color_scheme=scheme).new_page()
         page.goto(address)

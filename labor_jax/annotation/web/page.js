@@ -3,13 +3,14 @@
 import { Gallery } from "./gallery.js";
 import { Live } from "./live.js";
 import { looks as looksOf, swatch, UNSURE } from "./patterns.js";
+import { Polygon } from "./polygon.js";
 import { Review } from "./review.js";
 import { Expired, Gone, Talk } from "./talk.js";
 import { View } from "./view.js";
 import { REVIEW, Work } from "./work.js";
 
 const $ = id => document.getElementById(id);
-const CLASS_KEYS = [..."1234567890qwertyuiopadfgjklzxcvnm"]; // b, h and s are taken
+const CLASS_KEYS = [..."1234567890qwertyuioadfgjklzxcvnm"]; // b, h, p and s are taken
 const ZOOMS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24];
 const HEARTBEAT = 5000, POLL = 2000;
 
@@ -20,7 +21,8 @@ const keys = setup.classes.map((_, i) =>
   CLASS_KEYS[i] ?? CLASS_KEYS[i - CLASS_KEYS.length + 10]?.toUpperCase());
 
 let annotator = setup.annotator || sessionStorage.getItem("labor_jax:annotator") || "";
-let talk, live = null, review = null, gallery = null, chosen = null, work = null, current = null, picked = [], brush = null, hidden = false, busy = true;
+let talk, live = null, review = null, gallery = null, chosen = null, work = null, current = null, picked = [], hidden = false, busy = true;
+let brush = null, polygon = null;  // the tool that a part is drawn with
 let ended = null;  // what the server told when nothing was open for this page, and the timer that asks again
 let zoom = 6, totals = { at: 0, done: 0, total: 0, clicks: 0, seconds: 0 };
 let history = [];  // what Backspace takes back: {task, answers}, {task, skipped: piece} or {task, chosen}
@@ -80,7 +82,7 @@ async function nextTask(want) {
     }
     $("end").hidden = true;
     document.body.dataset.kind = work.kind;
-    current = chosen = gallery = null;
+    current = chosen = gallery = brush = polygon = null;
     $("gallery").hidden = true;
     tellAsk();
     live?.review(reviewed);
@@ -117,7 +119,7 @@ function goOn(from) {
 }
 
 function goTo(piece, group = null) {
-  current = piece; picked = []; brush = null; hidden = false; chosen = null;
+  current = piece; picked = []; brush = polygon = null; hidden = false; chosen = null;
   gallery?.close();
   gallery = null;
   if (piece === null) { if (work.review) openReview(); else nextTask(); return; }
@@ -132,7 +134,7 @@ function goTo(piece, group = null) {
 function openReview() {
   const from = work?.review ? work.task : null;
   clearTimeout(ended?.timer);
-  ended = work = current = chosen = brush = null;
+  ended = work = current = chosen = brush = polygon = null;
   gallery?.close();
   gallery = null;
   $("end").hidden = $("guess").hidden = true;
@@ -150,46 +152,58 @@ function makeId() {
 }
 
 function answer(label) {
-  if (busy || current === null) return;
-  if (chosen) { answerChosen(label); return; }
-  const part = brush?.painted.size ? [...brush.painted].sort((a, b) => a - b) : null;
-  give(part || gallery ? [current] : [current, ...picked], label, part);
+  if (busy || (current === null && !polygon)) return;
+  if (chosen) answerChosen(label);
+  else if (polygon) answerPolygon(label);
+  else if (brush?.painted.size) {
+    give([{ piece: current, runs: work.runsWhere(current, at => brush.painted.has(at)) }], label);
+  } else give(wholes(gallery ? [current] : [current, ...picked]), label);
 }
+
+// Answers what a polygon holds: in a review all of it, else what is asked and open, piece by piece.
+function answerPolygon(label) {
+  const runs = polygon.inside;
+  if (!runs) { toast("Enter closes the polygon"); return; }
+  const parts = work.review ? [{ piece: work.pieceOf(runs[0]), runs }] : work.openWithin(runs);
+  if (parts.length) give(parts, label); else toast("Nothing that is asked lies in it", true);
+}
+
+function wholes(pieces) { return pieces.map(piece => ({ piece, runs: null })); }
 
 // Enter: the guess is right, of all that the gallery has or of one piece.
 function confirm() {
   const pieces = gallery ? gallery.kept : [current], guess = work.guessAt(current);
   for (const piece of gallery?.out ?? []) work.alone.add(piece);
-  if (pieces.length) give(pieces, guess, null, pieces.length); else goOn(current);
+  if (pieces.length) give(wholes(pieces), guess, pieces.length); else goOn(current);
 }
 
-// Answers pieces, or a part of one; `together` is how many were confirmed at once.
-function give(pieces, label, part, together = 1) {
-  const seconds = readClock() / pieces.length, boxes = [], answers = [], said = [];
-  for (const piece of pieces) {
+// Answers parts {piece, runs}, where no runs are all that is open of the piece; `together` is how
+// many were confirmed at once.
+function give(parts, label, together = 1) {
+  const seconds = readClock() / parts.length, boxes = [], answers = [], said = [];
+  const isPart = parts[0].runs !== null;
+  for (const { piece, runs } of parts) {
     const one = { id: makeId(), piece, class: label, annotator };
-    if (work.kind === "segments") {
-      one.runs = part ? work.runsWhere(piece, at => brush.painted.has(at)) : work.openRuns(piece);
-    }
+    if (work.kind === "segments") one.runs = runs ?? work.openRuns(piece);
     said.push({ id: one.id, task: work.task, piece, class: label, seconds,
-      ...(part || work.review ? { runs: one.runs } : {}), ...saw(piece),
+      ...(runs || work.review ? { runs: one.runs } : {}), ...saw(piece),
       ...(together > 1 ? { together } : {}), ...shownWith(one.runs ?? pixelAt(work.pieces[piece])) });
     boxes.push(work.set(one));
     answers.push(one);
     work.skipped.delete(piece);
   }
   if (work.layer) work.show(boxes);
-  history.push({ task: work.task, answers, together });
+  history.push({ task: work.task, answers, together, isPart });
   talk.say(annotator, said);
   totals.clicks += said.length;
   totals.seconds += Math.min(seconds, 60) * said.length;
   flash(label);
   const kind = work.kind === "points" ? "points" : "pieces";
-  const what = pieces.length > 1 ? `${pieces.length} ${kind}` : part ? "part" : "";
+  const what = parts.length > 1 ? `${isPart ? "parts of " : ""}${parts.length} ${kind}` : isPart ? "part" : "";
   toast(`${what} ${label === UNSURE ? "unsure" : setup.classes[label].name}`.trim());
-  if (part && work.isOpen(current)) { brush = null; startClock(); draw(); }
-  else if (gallery && together === 1 && stay(pieces[0])) { startClock(); draw(); }
-  else goOn(current);
+  if (isPart && current !== null && work.isOpen(current)) { brush = polygon = null; startClock(); draw(); }
+  else if (gallery && together === 1 && stay(parts[0].piece)) { startClock(); draw(); }
+  else goOn(current ?? 0);
 }
 
 // Whether the gallery has something left to confirm without a piece.
@@ -252,7 +266,7 @@ function tellAsk() {
     : work.kind === "points" ? "What is the pixel in the ring?" : "What is the outlined piece?";
   $("hint").textContent = chosen ? "Press the key of its class. Esc: back to the question."
     : work.kind === "points" ? "Press the key of its class. It is saved, and the next one comes."
-      : `Press the key of its class. Shift-click: several at once. B: split it.${work.review ? " Esc: all images." : ""}`;
+      : `Press the key of its class. Shift-click: several at once. B, P: a part.${work.review ? " Esc: all images." : ""}`;
 }
 
 function skip() {
@@ -269,6 +283,7 @@ function skip() {
 async function back() {
   if (busy) return;
   if (brush) { toggleBrush(); return; }
+  if (polygon) { if (!polygon.takeBack()) polygon = null; draw(); return; }
   if (chosen) { chosen = null; tellAsk(); draw(); return; }
   const last = history.at(-1) ?? (ended?.last && { task: ended.last });
   if (!last) { toast("There is nothing to take back"); return; }
@@ -298,17 +313,18 @@ async function back() {
   toast("taken back");
   const [first, ...others] = last.answers.map(a => a.piece);
   goTo(first, last.together > 1 ? [first, ...others] : null);
-  if (!gallery) picked = others.filter(piece => piece !== first);
+  if (!gallery && !last.isPart) picked = others.filter(piece => piece !== first);
   draw();
 }
 
-// ------------------------------------------------------------------------- pieces and the brush
+// ------------------------------------------------------------------- pieces, brush and polygon
 
+// The open piece at a place of the image.
 function pieceAt(x, y) {
   x = Math.floor(x); y = Math.floor(y);
   if (x < 0 || y < 0 || x >= work.width || y >= work.height) return null;
-  const owner = work.owner[y * work.width + x];
-  return owner > 0 ? owner - 1 : null;
+  const at = y * work.width + x;
+  return work.owner[at] > 0 ? work.pieceOf(at) : null;
 }
 
 function pick(piece) {
@@ -346,8 +362,44 @@ function toggleBrush() {
   const [x, y, width, height] = work.box([current]);
   const radius = brush?.radius ?? Math.max(0.5, Math.round(Math.min(width, height) / 6));
   brush = brush ? null : { painted: new Set(), x: x + width / 2, y: y + height / 2, radius };
+  polygon = null;
   picked = [];
   draw();
+}
+
+// Also where all of a reviewed image is fixed: a polygon may cover it anew.
+function togglePolygon() {
+  if (busy || gallery || work?.kind !== "segments" || (current === null && !work.review)) return;
+  polygon = polygon ? null : new Polygon(work.width, work.height, view.x, view.y);
+  brush = null;
+  picked = [];
+  hidden = false;
+  draw();
+}
+
+function closePolygon() { if (!polygon.close()) toast("A polygon has three corners, and pixels inside"); }
+
+// A click sets a corner; one on the first corner closes the polygon.
+function setCorner(x, y) {
+  if (polygon.inside) return;
+  polygon.moveTo(x, y);
+  if (polygon.isAtFirst(x, y, view.zoom)) closePolygon(); else polygon.add();
+  draw();
+}
+
+// What a key does while a polygon is drawn; false: what it always does.
+function polygonKey(key, shift) {
+  if (polygon.inside) return false;
+  if (ARROWS[key]) {
+    const [x, y] = polygon.at, [dx, dy] = ARROWS[key];
+    const step = Math.max(1, Math.round(6 / view.zoom)) * (shift ? 10 : 1);
+    polygon.moveTo(x + step * dx, y + step * dy);
+    view.keepInSight(...polygon.at);
+  } else if (key === " ") polygon.add();
+  else if (key === "Enter") closePolygon();
+  else return false;
+  draw();
+  return true;
 }
 
 function paint(erase) {
@@ -375,7 +427,7 @@ function draw() {
     if (!work) return;
     view.resize();
     const at = chosen ?? (work.kind === "points" && current !== null ? work.pieces[current] : null);
-    view.draw(work, { current, picked, hidden, brush, at, chosen,
+    view.draw(work, { current, picked, hidden, brush, polygon, at, chosen,
       over: live?.layerOf(work), opacity: live?.opacity });
     gallery?.draw({ hidden, over: live?.layerOf(work), opacity: live?.opacity });
     placeGuess();
@@ -388,8 +440,10 @@ function draw() {
     $("bar").style.width = `${100 * share}%`;
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
-      : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
-        : hidden ? "Hidden · H shows it again" : away() ? "Click here, then press keys" : "";
+      : polygon?.inside ? "Polygon: press the class of what is inside · Backspace opens it · Esc leaves"
+        : polygon ? "Polygon: click or Space sets a corner · Enter closes · Backspace takes back · Esc leaves"
+        : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
+          : hidden ? "Hidden · H shows it again" : away() ? "Click here, then press keys" : "";
     $("mode").textContent = mode;
     $("mode").classList.toggle("on", mode !== "");
     if (pressed) painted.port2.postMessage(pressed);
@@ -400,7 +454,7 @@ function draw() {
 // Shows the guess below what is asked, or above where there is no room.
 function placeGuess() {
   const guess = $("guess");
-  guess.hidden = gallery || brush || hidden || chosen || work.guessAt(current) === null;
+  guess.hidden = gallery || brush || polygon || hidden || chosen || work.guessAt(current) === null;
   if (guess.hidden) return;
   const [x, y, width, height] = work.box([current]), stage = $("stage").getBoundingClientRect();
   const [left, top] = view.toStage(x + width / 2, y), [, bottom] = view.toStage(x, y + height);
@@ -509,7 +563,9 @@ function listKeys() {
     rows.push(["Shift ← ↑ → ↓", "take along the next piece on that side; so does Shift-click"],
       ["click", "answer this piece next"],
       ["B", "brush: paint a part with the mouse, or Shift and arrows; then press its class"],
-      ["[ ]", "size of the brush; Alt erases"], ["Esc", "leave the brush, drop taken pieces"]);
+      ["[ ]", "size of the brush; Alt erases"],
+      ["P", "polygon: corners by clicks, or arrows (Shift: faster) and Space; Enter closes it; then its class"],
+      ["Esc", "leave brush or polygon, drop taken pieces"]);
   }
   $("keys").replaceChildren(...rows.flatMap(([key, text]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd"), kbd = document.createElement("kbd");
@@ -525,7 +581,7 @@ function toggleHelp() {
 // ---------------------------------------------------------------------------------- keys, mouse
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const DO = { unsure: () => answer(UNSURE), back, skip, hide, brush: toggleBrush };
+const DO = { unsure: () => answer(UNSURE), back, skip, hide, brush: toggleBrush, polygon: togglePolygon };
 
 function hide() { hidden = !hidden; draw(); }
 
@@ -551,7 +607,7 @@ function arrow([dx, dy], shift) {
   } else if (brush) {
     brush.x += dx; brush.y += dy;
     if (shift) paint(false);
-  } else if (shift && work.kind === "segments") {
+  } else if (shift && work.kind === "segments" && !polygon) {
     pickTowards(dx, dy);
   } else if (shift && live) {
     const [x, y] = chosen ?? work.pieces[current], step = Math.max(1, Math.round(6 / view.zoom));
@@ -571,7 +627,7 @@ addEventListener("keydown", event => {
   const label = classOf(event), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.key === "Tab" || (event.altKey && key !== "Alt")) return;
   const known = label >= 0 || [" ", "Backspace", "Escape", "Enter", "Home", "Delete", ...Object.keys(ARROWS)].includes(key)
-    || "shb?+-=[]".includes(key) || (live && ".,/".includes(key));
+    || "shbp?+-=[]".includes(key) || (live && ".,/".includes(key));
   if (!known) return;
   if (key === "Enter" && document.activeElement?.tagName === "BUTTON") return;
   event.preventDefault();
@@ -583,12 +639,13 @@ addEventListener("keydown", event => {
     else if (key === "Escape" || key === "/") nextTask();
     return;
   }
-  if (live && (key === "/" || (key === "Escape" && work?.review && !brush && !picked.length))) {
+  if (live && (key === "/" || (key === "Escape" && work?.review && !brush && !polygon && !picked.length))) {
     openReview();
     return;
   }
-  if (!work || current === null) {
-    if (key === "Backspace" && !event.repeat) back();
+  if (polygon && polygonKey(key, event.shiftKey)) return;
+  if (!work || (current === null && !polygon)) {
+    if (key === "Backspace" && !event.repeat) back(); else if (key === "p") togglePolygon();
     return;
   }
   pressed = event.timeStamp;
@@ -603,18 +660,19 @@ addEventListener("keydown", event => {
   else if (key === "Escape" && gallery) {
     for (const { piece } of gallery.crops) work.alone.add(piece);
     goTo(current);
-  } else if (key === "Escape") { brush = null; picked = []; chosen = null; tellAsk(); draw(); }
+  } else if (key === "Escape") { brush = polygon = chosen = null; picked = []; tellAsk(); draw(); }
   else if (key === "Delete") gallery?.take();
   else if (live && key === ".") live.toggle("prediction", work);
   else if (live && key === ",") live.toggle("changes", work);
-  else if (key === "Enter" && !brush && !chosen && !picked.length && work.guessAt(current) !== null) confirm();
+  else if (key === "Enter" && !brush && !polygon && !chosen && !picked.length && work.guessAt(current) !== null) confirm();
   else if (key === "Enter" || key === "Home") {
-    if (brush) paint(false); else view.lookAt(work, work.box([current, ...picked]), zoom);
+    if (brush) paint(false);
+    else if (current !== null) view.lookAt(work, work.box([current, ...picked]), zoom);
     draw();
   } else if (brush && "[]".includes(key)) {
     brush.radius = Math.min(64, Math.max(0.5, brush.radius * (key === "]" ? 1.5 : 1 / 1.5)));
     draw();
-  } else DO[{ s: "skip", h: "hide", b: "brush" }[key]]?.();
+  } else DO[{ s: "skip", h: "hide", b: "brush", p: "polygon" }[key]]?.();
 });
 
 let drag = null;
@@ -638,13 +696,18 @@ $("view").addEventListener("pointermove", event => {
     view.x -= dx / view.zoom; view.y -= dy / view.zoom;
     drag = { x: event.clientX, y: event.clientY, moved: true };
     draw();
+  } else if (polygon) {
+    polygon.moveTo(...view.toImage(event.clientX, event.clientY));
+    draw();
   }
 });
 $("view").addEventListener("pointerup", event => {
   const was = drag;
   drag = null;
-  if (!was || was.moved || brush || busy || !work || current === null) return;
+  if (!was || was.moved || brush || busy || !work) return;
   const place = view.toImage(event.clientX, event.clientY);
+  if (polygon) { setCorner(...place); return; }
+  if (current === null) return;
   if (work.kind === "points") { choose(...place); return; }
   const piece = pieceAt(...place);
   if (event.shiftKey) pick(piece);

@@ -48,6 +48,13 @@ export class View {
     this.y = between(0.4 * down, this.y, work.height - 0.4 * down);
   }
 
+  // Moves the view no further than needed to see a place with some room around it.
+  keepInSight(x, y) {
+    const room = 0.9 / 2 / this.scale, across = room * this.canvas.width, down = room * this.canvas.height;
+    this.x = Math.min(x + across, Math.max(x - across, this.x));
+    this.y = Math.min(y + down, Math.max(y - down, this.y));
+  }
+
   get scale() { return this.zoom * this.ratio; }
 
   // Page coordinates to the image's.
@@ -67,7 +74,7 @@ export class View {
 
   // `at` is the point that is asked, or chosen by a person where `chosen`; `over` a layer of the
   // image's size that is drawn at an opacity.
-  draw(work, { current, picked, hidden, brush, at, chosen, over, opacity }) {
+  draw(work, { current, picked, hidden, brush, polygon, at, chosen, over, opacity }) {
     const { context, canvas, scale } = this;
     const left = canvas.width / 2 - this.x * scale, top = canvas.height / 2 - this.y * scale;
     this.clear();
@@ -85,7 +92,7 @@ export class View {
       context.drawImage(over, ...place);
       context.globalAlpha = 1;
     }
-    if (!hidden && current !== null) {
+    if (!hidden && (current !== null || polygon)) {
       if (work.kind === "points") {
         this.ring(left + (at[0] + 0.5) * scale, top + (at[1] + 0.5) * scale, chosen ? PICKED : LINE);
       } else {
@@ -95,10 +102,11 @@ export class View {
         if ((x1 - x0) * (y1 - y0) <= FINE) {
           this.stroke(openEdges(work, x0, y0, x1, y1), [[OPEN, 1]]);
         }
-        if (brush) this.shade(brush.painted, work.width);
-        const shown = new Set([current, ...picked]);
+        if (brush) this.shade([...brush.painted].flatMap(pixel => [pixel, 1]), work.width);
+        const shown = new Set(current === null ? [] : [current, ...picked]);
         this.stroke(edges(work, shown), [[HALO, 5.5], [shown.size > 1 ? PICKED : LINE, 2.5]]);
         if (brush) this.cursor(brush);
+        if (polygon) this.outline(polygon);
       }
     }
     this.drawInset(work, current, over, opacity);
@@ -134,15 +142,37 @@ export class View {
     }
   }
 
-  shade(pixels, width) {
+  // Marks runs [start, length, ...] of pixels.
+  shade(runs, width) {
     this.context.fillStyle = "rgba(255, 225, 77, .55)";
-    for (const at of pixels) this.context.fillRect(at % width, Math.floor(at / width), 1, 1);
+    for (let i = 0; i < runs.length; i += 2) {
+      this.context.fillRect(runs[i] % width, Math.floor(runs[i] / width), runs[i + 1], 1);
+    }
   }
 
   cursor({ x, y, radius }) {
     const circle = new Path2D();
     circle.arc(x, y, radius, 0, 2 * Math.PI);
     this.stroke(circle, [[HALO, 3], [PICKED, 1.5]]);
+  }
+
+  // A closed polygon with the pixels inside; of an open one the corners, and a line to the cursor.
+  outline({ corners, at, inside, width }) {
+    const path = new Path2D(), marks = new Path2D(), half = 4 / this.zoom, arm = 11 / this.zoom;
+    if (inside) this.shade(inside, width);
+    for (const corner of inside ? corners : [...corners, at]) path.lineTo(...corner);
+    if (inside) path.closePath();
+    corners.forEach(([x, y], i) => {
+      const size = i === 0 ? 1.6 * half : half;  // a click on the first one closes it
+      marks.rect(x - size, y - size, 2 * size, 2 * size);
+    });
+    if (!inside) {
+      for (const [dx, dy] of [[1, 0], [0, 1]]) {
+        marks.moveTo(at[0] - dx * arm, at[1] - dy * arm);
+        marks.lineTo(at[0] + dx * arm, at[1] + dy * arm);
+      }
+    }
+    for (const shape of [path, marks]) this.stroke(shape, [[HALO, 5], [PICKED, 2]]);
   }
 
   drawInset(work, current, over, opacity) {

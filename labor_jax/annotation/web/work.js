@@ -18,7 +18,8 @@ export class Work {
     this.skipped = new Set();
     this.guesses = task.guesses;  // of a model, by piece: a class to be confirmed, or null
     this.alone = new Set();       // pieces whose guess is not to be confirmed with others
-    this.answers = this.pieces.map(() => []);
+    this.standing = [];           // the answers that stand, in the order of giving
+    this.given = this.pieces.map(() => 0);  // how many of them each piece has
     // By pixel: piece + 1 where open, -(piece + 1) where answered, 0 where not asked.
     this.owner = new Int32Array(this.kind === "segments" ? this.width * this.height : 0);
     this.left = this.pieces.map(piece => this.kind === "points" ? 1 : 0);
@@ -51,7 +52,7 @@ export class Work {
   get done() { return this.left.reduce((count, pixels) => count + (pixels <= 0), 0); }
 
   // The guess at a piece that is to be confirmed or corrected, or null.
-  guessAt(piece) { return piece === null || this.answers[piece].length ? null : this.guesses[piece]; }
+  guessAt(piece) { return piece === null || this.given[piece] ? null : this.guesses[piece]; }
 
   // The open pieces of the guess that most of them have, to be confirmed at once; [] of a single one.
   alike() {
@@ -65,36 +66,46 @@ export class Work {
     return most.length > 1 ? most.slice(0, AT_ONCE) : [];
   }
 
-  // Records an answer {id, piece, class, runs?, annotator} without showing it.
+  // Records an answer {id, piece, class, runs?, annotator} without showing it; returns the box
+  // [x, y, width, height] that changed. In a review its pixels may be of several pieces, and answered.
   set(answer) {
-    this.answers[answer.piece].push(answer);
-    if (this.kind === "points") { this.left[answer.piece] = 0; return null; }
-    return this.fill(answer.runs, -(answer.piece + 1), this.looks[answer.class]);
+    this.standing.push(answer);
+    this.given[answer.piece] += 1;
+    if (this.kind === "segments") return this.fill(answer.runs, this.looks[answer.class]);
+    this.left[answer.piece] = 0;
+    return null;
   }
 
-  // Takes an answer back without showing it.
+  // Takes an answer back without showing it: what it covered stands again.
   unset(answer) {
-    this.answers[answer.piece] = this.answers[answer.piece].filter(a => a.id !== answer.id);
-    if (this.kind === "points") { this.left[answer.piece] = 1; return null; }
-    return this.fill(answer.runs, answer.piece + 1, null);
+    this.standing = this.standing.filter(a => a.id !== answer.id);
+    this.given[answer.piece] -= 1;
+    if (this.kind === "segments") {
+      const box = this.fill(answer.runs, null);
+      for (const { runs, class: label } of this.standing) {
+        if (meet(box, boxOf(runs, this.width))) this.fill(runs, this.looks[label]);
+      }
+      return box;
+    }
+    this.left[answer.piece] = 1;
+    return null;
   }
 
-  // Gives pixels an owner and a tint; returns the box [x, y, width, height] that changed.
-  fill(runs, owner, look) {
-    const { width, tint } = this, piece = Math.abs(owner) - 1;
-    let left = width, right = 0, top = this.height, bottom = 0;
+  // Gives pixels a look as answered ones, or null as open ones; returns their box.
+  fill(runs, look) {
+    const { width, owner, tint } = this;
     for (let i = 0; i < runs.length; i += 2) {
-      const start = runs[i], length = runs[i + 1], y = Math.floor(start / width), x = start % width;
-      this.owner.fill(owner, start, start + length);
-      this.left[piece] += owner > 0 ? length : -length;
-      for (let k = 0; k < length; k++) {
-        if (look) put(tint.data, 4 * (start + k), x + k, y, look, TINT);
-        else tint.data[4 * (start + k) + 3] = 0;
+      const y = Math.floor(runs[i] / width);
+      for (let at = runs[i]; at < runs[i] + runs[i + 1]; at++) {
+        if ((owner[at] > 0) === (look !== null)) {
+          this.left[this.pieceOf(at)] += look ? -1 : 1;
+          owner[at] = -owner[at];
+        }
+        if (look) put(tint.data, 4 * at, at - y * width, y, look, TINT);
+        else tint.data[4 * at + 3] = 0;
       }
-      left = Math.min(left, x); right = Math.max(right, x + length);
-      top = Math.min(top, y); bottom = Math.max(bottom, y + 1);
     }
-    return [left, top, right - left, bottom - top];
+    return boxOf(runs, width);
   }
 
   // Shows boxes that `set` or `unset` changed.
@@ -135,24 +146,48 @@ export class Work {
     return found;
   }
 
-  // The box [x, y, width, height] of pieces.
-  box(pieces) {
-    let left = Infinity, top = Infinity, right = 0, bottom = 0;
-    for (const piece of pieces) {
-      const runs = this.kind === "points" ? [] : this.pieces[piece];
-      for (let i = 0; i < runs.length; i += 2) {
-        const y = Math.floor(runs[i] / this.width), x = runs[i] % this.width;
-        left = Math.min(left, x); right = Math.max(right, x + runs[i + 1]);
-        top = Math.min(top, y); bottom = Math.max(bottom, y + 1);
-      }
-      if (this.kind === "points") {
-        const [x, y] = this.pieces[piece];
-        left = Math.min(left, x); right = Math.max(right, x + 1);
-        top = Math.min(top, y); bottom = Math.max(bottom, y + 1);
+  // The piece that a pixel belongs to.
+  pieceOf(at) { return Math.abs(this.owner[at]) - 1; }
+
+  // What is open among pixels, as parts {piece, runs} whose runs end with their rows.
+  openWithin(runs) {
+    const found = new Map();
+    for (let i = 0; i < runs.length; i += 2) {
+      for (let at = runs[i]; at < runs[i] + runs[i + 1]; at++) {
+        if (this.owner[at] <= 0) continue;
+        const piece = this.pieceOf(at), own = found.get(piece) ?? [];
+        if (at > runs[i] && own.at(-2) + own.at(-1) === at) own[own.length - 1] += 1;
+        else own.push(at, 1);
+        found.set(piece, own);
       }
     }
-    return [left, top, right - left, bottom - top];
+    return [...found].map(([piece, own]) => ({ piece, runs: own }));
   }
+
+  // The box [x, y, width, height] of pieces.
+  box(pieces) {
+    const pixels = piece => {
+      const [x, y] = this.pieces[piece];
+      return [y * this.width + x, 1];
+    };
+    return boxOf(pieces.flatMap(piece => this.kind === "points" ? pixels(piece) : this.pieces[piece]),
+      this.width);
+  }
+}
+
+// The box [x, y, width, height] of runs.
+function boxOf(runs, wide) {
+  let left = Infinity, top = Infinity, right = 0, bottom = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const y = Math.floor(runs[i] / wide), x = runs[i] % wide;
+    left = Math.min(left, x); right = Math.max(right, x + runs[i + 1]);
+    top = Math.min(top, y); bottom = Math.max(bottom, y + 1);
+  }
+  return [left, top, right - left, bottom - top];
+}
+
+function meet([x, y, width, height], [left, top, across, down]) {
+  return x < left + across && left < x + width && y < top + down && top < y + height;
 }
 
 export function canvasOf(width, height) {
