@@ -486,6 +486,13 @@ class Live:
         low=0,
         below=1,
     )
+    spread: int = setting(
+        0,
+        "pixels of its image that each answer reaches, those most like it, as pseudo answers; "
+        "0 = none",
+        low=0,
+        high=100,
+    )
     answers: int = setting(
         5, "answers after which the classifier is fitted again", low=1, the_run=False
     )

@@ -18,10 +18,21 @@ from labor_jax.annotation import queries as q
 from labor_jax.annotation.journal import Answer
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE
+from labor_jax.live import spreading
 from labor_jax.loop import frozen
 from labor_jax.train import linear_fit
 
-__all__ = ["Features", "Given", "fit", "given", "guessed", "predicted", "split"]
+__all__ = [
+    "Features",
+    "Given",
+    "fit",
+    "fit_answers",
+    "given",
+    "guessed",
+    "predicted",
+    "pseudo_answers",
+    "split",
+]
 
 REGION = 16
 """So many pixels of a region are learnt, evenly spread: its pixels are alike [ours]."""
@@ -115,6 +126,7 @@ class Features:
         """
         self._domain, self._dtype = domain, dtype
         self._known: dict[tuple[int, int], np.ndarray] = {}
+        self._spread: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
 
     def of(self, images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """The features of pixels, [P, F] float32.
@@ -133,6 +145,32 @@ class Features:
         found = [self._known[key] for key in keys]
         return np.stack(found) if found else np.zeros((0, 0), np.float32)
 
+    def spread(self, image: int, pixels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The pixels of an image that get a pseudo answer, and the answer of each.
+
+        What was found is kept in memory, the features that it was found by are not.
+
+        Args:
+          image: its number in the domain.
+          pixels: [A] int, the answered ones, as flat numbers at the label's resolution.
+          number: see `spreading.spread`.
+        Returns:
+          [P] int64 flat numbers; [P] int64 places in `pixels`.
+        """
+        key = image, pixels.tobytes(), number
+        if key not in self._spread:
+            domain = self._domain
+            assert domain.features is not None
+            height, width = domain.features.sizes[image].tolist()
+            places = spreading.grid((height, width))
+            room = frozen.power_of_two(len(places))
+            found = frozen.features_at(domain, image, places, (height, width), room, self._dtype)
+            free = ~np.isin(places, pixels)
+            answered = self.of(np.full(len(pixels), image), pixels)
+            reached, answer = spreading.spread(found[free], answered, number)
+            self._spread[key] = places[free][reached], answer
+        return self._spread[key]
+
     def _look(self, image: int, some: list[int]) -> None:
         domain = self._domain
         assert domain.features is not None
@@ -143,6 +181,50 @@ class Features:
             # Copies: a row of a shared array would keep all of it in memory.
             for pixel, row in zip(part.tolist(), found, strict=True):
                 self._known[image, pixel] = row.copy()
+
+
+def fit_answers(
+    given: Given, features: Features, config: ml_collections.ConfigDict, classes: int
+) -> tuple[linear_fit.Fitted | None, Given]:
+    """The classifier of given answers, and the pseudo answers that it was fitted to besides.
+
+    Pseudo answers are those with which a classifier of the given ones alone agrees.
+
+    Args:
+      config: `live.spread`, and what `fit` reads.
+      classes: how many there are.
+    """
+
+    def fit_to(some: Given) -> linear_fit.Fitted | None:
+        known = features.of(some.image, some.pixel)
+        return fit(known, some.label, some.weight, config, classes)
+
+    fitted, pseudo = fit_to(given), pseudo_answers(given, features, config.live.spread)
+    if fitted is None or not len(pseudo.label):
+        return fitted, pseudo
+    agreed = predicted(fitted, features.of(pseudo.image, pseudo.pixel)) == pseudo.label
+    pseudo = Given(*(column[agreed] for column in pseudo))
+    return fit_to(Given(*map(np.concatenate, zip(given, pseudo, strict=True)))), pseudo
+
+
+def pseudo_answers(given: Given, features: Features, number: int) -> Given:
+    """Given answers, spread to similar pixels of their images; each weighs as its answer does.
+
+    Images with more than `spreading.FEW` answers have none.
+
+    Args:
+      number: how many pixels an answer reaches at most, see `spreading.spread`; 0 for none.
+    """
+    images, starts = np.unique(given.image, return_index=True)
+    ends = np.append(starts, len(given.image))[1:]
+    found = [np.zeros((3, 0), np.int64)]  # image, pixel and the row of the answer that it has
+    for image, start, end in zip(images.tolist(), starts, ends, strict=True):
+        if not number or end - start > spreading.FEW:
+            continue
+        pixels, answer = features.spread(image, given.pixel[start:end], number)
+        found.append(np.stack([np.full(len(pixels), image), pixels, start + answer]))
+    image, pixel, source = np.concatenate(found, axis=1)
+    return Given(image, pixel, given.label[source], given.weight[source])
 
 
 def fit(

@@ -62,12 +62,14 @@ class Learned(NamedTuple):
     Attributes:
       version: how many lines of the journal it knows.
       given: the pixels that it was fitted to.
+      pseudo: those that it was fitted to besides, see `learner.fit_answers`.
       fitted: None where there was no pixel.
       scored: its score on the held answers.
     """
 
     version: int
     given: learner.Given
+    pseudo: learner.Given
     fitted: linear_fit.Fitted | None
     scored: scores.Scored
 
@@ -89,7 +91,7 @@ def learn(
       queries: all of them, by id.
       domain: the target's images, with features.
       features: of the same domain.
-      config: see `learner.fit`.
+      config: see `learner.fit_answers`.
       classes: how many there are.
       before: an earlier one; its fit is taken where the pixels are the same.
       held: the answers to score with; None for those of the lines.
@@ -99,15 +101,14 @@ def learn(
     given = learner.given(own, queries, domain, weights)
     test = learner.given(own_held if held is None else held, queries, domain, weights)
     if before is not None and before.given.same(given):
-        fitted = before.fitted
+        fitted, pseudo = before.fitted, before.pseudo
     else:
-        known = features.of(given.image, given.pixel)
-        fitted = learner.fit(known, given.label, given.weight, config, classes)
+        fitted, pseudo = learner.fit_answers(given, features, config, classes)
     told = np.zeros(len(test.label), np.int64)
     if fitted is not None and len(told):
         told = learner.predicted(fitted, features.of(test.image, test.pixel))
     score = scores.scored(test.image, told, test.label, classes, config.seed)
-    return Learned(len(lines), given, fitted, score)
+    return Learned(len(lines), given, pseudo, fitted, score)
 
 
 class Session:
@@ -227,8 +228,9 @@ class Session:
         "version": how many lines of the journal it knows, -1 before the first fit; "made" and
         "images": how many images have features, and how many there are; "error": what ended the
         thread, None while it is well; "curve": clicks, mIoU, low and high of each so far;
-        "training": pixels that it was fitted to; "counts": these by class; "lacking": the classes
-        with fewer than `FEW`; "held", "mIoU", "low", "high": its score; "gain" and "advice": see
+        "training": pixels that it was fitted to; "counts": these by class; "pseudo": pixels that it
+        was fitted to besides, which have the answer of a similar one; "lacking": the classes with
+        fewer than `FEW` answers; "held", "mIoU", "low", "high": its score; "gain" and "advice": see
         `scores`.
         """
         learned, classes = self._learned, len(self._table)
@@ -246,6 +248,7 @@ class Session:
             "version": learned.version,
             "fitted": learned.fitted is not None,
             "training": len(learned.given.label),
+            "pseudo": len(learned.pseudo.label),
             "counts": np.bincount(learned.given.label, minlength=classes).tolist(),
             "lacking": list(scores.lacking(learned.given.label, classes, FEW)),
             "held": score.answers,
@@ -403,9 +406,10 @@ class Session:
 
     def _compile(self) -> None:
         """Compiles what a first fit needs, before a person waits for it."""
-        one = np.zeros(1, np.int32)
-        known = self._features["target"].of(one, one)
-        fitted = learner.fit(known, one, np.ones(1, np.float32), self._config, len(self._table))
+        one = np.zeros(1, np.int64)
+        given = learner.Given(one, one, one.astype(np.int32), np.ones(1, np.float32))
+        features, classes = self._features["target"], len(self._table)
+        fitted, _ = learner.fit_answers(given, features, self._config, classes)
         assert fitted is not None
         self._predicted(fitted, "target", 0)
         infer = functools.partial(self._infer, self._applied(fitted))
@@ -479,6 +483,7 @@ class Session:
             "clicks": sum(row["clicks"] for row in people),
             "seconds": round(sum(row["seconds"] or 0.0 for row in people), 1),
             "training": len(learned.given.label),
+            "pseudo": len(learned.pseudo.label),
             "held": score.answers,
             "mIoU": score.miou,
             "low": score.low,
@@ -543,7 +548,7 @@ class Session:
         budget = ledger.budget(ledger.rows(queries, lines), pool)
         row = {"stage": len(this.summary.values["stages"]) + 1, "version": version, **score}
         row |= {"budget": budget, "mask": None, "held_mIoU": learned.scored.miou}
-        row |= {"trust": list(config.trust)}
+        row |= {"trust": list(config.trust), "pseudo": len(learned.pseudo.label)}
         told = {"loss/fit": learned.fitted.loss, "agreement/fit": learned.fitted.agreement}
         this.monitor.record(version, "live", 1, {name: float(x) for name, x in told.items()})
         previews.write_all(this, "final", now, self._compiled)

@@ -108,7 +108,7 @@ def headline(run: RunFiles) -> dict[str, Any]:
 
 
 def stage_rows(run: RunFiles) -> list[dict[str, Any]]:
-    """A row for each stage: mIoU in percent, the budget so far, and the score of the mask.
+    """A row for each stage: mIoU in percent, the budget so far, pseudo answers, the mask's score.
 
     The mask's score has its share of the pixels, its precision and recall for the segmenter's
     errors, and the share of pixels that are such errors, each from 0 to 1.
@@ -118,6 +118,7 @@ def stage_rows(run: RunFiles) -> list[dict[str, Any]]:
             "stage": stage["stage"],
             "mIoU": stage.get("mIoU"),
             "budget": stage["budget"],
+            "pseudo": stage.get("pseudo", 0),
             "mask": stage.get("mask") or {},
         }
         for stage in _stages(run)

@@ -7,7 +7,7 @@ from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
 from labor_jax.config import default_config
 from labor_jax.data.domain import Domain, Features
-from labor_jax.live import learner
+from labor_jax.live import learner, spreading
 from labor_jax.live.session import learn
 
 SIZE = (12, 16)
@@ -75,9 +75,11 @@ def same(one, two):
     return all(np.array_equal(a, b) for a, b in zip(one.fitted, two.fitted, strict=True))
 
 
+@pytest.mark.parametrize("spread", [0, 3])
 def test_one_journal_gives_one_classifier_bit_for_bit_however_it_came_about(
-    domain, config, queries
+    domain, config, queries, spread
 ):
+    config.live.spread = spread
     lines = lines_of(queries)
     at_once = learnt(lines, queries, domain, config)
     features, now = learner.Features(domain, "float32"), None
@@ -85,7 +87,8 @@ def test_one_journal_gives_one_classifier_bit_for_bit_however_it_came_about(
     for end in range(0, len(lines) + 1, 3):  # as a session that goes on all the time
         now = learn(lines[:end], by_id, domain, features, config, CLASSES, before=now)
     assert now.version == at_once.version == len(lines)
-    assert same(now, at_once)
+    assert same(now, at_once) and now.pseudo.same(at_once.pseudo)
+    assert bool(len(now.pseudo.label)) == bool(spread)
     assert (now.scored.miou, now.scored.low) == (at_once.scored.miou, at_once.scored.low)
 
 
@@ -111,6 +114,57 @@ def test_a_region_is_learnt_by_some_of_its_pixels_and_covers_what_was_answered_b
     inside = (given.image == 0) & (given.pixel % SIZE[1] >= 11)
     assert inside.sum() == learner.REGION and set(given.label[inside]) == {1}
     assert len(set(given.pixel[inside] // SIZE[1])) > 8, "from all over it"
+
+
+def test_an_answer_is_learnt_at_similar_pixels_of_its_image_too_and_counted_apart(
+    domain, config, queries
+):
+    lines = lines_of(queries)[:6]
+    plain = learnt(lines, queries, domain, config)
+    config.live.spread = 4
+    spread = learnt(lines, queries, domain, config)
+    assert not len(plain.pseudo.label) and 6 < len(spread.pseudo.label) <= 24
+    assert spread.given.same(plain.given) and not same(spread, plain)
+    pseudo = spread.pseudo
+    assert set(pseudo.image) == set(spread.given.image), "within the image"
+    own, new = (set(zip(x.image, x.pixel, strict=True)) for x in (spread.given, pseudo))
+    assert len(new) == len(pseudo.label) and not own & new
+    assert (pseudo.label == truth(pseudo.pixel % SIZE[1])).mean() > 0.9
+
+
+def test_pseudo_answers_count_as_the_answer_that_they_come_from(domain, config, queries):
+    given = learnt(lines_of(queries[:3]), queries, domain, config).given
+    given = given._replace(weight=np.arange(1, len(given.label) + 1, dtype=np.float32))
+    features = learner.Features(domain, "float32")
+    pseudo = learner.pseudo_answers(given, features, 3)
+    of = set(zip(given.image, given.label, given.weight, strict=True))
+    assert set(zip(pseudo.image, pseudo.label, pseudo.weight, strict=True)) <= of
+    assert not len(learner.pseudo_answers(given, features, 0).label)
+
+
+def test_images_with_many_answers_are_not_spread(domain, config, queries):
+    config.live.spread = 4
+    found = learnt(lines_of(queries), queries, domain, config)
+    answers = np.bincount(found.given.image)
+    assert (answers > spreading.FEW).tolist() == [True, False, True]
+    assert set(found.pseudo.image) == {1}
+
+
+def test_a_pseudo_answer_that_the_fit_to_given_ones_contradicts_is_left_out(
+    domain, config, queries
+):
+    config.live.spread = 8
+    wrong = [x | {"class": (x["class"] + 1) % 3} if n == 0 else x
+             for n, x in enumerate(lines_of(queries[:3]))]  # fmt: skip
+    found = learnt(wrong, queries, domain, config)
+    config.live.spread = 0
+    first = learnt(wrong, queries, domain, config)
+    features = learner.Features(domain, "float32")
+    before = learner.pseudo_answers(found.given, features, 8)
+    agree = learner.predicted(first.fitted, features.of(before.image, before.pixel)) == before.label
+    assert 0 < (~agree).sum() < len(agree) == len(before.label)
+    for kept, all_of_them in zip(found.pseudo, before, strict=True):
+        np.testing.assert_array_equal(kept, all_of_them[agree])
 
 
 def test_what_is_unsure_taken_back_or_of_an_image_that_went_teaches_nothing(

@@ -134,6 +134,8 @@ def test_a_prediction_is_shown_by_one_key_and_an_answer_says_that_it_was(browser
         plain = colours(page)
         model.version, model.predicted = 1, np.zeros(SIZE, np.uint8)  # all of it sky
         page.get_by_text("Learnt from 3 answers.").wait_for()
+        model.more = {"pseudo": 12}
+        page.get_by_text("Learnt from 3 answers and 12 pseudo answers.").wait_for()
         gone.wait_for(state="attached")
         assert colours(page) == plain, "off until somebody asks for it"
         page.keyboard.press(".")

@@ -14,6 +14,8 @@ from support.frozen_runs import frozen_config
 from labor_jax.annotation import asked_images, checks, journal, quality
 from labor_jax.annotation import queries as q
 from labor_jax.annotation.desk import Desk
+from labor_jax.data.images import read_label_png
+from labor_jax.data.labels import IGNORE
 from labor_jax.infer import restore
 from labor_jax.live import questions, session
 from labor_jax.loop import opening, resume
@@ -29,6 +31,7 @@ def config(make_config, tmp_path_factory):
     without = {"source.domain": "", "warmup_steps": 0, "annotator": "web"}
     c = frozen_config(make_config, folder, "margin", **without)
     c.live.points, c.live.held, c.live.pool, c.live.seconds = 3, 0.3, 4, 0.0
+    c.live.spread = 2
     c.points.radius, c.adapt_steps, c.previews = 1, 8, 1
     return c
 
@@ -105,6 +108,7 @@ def test_a_session_learns_asks_and_tells(finished):
     recorded = [json.loads(line) for line in (workdir / resume.LIVE).read_text().splitlines()]
     assert [line["version"] for line in recorded] == sorted({line["version"] for line in recorded})
     assert recorded[-1]["clicks"] == 30
+    assert 0 < recorded[-1]["pseudo"] == told["pseudo"] <= 2 * told["training"]
     asked = q.read_queries(workdir, 1)
     assert any(query.get("origin") == q.HELD for query in asked)
     assert max(query.get("model", 0) for query in asked) > 0, "the newest model asks"
@@ -137,10 +141,14 @@ def test_its_folder_is_an_ordinary_runs(finished, tmp_path):
     assert ended.status == 0 and "mIoU" in ended.stdout
     report = (workdir / "report.html").read_text()
     assert "mIoU" in report and "ana" in report and "All answers: " in report
+    assert "<th>Pseudo</th>" in report
     summary = files.read_json(workdir / "summary.json")
     assert summary["budget"]["clicks"] == 30 and summary["stages"][-1]["version"] == 30
     labels = list(pathlib.Path(workdir, "annotations", "labels").rglob("*.png"))
-    assert len(labels) == len({a["image"] for a in journal.read(workdir, loaded.table)})
+    answers = journal.read(workdir, loaded.table)
+    assert len(labels) == len({a["image"] for a in answers})
+    labelled = sum(int((read_label_png(path) != IGNORE).sum()) for path in labels)
+    assert labelled == sum(a["class"] != IGNORE for a in answers), "no pseudo answer"
 
 
 def test_a_session_that_starts_again_learns_the_same_bit_for_bit(finished, config, tmp_path):

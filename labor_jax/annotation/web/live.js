@@ -139,7 +139,7 @@ export class Live {
     $("live-spent").textContent = `${told.clicks ?? 0} clicks in ${minutes.toFixed(1)} min`;
     $("live-state").textContent = told.error ? `The model stopped learning: ${told.error}`
       : told.version < 0 ? `Getting ready: ${told.made ?? 0} of ${told.images ?? "…"} images looked at. The first questions are random.`
-        : !told.fitted ? "No answer to learn from yet." : `Learnt from ${told.training} answers.`;
+        : !told.fitted ? "No answer to learn from yet." : `Learnt from ${told.training} answers${told.pseudo ? ` and ${told.pseudo} pseudo answers` : ""}.`;
     $("live-score").textContent = told.held
       ? `mIoU ${interval(told.mIoU, told.low, told.high, "")} on ${told.held} held answers`
       : "mIoU: no held answers yet";
