@@ -6,7 +6,8 @@ It takes 60 of CamVid's training images (`labor-jax prepare-data --dataset=camvi
 `labor-jax live` on them once for each way of answering, and answers over HTTP as the page does. The
 person knows the truth, errs in 5 % of the answers, more at borders (`annotator=noisy`), and takes
 two seconds for each key. The time is simulated: the person waits until the model has learnt what
-it was told. Then runs of three stages are made of as many clicks.
+it was told. Then runs of three stages are made of as many clicks. With `--seeds=3` all of it is
+done three times. What is finished is kept in `--out`, and passed over by the same command.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,11 +46,21 @@ CLICK = 2.0
 MINUTES = (5, 10, 20, 40)
 REFIT = 30
 """Answers between two fits; the default is 5, this takes a sixth of the computing."""
+SAVE = 75
+"""Answers between two scores."""
 AT_ONCE = 12
 """The most pieces that the page's gallery has."""
 FIXES = 5
 """Pieces that the person fixes of an image before opening another one."""
-CONFIG = ("--config=camvid:frozen", "--config.input.size=(360,480)", "--config.method=margin")
+CONFIG = (
+    "--config=camvid:frozen",
+    "--config.input.size=(360,480)",
+    "--config.method=margin",
+    "--config.live.spread=0",  # runs of stages learn given answers alone, too
+    "--config.previews=0",
+)
+Curve = list[tuple[float, float]]
+"""Simulated minutes, and mIoU on val."""
 
 
 class Server:
@@ -118,14 +130,18 @@ class Server:
 
 
 class Person:
-    """What somebody sees in an image."""
+    """What somebody sees in an image.
+
+    Attributes:
+      seed: of the mistakes.
+    """
 
     def __init__(self, data: str) -> None:
         config = load("camvid:frozen")
         domain = loading.load(config.target, data, CAMVID)
         step = len(domain.ids) / IMAGES
         self.index = {domain.ids[int(i * step)]: int(i * step) for i in range(IMAGES)}
-        self.domain, self.looks = domain, 0
+        self.domain, self.seed, self.looks = domain, 0, 0
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes the images and their label maps, for a domain "folder"."""
@@ -144,7 +160,7 @@ class Person:
     def sees(self, query: q.Query) -> list[int]:
         """The class of each piece, as the noisy oracle has it; void is unsure."""
         self.looks += 1
-        random = rng.generator(0, "scripted", self.looks)
+        random = rng.generator(self.seed, "scripted", self.looks)
         lines = oracle.annotate_noisily(
             query, self.truth(query["image"]), len(CAMVID), 0.05, 3.0, random
         )
@@ -212,12 +228,11 @@ def review(server: Server, person: Person, before: dict[str, int]) -> None:
     server.seconds += opening
 
 
-def live(
-    way: str, person: Person, flags: list[str], out: pathlib.Path
-) -> list[tuple[float, float]]:
+def live(way: str, person: Person, flags: list[str], out: pathlib.Path) -> Curve:
     """A live run of one way of answering: its minutes and mIoU on val at each save."""
+    shutil.rmtree(out, ignore_errors=True)  # one that was interrupted: its clock is lost
     mode = ["--mode=verify"] if way == "verify" else []
-    settings: dict[str, Any] = {"answers": REFIT, "seconds": 3600.0, "save": 150}
+    settings: dict[str, Any] = {"answers": REFIT, "seconds": 3600.0, "save": SAVE}
     more = [f"--config.live.{key}={value}" for key, value in settings.items()]
     server = Server(
         [*flags, *mode, *more, f"--workdir={out}", "--config.budget.points_per_image=40"]
@@ -236,49 +251,70 @@ def live(
     return reached(out)
 
 
-def reached(workdir: pathlib.Path) -> list[tuple[float, float]]:
+def reached(workdir: pathlib.Path) -> Curve:
     """The minutes of a live run, and its mIoU on val, at each save."""
     spent = np.cumsum([line["seconds"] for line in journal.lines(workdir, CAMVID)])
     rows = json.loads((workdir / "summary.json").read_text())["stages"]
     return [(float(spent[row["version"] - 1]) / 60, row["mIoU"]) for row in rows]
 
 
-def staged(
-    flags: list[str], folder: pathlib.Path, out: pathlib.Path
-) -> Iterator[tuple[float, float]]:
+def staged(flags: list[str], labels: pathlib.Path, out: pathlib.Path) -> Curve:
     """Runs of three stages, each of as many clicks as fit into some minutes, and their mIoU."""
+    curve = []
     for minutes in MINUTES:
         number = 60 * minutes / CLICK / IMAGES
         if number != int(number):
             continue
-        workdir = out / f"staged_{minutes}"
-        more = ["stages=3", "annotator=noisy", f"target.labels={folder / 'labels'}"]
+        workdir = out / f"{minutes}_minutes"
+        more = ["stages=3", "annotator=noisy", f"target.labels={labels}"]
         more += [f"budget.points_per_image={int(number)}"]
         command = [sys.executable, "-m", "labor_jax.main", f"--workdir={workdir}", *flags]
         subprocess.run([*command, *(f"--config.{x}" for x in more)], check=True)
-        yield float(minutes), json.loads((workdir / "summary.json").read_text())["mIoU"]
+        score = json.loads((workdir / "summary.json").read_text())["mIoU"]
+        curve.append((float(minutes), score))
+    return curve
 
 
-def table(curves: dict[str, list[tuple[float, float]]]) -> Iterator[str]:
-    """Lines of Markdown: mIoU after some minutes, between two saves by a straight line."""
+def table(curves: dict[str, list[Curve]]) -> Iterator[str]:
+    """Lines of Markdown: mIoU after some minutes, between two saves by a straight line.
+
+    Of several seeds: the mean and the standard deviation.
+    """
     yield "| | " + " | ".join(f"{minutes} min" for minutes in MINUTES) + " |"
     yield "|---" * (len(MINUTES) + 1) + "|"
-    for way, curve in curves.items():
-        times, scores = np.array(curve).T
-        told = [
-            f"{np.interp(minutes, times, scores):.1f}"
-            if times[0] - 0.1 <= minutes <= times[-1] + 0.1
-            else ""
-            for minutes in MINUTES
-        ]
-        yield f"| {way} | " + " | ".join(told) + " |"
+    for way, of_seeds in curves.items():
+        told = [[score for curve in of_seeds for score in at(curve, x)] for x in MINUTES]
+        cells = [mean_and_deviation(scores) for scores in told]
+        yield f"| {way} | " + " | ".join(cells) + " |"
 
 
-def chart(curves: dict[str, list[tuple[float, float]]]) -> str:
+def at(curve: Curve, minutes: float) -> list[float]:
+    """The score after some minutes; none before the first save and after the last one."""
+    times, scores = np.array(curve).T
+    inside = times[0] - 0.1 <= minutes <= times[-1] + 0.1
+    return [float(np.interp(minutes, times, scores))] if inside else []
+
+
+def mean_and_deviation(scores: list[float]) -> str:
+    if not scores:
+        return ""
+    deviation = f" ± {np.std(scores, ddof=1):.1f} ({len(scores)})" if len(scores) > 1 else ""
+    return f"{np.mean(scores):.1f}{deviation}"
+
+
+def mean_curve(of_seeds: list[Curve]) -> Curve:
+    """The mean of several curves, at the times of the first one that all have reached."""
+    times = [minutes for minutes, _ in of_seeds[0]]
+    found = [(x, [score for curve in of_seeds for score in at(curve, x)]) for x in times]
+    return [(x, float(np.mean(y))) for x, y in found if len(y) == len(of_seeds)]
+
+
+def chart(curves: dict[str, list[Curve]]) -> str:
     """The same as a chart: SVG."""
+    means = {way: mean_curve(of_seeds) for way, of_seeds in curves.items()}
     series = [
         charts.Series(way, curve, color=n, labels=[""] * (len(curve) - 1) + [way], dots=True)
-        for n, (way, curve) in enumerate(curves.items(), start=1)
+        for n, (way, curve) in enumerate(means.items(), start=1)
     ]
     drawn = charts.line_chart(series, "simulated minutes", "mIoU against minutes", (640, 340))
     style = resources.files("labor_jax.report").joinpath("style.css").read_text()
@@ -291,17 +327,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="data")
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("ways", nargs="*", default=["points", "verify", "review", "staged"])
     arguments = parser.parse_args()
     out, person = arguments.out.absolute(), Person(arguments.data)
     person.write(out)
     flags = [*CONFIG, f"--config.data_dir={arguments.data}", "--config.target.domain=folder"]
     flags += ["--config.target.split=", f"--config.target.images={out / 'images'}"]
-    flags += ["--config.previews=0"]
-    curves = {}
-    for way in arguments.ways:
-        made = staged(flags, out, out) if way == "staged" else live(way, person, flags, out / way)
-        curves[way] = list(made)
+    curves: dict[str, list[Curve]] = {}
+    for seed in range(arguments.seeds):
+        for way in arguments.ways:
+            done, workdir = out / f"{way}_{seed}.json", out / f"{way}_{seed}"
+            own = [*flags, f"--config.seed={seed}"]
+            if not done.exists():
+                person.seed, person.looks = seed, 0
+                made = (
+                    staged(own, out / "labels", workdir)
+                    if way == "staged"
+                    else live(way, person, own, workdir)
+                )
+                done.write_text(json.dumps(made))
+            curves.setdefault(way, []).append(json.loads(done.read_text()))
     print("\n".join(table(curves)))
     (out / "curve.svg").write_text(chart(curves))
 
