@@ -44,7 +44,8 @@ def _define(values: flags.FlagValues) -> None:
         "a data set by name, such as toytown/160x120, or folder; an unknown name lists all",
         flag_values=values,
     )
-    program.define_path(values, "data_dir", "data", "where prepared data sets are kept")
+    about = "where prepared data sets are kept, also gs://BUCKET/FOLDER"
+    program.define_path(values, "data_dir", "data", about, bucket=True)
     program.define_path(values, "manual_dir", "", "the folder with what the data set's site ships")
     program.define_path(values, "images", "", "folder: the images")
     program.define_path(values, "labels", "", "folder: the label maps, if there are any")

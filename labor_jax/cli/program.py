@@ -87,20 +87,31 @@ def describe(doc: str, values: flags.FlagValues) -> str:
 class _Path(flags.ArgumentParser):
     """Parses a flag that is a path of this machine; an optional one may be empty."""
 
-    def __init__(self, name: str, required: bool) -> None:
-        self._name, self._required = name, required
+    def __init__(self, name: str, required: bool, bucket: bool) -> None:
+        self._name, self._required, self._bucket = name, required, bucket
 
     def parse(self, argument: str) -> str:
         if not argument and not self._required:
             return argument
+        if self._bucket and addresses.in_bucket(argument):
+            return addresses.bucket_folder(argument, f"--{self._name}")
         return addresses.local(argument, f"--{self._name}")
 
 
 def define_path(
-    values: flags.FlagValues, name: str, default: str | None, about: str, required: bool = False
+    values: flags.FlagValues,
+    name: str,
+    default: str | None,
+    about: str,
+    required: bool = False,
+    bucket: bool = False,
 ) -> None:
-    """Defines a flag whose value is a path: `~` is home, and addresses are refused."""
-    parser = _Path(name, required)
+    """Defines a flag whose value is a path: `~` is home, and addresses are refused.
+
+    Args:
+      bucket: whether gs://BUCKET/FOLDER may be given as well.
+    """
+    parser = _Path(name, required, bucket)
     serializer: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
     flags.DEFINE(parser, name, default, about, values, serializer=serializer, required=required)
 

@@ -22,7 +22,12 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     """Defines the flags of a run."""
     program.define_config(values, argv)
     program.define_path(
-        values, "workdir", None, "the run's folder; running again goes on", required=True
+        values,
+        "workdir",
+        None,
+        "the run's folder, or gs://BUCKET/FOLDER; running again goes on",
+        required=True,
+        bucket=True,
     )
     flags.DEFINE_bool(
         "distributed", None, "join the other processes of this run", flag_values=values
@@ -34,11 +39,14 @@ def start(values: flags.FlagValues) -> None:
     # After the flags: a mistyped one is told at once.
     from labor_jax.loop import schedule
     from labor_jax.report import summary
-    from labor_jax.util import cache, hosts
+    from labor_jax.util import addresses, bucket, cache, hosts
 
     hosts.start(values.distributed)
     cache.enable()
     with hosts.losses_told():
         result = schedule.run(values.config, values.workdir)
     if hosts.first():
-        print(summary.table(result, values.workdir))
+        workdir = values.workdir
+        if addresses.in_bucket(workdir):
+            workdir = bucket.working_folder(workdir)  # a browser opens no object of a bucket
+        print(summary.table(result, workdir))

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 def define(values: flags.FlagValues) -> None:
     """Defines --workdir, --scales and --flip."""
     program.define_path(
-        values, "workdir", None, "the run's folder, or a file of `labor-jax export`", required=True
+        values,
+        "workdir",
+        None,
+        "the run's folder, also in a bucket (gs://…), or a file of `labor-jax export`",
+        required=True,
+        bucket=True,
     )
     flags.DEFINE_list(
         "scales",

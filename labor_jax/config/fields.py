@@ -45,8 +45,9 @@ class Setting:
       since: the phase from which on the key matters.
       the_run: whether another value makes another run. Otherwise the key only says how the run is
         done, and may change when the run is resumed.
-      path: "folder" or "file" where the key is a path, "" otherwise. What a path leads to makes the
-        run, and not where it is: folders may move, and files too if they keep their name.
+      path: "folder", "file" or "bucket" (a folder, also one of a bucket) where the key is a path,
+        "" otherwise. What a path leads to makes the run, and not where it is: folders may move, and
+        files too if they keep their name.
     """
 
     key: str

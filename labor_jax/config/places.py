@@ -15,6 +15,8 @@ DOMAINS = ("source", "target", "val")
 def localized(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """A copy of a config whose paths are of this machine, with the home folder in place of `~`.
 
+    Where prepared data sets are may also be a folder of a bucket.
+
     Raises:
       UserError: a path is an address of something else; the error names the key.
     """
@@ -23,7 +25,9 @@ def localized(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         section, _, name = key.rpartition(".")
         values = own[section] if section else own
         if setting.path and isinstance(values.get(name), str) and values[name]:
-            values[name] = addresses.local(values[name], f"config.{key}")
+            in_bucket = setting.path == "bucket" and addresses.in_bucket(values[name])
+            read = addresses.bucket_folder if in_bucket else addresses.local
+            values[name] = read(values[name], f"config.{key}")
     return own
 
 

@@ -592,7 +592,10 @@ class Config:
         False, "whether sums go in the devices' order: the same bits on other hosts, but slower"
     )
     data_dir: str = setting(
-        "data", "where prepared data sets are kept", the_run=False, path="folder"
+        "data",
+        "where prepared data sets are kept, also gs://BUCKET/FOLDER",
+        the_run=False,
+        path="bucket",
     )
     annotator: str = setting(
         "oracle",

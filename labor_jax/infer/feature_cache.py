@@ -29,6 +29,7 @@ from flax.traverse_util import flatten_dict
 
 from labor_jax.data.domain import Domain, Features
 from labor_jax.data.transforms import resize_image
+from labor_jax.util import bucket
 from labor_jax.util.errors import FULL, UserError
 from labor_jax.util.lock import one_at_a_time
 from labor_jax.util.progress import Progress, show_progress
@@ -116,7 +117,7 @@ def with_features(
       UserError: the caches would be larger than `frozen.cache_gb` or the free disk, which is told
         before any feature is made; or the disk became full.
     """
-    root = pathlib.Path(config.data_dir, "features")
+    root = bucket.data_folder(config.data_dir) / "features"
     images = jax.ShapeDtypeStruct((BATCH, *config.input.size, 3), np.uint8)
     shapes = [level.shape[1:] for level in jax.eval_shape(make, images)]
     caches = {

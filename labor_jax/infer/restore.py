@@ -21,7 +21,7 @@ from labor_jax.models import adapters, backbone
 from labor_jax.train import parallel
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.train.state import Trained, make_networks, state_shapes
-from labor_jax.util import addresses, contents, files, plugins
+from labor_jax.util import addresses, bucket, contents, files, plugins
 from labor_jax.util.errors import UserError
 from labor_jax.weights import tensor_files
 from labor_jax.weights.pretrained import load_weights
@@ -98,12 +98,12 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
     Adapters are merged into the layers that they belong to, so it has none.
 
     Args:
-      path: the run's DIR, or the .safetensors file.
+      path: the run's DIR, its gs://BUCKET/FOLDER, or the .safetensors file.
       evaluation: values for keys of the config's `evaluation` section, in place of the run's.
     Raises:
       UserError: there is no run, no checkpoint or no such file, or it cannot be read.
     """
-    path = addresses.local(path, "--workdir")
+    path = bucket.local_folder(path, "--workdir")
     is_file = pathlib.Path(path).is_file()
     step, config = _read_exported(path) if is_file else (0, read_config(path))
     config.evaluation.update(evaluation or {})

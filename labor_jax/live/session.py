@@ -432,7 +432,7 @@ class Session:
         ):
             this = Run(
                 config, workdir, self._table, **self._domains, monitor=monitor,
-                checkpoints=checkpoints, summary=summary,
+                checkpoints=checkpoints, summary=summary, publish=None,
             )  # fmt: skip
             while True:
                 stopping = self._stop.is_set()

@@ -17,8 +17,9 @@ from labor_jax.loop.plan import Run
 from labor_jax.train import batch, losses, parallel, state
 from labor_jax.train.optimizers import segmenter_steps
 from labor_jax.util import addresses, files, hosts, plugins
+from labor_jax.util.errors import UserError
 
-__all__ = ["checked", "introduce", "open_domains"]
+__all__ = ["check_bucket", "checked", "introduce", "open_domains"]
 
 
 def checked(
@@ -41,6 +42,26 @@ def checked(
     asking.check_beside(config)
     annotators.check(config)
     return config, workdir, table
+
+
+def check_bucket(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> str:
+    """The address of a run in a bucket.
+
+    Raises:
+      UserError: it is no folder of a bucket, or such a run cannot be done there.
+    """
+    address = addresses.bucket_folder(workdir, "--workdir")
+    if annotators.are_people(config):
+        raise UserError(
+            f"--workdir: {address}: people answer in a folder of the machine that asks them; give "
+            f"one, or another config.annotator than {config.annotator}"
+        )
+    if jax.process_count() > 1:
+        raise UserError(
+            f"--workdir: {address}: {jax.process_count()} processes write one run by a folder that "
+            f"all of them see; give one on a shared file system, or mount the bucket"
+        )
+    return address
 
 
 def open_domains(

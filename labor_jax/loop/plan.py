@@ -1,6 +1,7 @@
 """The phases of a run with their steps, and the data that all phases share."""
 
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import ml_collections
@@ -50,7 +51,11 @@ def has_selector(config: ml_collections.ConfigDict, step: int) -> bool:
 
 
 class Run(NamedTuple):
-    """What the phases of one run in progress share: its config, its data and its open files."""
+    """What the phases of one run in progress share: its config, its data and its open files.
+
+    `publish` brings DIR, which is all saved at that moment, to the bucket of which it is the
+    working copy; None where DIR is what was given.
+    """
 
     config: ml_collections.ConfigDict
     workdir: pathlib.Path
@@ -61,6 +66,7 @@ class Run(NamedTuple):
     monitor: Monitor
     checkpoints: Checkpoints
     summary: Summary
+    publish: Callable[[], None] | None = None
 
 
 def logs(config: ml_collections.ConfigDict, phase: Phase, step: int) -> bool:

@@ -16,6 +16,7 @@ results as if it had not been stopped.
 import contextlib
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import ml_collections
@@ -38,7 +39,7 @@ from labor_jax.report.monitor import Monitor, check_records
 from labor_jax.report.summary import Summary
 from labor_jax.train import state
 from labor_jax.train.checkpoint import Checkpoints
-from labor_jax.util import files, hosts, lock
+from labor_jax.util import addresses, bucket, files, hosts, lock
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
 
     Args:
       config: see `labor_jax.config`.
-      workdir: the run's DIR; a run that is there is resumed.
+      workdir: the run's DIR, or gs://BUCKET/FOLDER; a run that is there is resumed.
     Returns:
       The content of `summary.json`.
     Raises:
@@ -54,22 +55,32 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         writes to it.
       Waiting: people have to answer before the run can go on.
     """
-    config, workdir, table = opening.checked(config, workdir)
-    resume.check_kind(workdir, live=False)
-    trust.check_whole(config.trust)
-    summary = Summary(workdir, config)
-    if summary.finished and resume.has_places(config, workdir):
-        return summary.values
     with contextlib.ExitStack() as locks:
+        publish = None
+        if addresses.in_bucket(workdir):
+            address = opening.check_bucket(config, workdir)
+            workdir, publish = locks.enter_context(bucket.working_copy(address))
+        config, workdir, table = opening.checked(config, workdir)
+        resume.check_kind(workdir, live=False)
+        trust.check_whole(config.trust)
+        summary = Summary(workdir, config)
+        if summary.finished and resume.has_places(config, workdir):
+            return summary.values
         locks.enter_context(resume.alone(workdir, lock.RUN))
         resume.check_folder(config, workdir)  # as it is now that nobody else writes to it
         if not annotators.are_people(config):
             locks.enter_context(resume.alone(workdir, lock.ANSWERS))
-        return _run(config, workdir, table)
+        values = _run(config, workdir, table, publish)
+        if publish:
+            publish()
+        return values
 
 
 def _run(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, table: labels.ClassTable
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    table: labels.ClassTable,
+    publish: Callable[[], None] | None,
 ) -> dict[str, Any]:
     """Runs or resumes in a folder to which nobody else writes."""
     summary = Summary(workdir, config)
@@ -102,6 +113,7 @@ def _run(
                 monitor=monitor,
                 checkpoints=checkpoints,
                 summary=summary,
+                publish=publish,
             )
             _run_phases(this, now)
     finally:
@@ -132,6 +144,8 @@ def _run_phases(this: Run, now: state.State) -> None:
                 if reason := stopping_rules.reason(this.config, this.summary.values["stages"]):
                     this.monitor.say(f"stage {phase.stage} · enough asked: {reason}")
                     break
+        if this.publish:
+            this.publish()
     else:
         reason = None
     if hosts.first():

@@ -1,11 +1,14 @@
-"""The paths that people give, in flags, config keys and calls: `~` is home, an address is none."""
+"""The paths that people give, in flags, config keys and calls: `~` is home, an address is none.
+
+Only a run's folder and the prepared data sets may be in a bucket, `gs://BUCKET/FOLDER`.
+"""
 
 import os
 import re
 
 from labor_jax.util.errors import UserError
 
-__all__ = ["local"]
+__all__ = ["bucket_folder", "in_bucket", "local"]
 
 _ELSEWHERE = re.compile(r"(?P<scheme>[^/\\]+):[/\\]|\\\\")
 """`gs://bucket/x`, `http://host/x`, `user@host:/x`, and what pathlib makes of such: `gs:/bucket/x`;
@@ -42,3 +45,23 @@ def local(given: str | os.PathLike, name: str) -> str:
             f"write ./{text} for a name that begins with ~"
         )
     return path
+
+
+def in_bucket(given: str | os.PathLike) -> bool:
+    """Whether what a person gave is an address in Google Cloud Storage."""
+    return os.fspath(given).startswith("gs://")
+
+
+def bucket_folder(given: str | os.PathLike, name: str) -> str:
+    """An address gs://BUCKET/FOLDER as it is compared with others: without a slash at its end.
+
+    Args:
+      given: what a person gave, for which `in_bucket` is true.
+      name: of the flag or key, for the message.
+    Raises:
+      UserError: it names no folder in a bucket.
+    """
+    parts = os.fspath(given).removeprefix("gs://").rstrip("/").split("/")
+    if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
+        raise UserError(f"{name}: {os.fspath(given)!r} is no folder; give gs://BUCKET/FOLDER")
+    return "gs://" + "/".join(parts)

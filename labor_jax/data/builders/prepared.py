@@ -20,9 +20,12 @@ from labor_jax.data import dataset, labels
 from labor_jax.data.dataset import DataSet, Sample, decoded
 from labor_jax.data.domain import Domain
 from labor_jax.data.labels import ClassTable
-from labor_jax.util import outputs
+from labor_jax.util import addresses, bucket, outputs
 from labor_jax.util.errors import UserError
 from labor_jax.util.lock import one_at_a_time
+
+INFO = "dataset_info.json"
+"""The file without which a data set is not complete."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -99,7 +102,7 @@ def _builder_of(data_set: DataSet) -> type[Builder]:
     return Prepared
 
 
-def builder(domain: str, data_dir: str) -> Builder:
+def builder(domain: str, data_dir: str | os.PathLike) -> Builder:
     """The builder of "NAME" or "NAME/SIZE", prepared or not.
 
     Raises:
@@ -112,9 +115,33 @@ def builder(domain: str, data_dir: str) -> Builder:
 def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
     """Makes a data set unless it is there. After a kill it starts again from the beginning.
 
+    From a bucket it is copied to this machine's disk once; made here, it is put there as well.
+
+    Args:
+      data_dir: a folder, or gs://BUCKET/FOLDER.
     Raises:
-      UserError: files to make it from are missing or unfit, or others lie where it would be.
+      UserError: files to make it from are missing or unfit, others lie where it would be, or the
+        bucket cannot be used.
     """
+    folder = bucket.data_folder(data_dir)
+    if not addresses.in_bucket(data_dir):
+        return _prepare(domain, folder, manual_dir)
+    target = pathlib.Path(builder(domain, folder).data_dir)
+    address = f"{data_dir}/{target.relative_to(folder)}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(target.parent / ".copy.lock"):
+        there = bucket.holds(address, INFO)
+        if there and not is_complete(target):
+            print(f"copying {address} to {target} (once)", file=sys.stderr)
+            bucket.download(address, target)
+        made = _prepare(domain, folder, manual_dir)
+        if not there:
+            print(f"copying {target} to {address}", file=sys.stderr)
+            bucket.upload(target, address, INFO)
+    return made
+
+
+def _prepare(domain: str, data_dir: pathlib.Path, manual_dir: str) -> Builder:
     made = builder(domain, data_dir)
     target = pathlib.Path(made.data_dir)
     if is_complete(target):
@@ -145,7 +172,7 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
 
 def is_complete(path: pathlib.Path) -> bool:
     """Whether a prepared data set is there: TFDS moves it into place as a whole."""
-    return (path / "dataset_info.json").is_file()
+    return (path / INFO).is_file()
 
 
 @contextlib.contextmanager
