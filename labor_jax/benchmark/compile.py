@@ -123,7 +123,10 @@ def _devices(topology: str) -> list[Any]:
     except Exception as error:  # JAX and libtpu raise what they like
         text = " ".join(str(error).split())
         if "libtpu" in text and re.search(r"already in use|lockfile", text):
-            why = "another process has libtpu, which only one can load at a time; wait for it"
+            why = (
+                "another process has libtpu, which only one can load at a time; wait for it (any "
+                "JAX program loads it that was not started with JAX_PLATFORMS=cpu)"
+            )
         elif "TPU support not installed" in text:
             why = "libtpu is missing; pip install 'labor_jax[tpu]' (Linux on x86-64)"
         else:

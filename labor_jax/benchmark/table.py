@@ -67,7 +67,7 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, f"most memory held: {found['peak_bytes'] / 2**20:,.0f} MiB"])
 
 
-COMPILED = f"{'a device:':<18}{'held':>9}{'of it temporary':>17}{'free':>9}{'GFLOP':>10}{'GB':>8}"
+COMPILED = f"{'a device:':<18}{'held':>9}{'of it temporary':>17}{'free':>12}{'GFLOP':>10}{'GB':>8}"
 COMPILED += f"{'exchanged':>12}{'at least':>12}{'bound by':>12}{'compiled in':>13}"
 
 
@@ -85,7 +85,7 @@ def compiled(found: dict[str, Any]) -> str:
             continue
         lines.append(
             f"{name:<18}{p['held'] / 2**30:>5.2f} GiB{p['temporaries'] / 2**30:>13.2f} GiB"
-            f"{p['free'] / 2**30:>5.2f} GiB{p['flops'] / 1e9:>10.1f}{p['bytes'] / 1e9:>8.2f}"
+            f"{p['free'] / 2**30:>8.2f} GiB{p['flops'] / 1e9:>10.1f}{p['bytes'] / 1e9:>8.2f}"
             f"{p['collective_bytes'] / 1e6:>9.1f} MB{1e3 * p['seconds']:>9.1f} ms"
             f"{p['bound']:>12}{p['compile_seconds']:>11.1f} s"
         )
