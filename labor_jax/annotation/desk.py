@@ -314,6 +314,8 @@ class Desk:
         """Adds a query to its file."""
         if checks.is_check(query):
             checks.append(self._workdir, query)
+        elif self._supply is None:
+            q.append_fix(self._workdir, query)  # the stages' files have what the run asked
         else:
             q.append_query(self._workdir, query)
 
@@ -583,9 +585,21 @@ class Desk:
             raise Refused("runs are [start, length, ...] of some of the image's pixels")
         region = np.zeros(size, np.int32)
         region.flat[pixels] = 1
-        chosen = q.segment_query(image, max(self._stages, default=1), size, region)
+        chosen = q.segment_query(image, self._stage_of_fixes(), size, region)
         chosen |= {"id": q.next_id(chosen, self._asked.get(image, ())), "origin": q.VOLUNTEERED}
         return Task(chosen, False)
+
+    def _stage_of_fixes(self) -> int:
+        """The stage at which what is fixed now is first learnt.
+
+        A run of stages learns the newest stage's answers once it has all of them. What is fixed
+        later waits for the next stage, so that a run that is stopped while it learns goes on with
+        the same labels.
+        """
+        newest = max(self._stages, default=0)
+        of_newest = (task for task in self._shown() if task.query["stage"] == newest)
+        waits = any(task.open and not task.second for task in of_newest)
+        return newest if newest and (self._supply or waits) else newest + 1
 
     def _volunteered(self, before: Answer | None) -> Task | None:
         """The task of an answer to what a person chose; None for others."""
@@ -683,6 +697,9 @@ class Desk:
                 task.holder = holders.get(task.id)
             for query in queries:
                 self._asked.setdefault(query["image"], []).append(query)
+        for image, fixes in q.fixes(self._workdir).items():
+            self._tasks |= {query["id"]: Task(query, False) for query in fixes}
+            self._asked.setdefault(image, []).extend(fixes)
         for query in checks.read(self._workdir):
             self._tasks[query["id"]] = task = Task(query, False)
             task.holder = holders.get(task.id)

@@ -137,10 +137,11 @@ def export_whole(
       UserError: `out` is not empty, an image cannot be read, or the classes have no label ids.
     """
     written, asked = journal.on_disk(workdir, table), q.by_image(workdir, q.stages(workdir))
+    fixed = q.fixes(workdir)
 
     def items() -> Iterator[tuple[ImageShapes, np.ndarray]]:
         for image, picture, label in predicted:
-            for query in asked.get(image, ()):
+            for query in [*asked.get(image, ()), *fixed.get(image, ())]:
                 own = trust.kept(journal.answers_to(query, written), weights)
                 given = journal.label_map(own, label.shape)
                 label = np.where(given == IGNORE, label, given)

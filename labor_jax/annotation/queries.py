@@ -23,6 +23,9 @@ it is first shown.
 
 A piece of a query is one of its points or segments; pieces are numbered from 0. A stage's queries
 are one file, `queries/stage_N.jsonl`: a line for each image, in the domain's order.
+
+What people fix of a run of stages in a review is in a file of its own, `queries/fixes.jsonl`: a
+line for each region, whose "stage" is the one at which its class is first learnt.
 """
 
 import contextlib
@@ -43,6 +46,7 @@ __all__ = [
     "HELD",
     "VOLUNTEERED",
     "Query",
+    "append_fix",
     "append_query",
     "asked_pixels",
     "by_asked_image",
@@ -50,6 +54,7 @@ __all__ = [
     "check_complete",
     "cost",
     "each_query",
+    "fixes",
     "join_parts",
     "missing",
     "next_id",
@@ -199,6 +204,33 @@ def append_query(workdir: str | os.PathLike, query: Query) -> None:
     """
     path = queries_path(workdir, query["stage"])
     files.append_lines(path, f"{json.dumps(query)}\n".encode())
+
+
+def append_fix(workdir: str | os.PathLike, query: Query) -> None:
+    """Adds a region that a person fixed of a run of stages; see `append_query`."""
+    files.append_lines(_fixes_path(workdir), f"{json.dumps(query)}\n".encode())
+
+
+def fixes(workdir: str | os.PathLike, stage: int | None = None) -> dict[str, list[Query]]:
+    """The regions that people fixed of a run of stages, by image, in the order of fixing.
+
+    Args:
+      stage: leaves out those of later stages.
+    Raises:
+      UserError: the file is damaged.
+    """
+    found: dict[str, list[Query]] = {}
+    try:
+        for _, query in files.json_lines(_fixes_path(workdir), growing=True):
+            if stage is None or query["stage"] <= stage:
+                found.setdefault(query["image"], []).append(query)
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{_fixes_path(workdir)}: damaged; restore it from a copy") from None
+    return found
+
+
+def _fixes_path(workdir: str | os.PathLike) -> pathlib.Path:
+    return pathlib.Path(workdir, "queries", "fixes.jsonl")
 
 
 def join_parts(workdir: str | os.PathLike, stage: int, parts: int) -> None:

@@ -221,7 +221,7 @@ def make_app(
       read_image: an image's id -> [H, W, 3] uint8 RGB.
       setup: what the page is told besides the classes: "run" (an id), "annotator", "workdir" and
         "in_frame" (whether it is shown inside a notebook).
-      newest: the model that learns meanwhile; None where there is none.
+      newest: the model whose predictions are shown; None where there is none.
     """
     folder = resources.files("labor_jax.annotation") / "web"
     pages = {f"/{file.name}": file.read_bytes() for file in folder.iterdir()}
@@ -246,7 +246,8 @@ def make_app(
         return Response(pages[path], media_type=TYPES[pathlib.PurePath(path).suffix])
 
     def get_setup(_: Request) -> Response:
-        return JSONResponse(setup | {"classes": classes, "live": newest is not None})
+        model = {"live": newest is not None and newest.learns, "review": newest is not None}
+        return JSONResponse(setup | model | {"classes": classes})
 
     def get_task(request: Request) -> Response:
         try:
@@ -268,7 +269,7 @@ def make_app(
 
     def get_model(request: Request) -> Response:
         if newest is None:
-            return _say(404, "no model learns here")
+            return _say(404, "no model is shown here")
         told = newest.told() | desk.spent()
         if request.query_params.get("since") == str(told["version"]):
             told.pop("curve", None)  # the page has it
@@ -277,8 +278,11 @@ def make_app(
     def get_prediction(request: Request) -> Response:
         image = desk.image(request.query_params.get("id", ""))
         if newest is None or image is None:
-            return _say(404, "there is no such task, or no model learns here")
-        found = newest.predict(image)
+            return _say(404, "there is no such task, or no model is shown here")
+        try:
+            found = newest.predict(image)
+        except UNREADABLE as error:
+            return _say(410, f"the image {image} cannot be shown any more: {error}")
         if found is None:
             return Response(status_code=204)
         version, predicted = found
@@ -289,7 +293,7 @@ def make_app(
 
     def get_review(request: Request) -> Response:
         if newest is None:
-            return _say(404, "no model learns here")
+            return _say(404, "no model is shown here")
         (doubts, more), fixed = newest.doubts("anew" in request.query_params), desk.fixed()
         images = [{"name": x, "doubt": doubt, "fixed": fixed[x]} for x, doubt in doubts.items()]
         return JSONResponse({"images": images, "more": more})

@@ -16,7 +16,15 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 
-from labor_jax.annotation import asked_images, desk, guessing, journal, ledger, server
+from labor_jax.annotation import (
+    asked_images,
+    desk,
+    guessing,
+    journal,
+    ledger,
+    reviewing,
+    server,
+)
 from labor_jax.config import places
 from labor_jax.data import loading
 from labor_jax.data.domain import Domain
@@ -75,9 +83,18 @@ def serve(
     ):
         if run.said:
             print(run.said, file=sys.stderr)
-        tasks = desk.Desk(workdir, run.table, again, is_there=run.is_there, verify=verify)
+        there = [image for image in run.target.ids if run.is_there(image)]
+        reviewer = reviewing.Reviewer(workdir, there, run.read_image)
+        tasks = desk.Desk(
+            workdir,
+            run.table,
+            again,
+            is_there=run.is_there,
+            verify=verify,
+            review=reviewer.review,
+        )
         setup = make_setup(workdir, run.table, annotator, in_frame)
-        app = server.make_app(tasks, run.table, run.read_image, setup)
+        app = server.make_app(tasks, run.table, run.read_image, setup, reviewer.newest)
         making = guessing.guessing(workdir, tasks, run.read_image)
         with making if verify else contextlib.nullcontext():
             answer_requests(app, workdir, host, listener, in_frame)

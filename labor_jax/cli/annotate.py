@@ -4,6 +4,8 @@
 
 Prints the address to open. Several people may work at once. Ctrl-C ends it at any time: every
 answer shown as saved is in the run's journal, and the same command goes on.
+The key / shows all images with what the newest model predicts, to be fixed, also when the run is
+finished.
 
     labor-jax annotate export --workdir=runs/toytown --format=cvat --out=tasks
     labor-jax annotate import --workdir=runs/toytown --format=cvat --file=annotations.xml

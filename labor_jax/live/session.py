@@ -6,6 +6,7 @@ chooses what the newest classifier would ask, which takes longer than a fit and 
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
@@ -305,10 +306,7 @@ class Session:
         if learned is None or learned.fitted is None:
             return found
         sure = self._inferred(self._probabilities, learned.fitted, *self._places[image]).max(2)
-        sums = np.bincount(found.ravel(), sure.ravel())[1:] / np.bincount(found.ravel())[1:]
-        rank = np.empty(len(sums), np.int32)
-        rank[np.argsort(sums, kind="stable")] = np.arange(1, len(sums) + 1)
-        return rank[found - 1]
+        return superpixels.least_sure_first(found, sure)
 
     def _predicted(self, fitted: linear_fit.Fitted, name: str, index: int) -> np.ndarray:
         return self._inferred(self._compiled.predict, fitted, name, index)
@@ -574,7 +572,9 @@ def _asked(workdir: str | os.PathLike) -> dict[str, list[q.Query]]:
 
 
 def _each(workdir: str | os.PathLike) -> list[q.Query]:
-    return list(q.each_query(workdir, questions.STAGE, growing=True))
+    """All queries so far, and what was fixed with `labor-jax annotate`."""
+    asked = q.each_query(workdir, questions.STAGE, growing=True)
+    return [*asked, *itertools.chain.from_iterable(q.fixes(workdir).values())]
 
 
 def _size(path: pathlib.Path) -> int:

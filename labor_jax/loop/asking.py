@@ -61,8 +61,8 @@ def ask(
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
     """
-    earlier = q.by_image(workdir, range(1, stage))
-    seen = functools.partial(_look, stage, domain, infer, config, earlier)
+    earlier, fixed = q.by_image(workdir, range(1, stage)), q.fixes(workdir)
+    seen = functools.partial(_look, stage, domain, infer, config, earlier, fixed)
     limits, chosen = {}, {}
     if config.method == "random" and config.beside:
         limits = _limits_beside(stage, domain, config)
@@ -98,13 +98,15 @@ def _look(
     infer: Outputs,
     config: ml_collections.ConfigDict,
     earlier: Mapping[str, list[q.Query]],
+    fixed: Mapping[str, list[q.Query]],
 ) -> Iterator[tuple[int, _Looked]]:
     """Every image by its index, with the networks' outputs for it."""
 
     def look(batch: Batch) -> list[_Looked]:
         names = [domain.ids[i] for i in batch.indices]
         before = [earlier.get(name, []) for name in names]
-        asked = [_asked_mask(*each) for each in zip(before, batch.sizes, strict=True)]
+        known = [[*own, *fixed.get(name, ())] for name, own in zip(names, before, strict=True)]
+        asked = [_asked_mask(*each) for each in zip(known, batch.sizes, strict=True)]
         keys = [jax.random.key_data(rng.key(config.seed, f"query/{n}", stage)) for n in names]
         out = infer(
             batch.images,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,11 +40,13 @@ def adapt(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> stat
 def label_reader(this: Run, stage: int) -> pipeline.ReadLabel:
     """Derives the labels of all answers up to a stage, and reads them by image number."""
     written, labelled = journal.on_disk(this.workdir, this.table), set()
-    weights = trust.weights(this.config.trust)
+    weights, fixes = trust.weights(this.config.trust), q.fixes(this.workdir, stage)
     for image, queries in q.by_image(this.workdir, range(1, stage + 1)).items():
-        answers = [a for query in queries for a in journal.answers_to(query, written)]
+        held = stopping_rules.is_held(this.config, image)
+        own = [*queries, *([] if held else fixes.get(image, []))]  # fixes would flatter the score
+        answers = [a for query in own for a in journal.answers_to(query, written)]
         answers = trust.kept(answers, weights)
-        if answers and not stopping_rules.is_held(this.config, image):
+        if answers and not held:
             labelled.add(image)
         if hosts.first():
             sizes = {image: queries[0]["size"]}
@@ -227,9 +230,10 @@ def report(this: Run) -> None:
 
 
 def _asked(this: Run, stage: int) -> Iterator[q.Query]:
-    """The queries of all stages up to one."""
+    """The queries of all stages up to one, and what was fixed until then."""
     for s in range(1, stage + 1):
         yield from q.each_query(this.workdir, s)
+    yield from itertools.chain.from_iterable(q.fixes(this.workdir, stage).values())
 
 
 def budget_until(this: Run, stage: int) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def read_run_files(workdir: str | os.PathLike) -> RunFiles:
     written = files.Index((path, place, line["query"]) for place, line in _lines(workdir))
     answers: dict[StageImage, list[dict[str, Any]]] = {}
     queries, rows, sizes = {}, [], {}
+    for fixes in q.fixes(workdir).values():
+        rows += [ledger.row(query, written.get(query["id"], [])) for query in fixes]
     for stage in q.stages(workdir):
         for query in q.each_query(workdir, stage):
             rows.append(ledger.row(query, written.get(query["id"], [])))

@@ -45,6 +45,22 @@ def superpixels(image: np.ndarray, cell: int) -> np.ndarray:
     return found
 
 
+def least_sure_first(pieces: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """The same pieces, numbered by the mean of how sure a model is of their pixels.
+
+    Args:
+      pieces: [H, W] int32, pieces from 1 that hold all pixels.
+      sure: [H, W], the likeliest class's probability.
+    Returns:
+      [H, W] int32; 1 is the piece of which it is least sure.
+    """
+    sums = np.bincount(pieces.ravel(), sure.ravel())[1:]
+    means = sums / np.bincount(pieces.ravel())[1:]
+    rank = np.empty(len(means), np.int32)
+    rank[np.argsort(means, kind="stable")] = np.arange(1, len(means) + 1)
+    return rank[pieces - 1]
+
+
 def cores(segments: np.ndarray, image: np.ndarray, share: float) -> np.ndarray:
     """Each segment's core: its pixels whose colours are nearest to the segment's mean [ours].
 

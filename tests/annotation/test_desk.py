@@ -465,9 +465,33 @@ def test_what_is_no_region_is_refused_and_leaves_no_query(reviewed, wrong):
     assert q.read_queries(workdir, 1) == [] and journal.lines(workdir, CAMVID) == []
 
 
-def test_a_run_that_waits_has_nothing_to_review(desk):
+def test_without_a_review_nothing_can_be_fixed(desk):
     assert desk.view("review/a") is None and desk.image("review/a") is None
     assert record(desk, say("review/a", runs=[6, 2]))
+
+
+def test_what_is_fixed_of_a_run_of_stages_says_which_stage_learns_it_and_its_files_stay(workdir):
+    asked = q.queries_path(workdir, 1).read_bytes()
+    review = Review(lambda _: SIZE, lambda _: np.ones(SIZE, np.int32))
+
+    def make():
+        return Desk(workdir, CAMVID, review=review)
+
+    desk = make()
+    early, late = (say("review/empty", label=n, runs=[10 * n, 5]) for n in (2, 4))
+    assert not record(desk, early)
+    for task, pieces in {"1/a": 2, "1/b": 2, "1/c": 1}.items():
+        assert not record(desk, *(say(task, piece=piece) for piece in range(pieces)))
+    assert not record(desk, late)
+    stages = [(query["id"], query["stage"]) for query in q.fixes(workdir)["empty"]]
+    assert stages == [("1/empty#1", 1), ("2/empty#2", 2)], "the first stage may be learnt by then"
+    assert [query["stage"] for query in q.fixes(workdir, 1)["empty"]] == [1]
+    assert q.queries_path(workdir, 1).read_bytes() == asked
+    again = make()
+    assert again.fixed() == {"empty": 2} and again.take("page", "ana")["task"] is None
+    assert [a["class"] for a in again.view("review/empty")["answers"]] == [2, 4]
+    assert not record(again, undo(late, "review/empty"))
+    assert make().fixed() == {"empty": 1}
 
 
 def test_what_was_in_sight_stands_in_the_journal(desk, workdir):

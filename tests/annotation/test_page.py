@@ -386,6 +386,37 @@ def centre_of(page, box):
     )
 
 
+# ---------------------------------------------------------------------------------------- review
+
+
+def test_all_images_of_a_run_of_stages_can_be_fixed_also_when_all_is_answered(browser, tmp_path):
+    workdir = points_run(tmp_path, images=1, points=2)
+    with serving(workdir, "--annotator=ana") as address:
+        page = open_page(browser, address)
+        page.keyboard.press("/")
+        page.get_by_text("1 images, the least sure first").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("What is the pixel in the ring?").wait_for()
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press(",")
+        assert page.get_by_text("What is the pixel in the ring?").is_visible(), "as it was asked"
+        press(page, "1", "1")
+        page.get_by_role("button", name="look through all images").click()
+        page.locator("#sheets li", has_text="image_0").click()
+        page.get_by_text("What is the outlined piece?").wait_for()
+        press(page, "5")
+        wait_until(lambda: saved(page))
+        page.keyboard.press("Escape")
+        page.get_by_text("image_0 · 1 fixed").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("All answered. Thank you!").wait_for()
+        assert not page.errors
+    *_, fixed = journal.read(workdir, CAMVID)
+    (query,) = q.fixes(workdir)["image_0"]
+    assert (fixed["query"], fixed["class"], fixed["runs"]) == (query["id"], 4, query["segments"][0])
+    assert query["origin"] == q.VOLUNTEERED
+
+
 # --------------------------------------------------------------------------------- several people
 
 

@@ -1,9 +1,9 @@
-// The model that learns meanwhile: its newest prediction, what changed in it, and how good it is.
+// The newest model: its prediction and, where it learns meanwhile, what changed and how good it is.
 
 import { put } from "./patterns.js";
 import { canvasOf } from "./work.js";
 
-const POLL = 250, SLOW = 1000; // ms between two questions whether there is a newer model
+const SLOW = 1000; // ms at least between two questions of a hidden page whether there is a newer model
 const CHANGED = [255, 225, 77];
 const $ = id => document.getElementById(id);
 
@@ -20,9 +20,10 @@ function interval(value, low, high, unit) {
 }
 
 export class Live {
-  // `talk` to ask with, the `classes` with their names and `looks`, `onChange` to draw anew.
-  constructor(talk, classes, looks, onChange) {
-    Object.assign(this, { talk, classes, looks, onChange });
+  // `talk` to ask with, the `classes` with their names and `looks`, `onChange` to draw anew, `pause`
+  // the ms between two questions whether there is a newer model.
+  constructor(talk, classes, looks, onChange, pause) {
+    Object.assign(this, { talk, classes, looks, onChange, pause });
     this.reviewing = false;
     this.mode = "";        // "", "prediction" or "changes"
     this.opacity = 0.5;
@@ -83,7 +84,7 @@ export class Live {
         this.show();
         await this.follow(this.work);
       } catch { /* the page tells of a server that is gone */ }
-      const pause = document.hidden ? SLOW : POLL;
+      const pause = document.hidden ? Math.max(SLOW, this.pause) : this.pause;
       await new Promise(resolve => setTimeout(resolve, pause));
     }
   }

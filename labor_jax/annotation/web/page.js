@@ -12,7 +12,7 @@ import { REVIEW, Work } from "./work.js";
 const $ = id => document.getElementById(id);
 const CLASS_KEYS = [..."1234567890qwertyuioadfgjklzxcvnm"]; // b, h, p and s are taken
 const ZOOMS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24];
-const HEARTBEAT = 5000, POLL = 2000;
+const HEARTBEAT = 5000, POLL = 2000, POLL_LIVE = 250; // ms
 
 const view = new View($("view"), $("inset"));
 const setup = await (await fetch("/api/setup")).json();
@@ -228,7 +228,7 @@ function pixelAt([x, y]) { return [y * work.width + x, 1]; }
 // A pixel that nobody asked about, chosen by a click or by Shift and arrows.
 function choose(x, y) {
   x = Math.floor(x); y = Math.floor(y);
-  if (!live || x < 0 || y < 0 || x >= work.width || y >= work.height) return;
+  if (!setup.live || x < 0 || y < 0 || x >= work.width || y >= work.height) return;
   chosen = [x, y];
   hidden = false;
   tellAsk();
@@ -434,9 +434,9 @@ function draw() {
     const one = work.kind === "points" ? "point" : "piece", count = work.pieces.length;
     const number = Math.min(work.done + 1, count);
     const rate = totals.clicks && innerWidth > 1100 ? ` · ${(totals.seconds / totals.clicks).toFixed(1)} s a ${one}` : "";
-    const image = work.review ? work.name : live ? `image ${totals.total}` : `image ${totals.at} of ${totals.total}`;
+    const image = work.review ? work.name : setup.live ? `image ${totals.total}` : `image ${totals.at} of ${totals.total}`;
     $("progress").textContent = `${one} ${number} of ${count} · ${image}${rate}`;
-    const share = live ? work.done / count : (totals.done + work.done / count) / Math.max(1, totals.total);
+    const share = setup.live || work.review ? work.done / count : (totals.done + work.done / count) / Math.max(1, totals.total);
     $("bar").style.width = `${100 * share}%`;
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
@@ -555,8 +555,10 @@ function listKeys() {
   }
   if (live) {
     rows.push(["/", "all images with what the model predicts: open one to fix it; Esc comes back"]);
-    rows.push([".", "show or hide what the model predicts"], [",", "show or hide what changed at its last fit"],
-      ["[ ]", "opacity of the prediction"],
+    rows.push([".", "show or hide what the model predicts"], ["[ ]", "opacity of the prediction"]);
+  }
+  if (setup.live) {
+    rows.push([",", "show or hide what changed at the model's last fit"],
       ["click", "answer a pixel of your own choice; so do Shift and arrows. Esc comes back"]);
   }
   if (!points) {
@@ -609,7 +611,7 @@ function arrow([dx, dy], shift) {
     if (shift) paint(false);
   } else if (shift && work.kind === "segments" && !polygon) {
     pickTowards(dx, dy);
-  } else if (shift && live) {
+  } else if (shift && setup.live) {
     const [x, y] = chosen ?? work.pieces[current], step = Math.max(1, Math.round(6 / view.zoom));
     choose(Math.min(work.width - 1, Math.max(0, x + step * dx)), Math.min(work.height - 1, Math.max(0, y + step * dy)));
   } else {
@@ -663,7 +665,7 @@ addEventListener("keydown", event => {
   } else if (key === "Escape") { brush = polygon = chosen = null; picked = []; tellAsk(); draw(); }
   else if (key === "Delete") gallery?.take();
   else if (live && key === ".") live.toggle("prediction", work);
-  else if (live && key === ",") live.toggle("changes", work);
+  else if (setup.live && key === ",") live.toggle("changes", work);
   else if (key === "Enter" && !brush && !polygon && !chosen && !picked.length && work.guessAt(current) !== null) confirm();
   else if (key === "Enter" || key === "Home") {
     if (brush) paint(false);
@@ -768,9 +770,10 @@ let client = sessionStorage.getItem("labor_jax:client");
 if (!client) sessionStorage.setItem("labor_jax:client", client = makeId());
 talk = new Talk(setup.run, client, { onState: showSaved, onRefused: refused, onExpired: showError });
 talk.tell();
-if (setup.live) {
-  document.body.dataset.live = "";
-  live = new Live(talk, setup.classes, looks, draw);
+if (setup.review) {
+  document.body.dataset.review = "";
+  if (setup.live) document.body.dataset.live = "";
+  live = new Live(talk, setup.classes, looks, draw, setup.live ? POLL_LIVE : POLL);
   for (const button of document.querySelectorAll("[data-show]")) {
     button.addEventListener("click", () => { live.toggle(button.dataset.show, work); button.blur(); });
   }
