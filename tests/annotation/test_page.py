@@ -394,7 +394,7 @@ def test_all_images_of_a_run_of_stages_can_be_fixed_also_when_all_is_answered(br
     with serving(workdir, "--annotator=ana") as address:
         page = open_page(browser, address)
         page.keyboard.press("/")
-        page.get_by_text("1 images, the least sure first").wait_for()
+        page.get_by_text("1 image, the least sure first").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("What is the pixel in the ring?").wait_for()
         page.keyboard.press("Shift+ArrowRight")
@@ -404,6 +404,8 @@ def test_all_images_of_a_run_of_stages_can_be_fixed_also_when_all_is_answered(br
         page.get_by_role("button", name="look through all images").click()
         page.locator("#sheets li", has_text="image_0").click()
         page.get_by_text("What is the outlined piece?").wait_for()
+        box = page.locator("#view").bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         press(page, "5")
         wait_until(lambda: saved(page))
         page.keyboard.press("Escape")
@@ -414,6 +416,7 @@ def test_all_images_of_a_run_of_stages_can_be_fixed_also_when_all_is_answered(br
     *_, fixed = journal.read(workdir, CAMVID)
     (query,) = q.fixes(workdir)["image_0"]
     assert (fixed["query"], fixed["class"], fixed["runs"]) == (query["id"], 4, query["segments"][0])
+    assert SIZE[0] // 2 * SIZE[1] + SIZE[1] // 2 in run_pixels(fixed["runs"]), "the piece clicked"
     assert query["origin"] == q.VOLUNTEERED
 
 

@@ -139,8 +139,9 @@ function openReview() {
   gallery = null;
   $("end").hidden = $("guess").hidden = true;
   $("ask").textContent = "All images";
-  $("hint").textContent = "What the model predicts. Open an image to fix what is wrong.";
+  $("hint").textContent = "What the model predicts. Enter: open and fix. Esc: back to the questions.";
   $("progress").textContent = "";
+  $("bar").style.width = "0";
   busy = false;
   review.show(from).catch(showError);
 }
@@ -441,7 +442,7 @@ function draw() {
     const mode = brush
       ? "Brush: paint what is of another class, then press its key · [ ] size · Esc leaves"
       : polygon?.inside ? "Polygon: press the class of what is inside · Backspace opens it · Esc leaves"
-        : polygon ? "Polygon: click or Space sets a corner · Enter closes · Backspace takes back · Esc leaves"
+        : polygon ? "Polygon: click or Space sets a corner, Enter closes it · Esc leaves"
         : picked.length ? `${picked.length + 1} pieces get the same class · Esc keeps only one`
           : hidden ? "Hidden · H shows it again" : away() ? "Click here, then press keys" : "";
     $("mode").textContent = mode;
@@ -533,9 +534,12 @@ async function poll(before) {
 function showError(error) {
   work = null; busy = true;
   $("end").hidden = false;
+  document.body.dataset.failed = "";
   $("ask").textContent = "This page cannot go on";
+  $("hint").textContent = $("progress").textContent = "";
   $("end-title").textContent = error instanceof Expired ? "This page’s address has expired" : "Something went wrong";
-  $("end-text").textContent = `${error.message.trim()}\nAnswers that are not saved are kept in this browser.`;
+  const why = error.message.trim();
+  $("end-text").textContent = `${why.charAt(0).toUpperCase()}${why.slice(1)}.\nAnswers that are not saved are kept in this browser.`;
 }
 
 function listKeys() {
@@ -557,9 +561,9 @@ function listKeys() {
     rows.push(["/", "all images with what the model predicts: open one to fix it; Esc comes back"]);
     rows.push([".", "show or hide what the model predicts"], ["[ ]", "opacity of the prediction"]);
   }
-  if (setup.live) {
-    rows.push([",", "show or hide what changed at the model's last fit"],
-      ["click", "answer a pixel of your own choice; so do Shift and arrows. Esc comes back"]);
+  if (setup.live) rows.push([",", "show or hide what changed at the model’s last fit"]);
+  if (setup.live && points) {
+    rows.push(["click", "answer a pixel of your own choice; so do Shift and arrows. Esc comes back"]);
   }
   if (!points) {
     rows.push(["Shift ← ↑ → ↓", "take along the next piece on that side; so does Shift-click"],
@@ -771,7 +775,7 @@ if (!client) sessionStorage.setItem("labor_jax:client", client = makeId());
 talk = new Talk(setup.run, client, { onState: showSaved, onRefused: refused, onExpired: showError });
 talk.tell();
 if (setup.review) {
-  document.body.dataset.review = "";
+  document.body.dataset.reviewed = "";
   if (setup.live) document.body.dataset.live = "";
   live = new Live(talk, setup.classes, looks, draw, setup.live ? POLL_LIVE : POLL);
   for (const button of document.querySelectorAll("[data-show]")) {

@@ -48,8 +48,8 @@ export class Review {
     });
     $("sheets").replaceChildren(...this.sheets.map(sheet => sheet.item));
     const looked = images.filter(image => image.doubt !== null).length;
-    $("review-told").textContent = `${images.length} images, the least sure first`
-      + (more ? ` · ${looked} looked at` : "") + " · Enter: open and fix · Esc: back to the questions";
+    $("review-told").textContent = `${images.length} image${images.length === 1 ? "" : "s"}, the least sure first`
+      + (more ? ` · ${looked} looked at` : "");
     this.at = Math.max(0, this.sheets.findIndex(sheet => sheet.task === task));
     this.mark();
   }
