@@ -36,7 +36,7 @@ def server():
 
 @pytest.mark.slow
 def test_a_run_in_a_bucket_is_the_run_of_a_folder_and_is_read_from_anywhere(
-    server, make_config, shallow, tmp_path, monkeypatch
+    server, make_config, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
     config = make_config("random", stages=1)
