@@ -12,7 +12,7 @@ are asked. `:tuned` trains all layers from there, with the answers of that run (
     labor-jax export --workdir=runs/frozen --format=safetensors --out=runs/frozen.safetensors
     python -m labor_jax.main --config=configs/camvid.py:tuned --workdir=runs/tuned
 
-The default trains all layers for 1,200 steps, half an hour on one CPU core, with every pixel
+The default trains all layers for 1,200 steps, 30 to 40 minutes on one CPU core, with every pixel
 labelled (`--config.method=full`). README.md has the scores. Other methods ask instead, such as
 `--config.method=margin`, forty points an image in all; few answers are better used by `:frozen`.
 `:large` is the default for an accelerator, 40,000 steps, and has not been measured; `:quick` is for

@@ -8,7 +8,7 @@ object, then says which object each file is.
     gs://BUCKET/FOLDER/manifest.json             {"version", "writer", "files": {name: entry}}
     gs://BUCKET/FOLDER/000012.5f3a/summary.json  put there by the process 5f3a for version 12
 
-An entry is {"at": "000012.5f3a", "bytes", "sha256"}. Who reads `manifest.json` sees one version,
+An entry is {"at": "000012.5f3a", "sha256"}. Who reads `manifest.json` sees one version,
 whole, whenever a writer died. A run that starts again makes its working copy equal to that version,
 on this machine or on another one.
 
@@ -60,7 +60,7 @@ def working_copy(address: str) -> Iterator[tuple[pathlib.Path, Callable[[], None
       address: gs://BUCKET/FOLDER; a new run has nothing there yet.
     Yields:
       The folder, and a function that publishes it. That function raises UserError where another
-      process has begun to write to the address since, or the bucket cannot be reached.
+      process has published to the address since, or the bucket cannot be reached.
     Raises:
       UserError: gcsfs is not installed, the bucket cannot be read or written, what is there is no
         run, or another process of this machine has the working copy.
@@ -192,8 +192,7 @@ def _publish(address: str, folder: pathlib.Path, seen: Manifest, me: str) -> Man
         digest, known = _digest(folder / name), seen["files"].get(name)
         now[name] = known
         if known is None or known["sha256"] != digest:
-            size = (folder / name).stat().st_size
-            now[name] = {"at": f"{version:06d}.{me}", "bytes": size, "sha256": digest}
+            now[name] = {"at": f"{version:06d}.{me}", "sha256": digest}
             _system().put_file(str(folder / name), _object(address, name, now[name]))
     if now == seen["files"]:
         return seen
