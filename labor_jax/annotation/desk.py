@@ -171,7 +171,7 @@ class Desk:
         self._tasks: dict[str, Task] = {}
         self._asked: dict[str, list[q.Query]] = {}  # by image
         self._by_id: dict[str, Answer] = {}
-        self._stages: set[int] = set()
+        self._stages: set[int] = set()  # whose questions are known; fixes may be of a later one
         self._spent: dict[str, list[float]] = {}
         self._last: dict[str, str] = {}  # by annotator, the task of their last answer
         self._refresh()
@@ -259,6 +259,7 @@ class Desk:
         if query is None:
             return []
         self._write(query)
+        self._stages.add(query["stage"])
         return [self._ask(query)]
 
     def _drawn(self) -> q.Query | None:
@@ -325,7 +326,6 @@ class Desk:
         self._tasks[task.id] = task
         if not checks.is_check(query):
             self._asked.setdefault(query["image"], []).append(query)
-            self._stages.add(query["stage"])
         return task
 
     def _there(self, wanted: Task | None, free: list[Task]) -> Iterator[Task]:

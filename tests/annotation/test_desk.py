@@ -494,6 +494,20 @@ def test_what_is_fixed_of_a_run_of_stages_says_which_stage_learns_it_and_its_fil
     assert make().fixed() == {"empty": 1}
 
 
+def test_fixes_wait_for_the_next_stage_and_its_questions_reach_an_open_page(workdir):
+    review = Review(lambda _: SIZE, lambda _: np.ones(SIZE, np.int32))
+    desk = Desk(workdir, CAMVID, review=review)
+    for task, pieces in {"1/a": 2, "1/b": 2, "1/c": 1}.items():
+        assert not record(desk, *(say(task, piece=piece) for piece in range(pieces)))
+    for row in range(3):
+        assert not record(desk, say("review/empty", runs=[10 * row, 5]))
+    assert [query["stage"] for query in q.fixes(workdir)["empty"]] == [2, 2, 2]
+    assert desk.take("page", "ana")["task"] is None
+    q.write_queries(workdir, 2, [q.point_query("c", 2, SIZE, [(1, 1)])])
+    assert desk.take("page", "ana")["task"] == "2/c"
+    assert desk.fixed() == {"empty": 3}
+
+
 def test_what_was_in_sight_stands_in_the_journal(desk, workdir):
     desk.take("page", "ana")
     assert not record(desk, say("1/a", shown={"model": 12, "guess": 4}))
