@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 import labor_jax
-from labor_jax.annotation.queries import Query, pieces
+from labor_jax.annotation.queries import Query, fixes, pieces
 from labor_jax.data import images
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.selection.segments import run_pixels
@@ -63,6 +63,7 @@ __all__ = [
     "place",
     "read",
     "standing",
+    "standing_fixes",
     "write_labels",
 ]
 
@@ -251,6 +252,18 @@ def answers_to(query: Query, written: Mapping[str, list[Answer]]) -> list[Answer
       UserError: as `fitting`.
     """
     return fitting(query, labelling(written.get(query["id"], [])))
+
+
+def standing_fixes(workdir: str | os.PathLike, table: ClassTable) -> dict[str, list[Query]]:
+    """`queries.fixes` without those that were taken back.
+
+    Raises:
+      UserError: as `lines`, or the file of the fixes is damaged.
+    """
+    if not (found := fixes(workdir)):
+        return found
+    written = on_disk(workdir, table)
+    return {image: [x for x in own if answers_to(x, written)] for image, own in found.items()}
 
 
 def standing(entries: Iterable[Answer]) -> list[Answer]:

@@ -49,7 +49,7 @@ def rows(queries: Iterable[Query], lines: Iterable[Answer]) -> list[Row]:
         "clicks": how many answers were given, one for a point and one for each part of a segment;
           an answer that was taken back is counted;
         "volunteered": how many of these are about points and regions that people chose; these are
-          not among those asked, their pixels are;
+          not among those asked; their pixels are, until all answers to them are taken back;
         "void": how many answers that stand are unsure or void; they give no label;
         "seconds": what the answers took; None where no person answered.
     """
@@ -61,16 +61,16 @@ def row(query: Query, lines: Iterable[Answer]) -> Row:
     """A query's row, as `rows` gives it; `lines` are those of this query."""
     lines = [entry for entry in lines if not entry.get("second")]
     seconds, clicks = _seconds(lines), sum(map(is_click, lines))
-    chosen = query.get("origin") == VOLUNTEERED
+    chosen, stand = query.get("origin") == VOLUNTEERED, journal.standing(lines)
     return {
         "image": query["image"],
         "stage": query["stage"],
-        "pixels": len(asked_pixels(query)),
+        "pixels": 0 if chosen and not stand else len(asked_pixels(query)),
         "points": 0 if chosen else len(query.get("points", ())),
         "segments": 0 if chosen else len(query.get("segments", ())),
         "clicks": clicks,
         "volunteered": clicks if chosen else 0,
-        "void": sum(entry["class"] == IGNORE for entry in journal.standing(lines)),
+        "void": sum(entry["class"] == IGNORE for entry in stand),
         "seconds": sum(seconds) if seconds else None,
     }
 

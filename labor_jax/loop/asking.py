@@ -2,6 +2,7 @@
 
 import functools
 import os
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ def ask(
     infer: Outputs,
     config: ml_collections.ConfigDict,
     workdir: str | os.PathLike,
+    fixed: Mapping[str, list[q.Query]] = types.MappingProxyType({}),
 ) -> Iterator[ImageQuery]:
     """The queries of a stage, an image at a time, in the domain's order.
 
@@ -60,8 +62,9 @@ def ask(
         `Batch`.
       config: method, budget, ppl, spl, superpixels, seed.
       workdir: earlier stages' queries are read from it.
+      fixed: the regions that people fixed, by image; they are not asked.
     """
-    earlier, fixed = q.by_image(workdir, range(1, stage)), q.fixes(workdir)
+    earlier = q.by_image(workdir, range(1, stage))
     seen = functools.partial(_look, stage, domain, infer, config, earlier, fixed)
     limits, chosen = {}, {}
     if config.method == "random" and config.beside:

@@ -88,7 +88,8 @@ def query(this: Run, phase: Phase, now: state.State, compiled: Compiled) -> None
         """The queries one by one: all of SPL's queries together may not fit into memory."""
         nonlocal counted, known
         with this.monitor.phase("query", phase.stage, 0, len(mine.ids), "image") as progress:
-            everything = asking.ask(phase.stage, mine, infer, this.config, this.workdir)
+            fixed = journal.standing_fixes(this.workdir, this.table)
+            everything = asking.ask(phase.stage, mine, infer, this.config, this.workdir, fixed)
             for number, asked in enumerate(everything, start=1):
                 if asked.counts is not None:
                     counted, known = counted + asked.counts, True

@@ -492,6 +492,10 @@ def test_what_is_fixed_of_a_run_of_stages_says_which_stage_learns_it_and_its_fil
     assert [a["class"] for a in again.view("review/empty")["answers"]] == [2, 4]
     assert not record(again, undo(late, "review/empty"))
     assert make().fixed() == {"empty": 1}
+    (left,) = journal.standing_fixes(workdir, CAMVID)["empty"]
+    assert left["id"] == "1/empty#1", "what was taken back may be asked about again"
+    fixes, lines = q.fixes(workdir)["empty"], journal.lines(workdir, CAMVID)
+    assert [(row["pixels"], row["clicks"]) for row in ledger.rows(fixes, lines)] == [(5, 1), (0, 1)]
 
 
 def test_fixes_wait_for_the_next_stage_and_its_questions_reach_an_open_page(workdir):

@@ -176,6 +176,18 @@ def test_the_kernel_is_told_which_pixels_were_asked_before(tmp_path):
         np.testing.assert_array_equal(asked, expected)
 
 
+def test_what_people_fixed_is_not_asked(tmp_path):
+    region = np.zeros(SIZES[IDS[0]], np.int32)
+    region[:3] = 1
+    fixed, seen = {IDS[0]: [q.segment_query(IDS[0], 1, region.shape, region)]}, {}
+    config = make_config("labor_spl", **{"budget.max_fraction": 3.0})
+    asked = list(asking.ask(1, make_domain(), infer_at(1, seen), config, tmp_path, fixed))
+    pixels = q.asked_pixels(asked[0].query)
+    assert len(pixels) and not region.flat[pixels].any()
+    np.testing.assert_array_equal(seen[IDS[0]], region == 1)
+    assert not any(seen[image].any() for image in IDS[1:])
+
+
 def test_a_class_without_pixels_and_an_empty_mask_still_give_a_query(tmp_path):
     for method in ("labor_ppl", "labor_spl"):
         asked = ask_all(make_config(method), tmp_path / method, share=0.0)
