@@ -77,6 +77,23 @@ def shallow() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A Chromium for all tests of a module."""
+    from support import annotating
+
+    with annotating.browsing() as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """A Chromium without pages. They are closed after the test, or would ask on for a server."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
+
+
 @pytest.fixture(scope="session")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., ml_collections.ConfigDict]

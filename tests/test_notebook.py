@@ -12,7 +12,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from support import annotating
+from support import annotating, waiting
 
 from labor_jax import notebook
 from labor_jax.annotation import annotators, journal, oracle
@@ -179,7 +179,7 @@ def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine(workdir):
     try:
         with annotating.browsing() as browser:
             for name in ("localhost", "127.0.0.1"):
-                tab = browser.new_page()
+                tab = annotating.new_page(browser)
                 tab.goto(f"http://{name}:{pages.server_port}/")
                 frame = tab.frame_locator("iframe")
                 frame.locator("#progress").filter(has_text=" of ").wait_for()
@@ -189,9 +189,9 @@ def test_the_frame_shows_the_annotator_in_a_notebook_of_this_machine(workdir):
             tab.mouse.wheel(0, 300)  # scrolls the notebook, and not the picture
             frame.locator("#view").click()  # keys go to the frame that was clicked last
             tab.keyboard.press("1")
-            annotating.wait_until(lambda: len(journal.read(workdir, CAMVID)) == 1)
+            waiting.wait_until(lambda: len(journal.read(workdir, CAMVID)) == 1)
             shown._server.stdin.close()  # as when the kernel is killed
-            shown._server.wait(timeout=30)
+            shown._server.wait(timeout=waiting.PATIENCE)
             tab.keyboard.press("1")
             frame.get_by_text("1 not saved: run the cell again").wait_for()
     finally:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from support.annotating import make_run, wait_until
+from support.annotating import make_run
 from support.commands import call, the_line
 from support.frozen_runs import frozen_config
+from support.waiting import COMPILED, wait_until
 
 import labor_jax
 from labor_jax.annotation import guesses, serving
@@ -31,7 +32,7 @@ def test_the_newest_model_guesses_at_all_that_a_waiting_run_asks_but_what_is_beg
     opened, desk = serving.open_run(workdir), Desk(workdir, CAMVID, lease=1e6, verify=True)
     begun = desk.take("page", "ana")["task"]
     with guessing(workdir, desk, opened.read_image):
-        wait_until(lambda: not desk.without_guesses(), 200)
+        wait_until(lambda: not desk.without_guesses(), COMPILED)
     asked = {query["id"]: query for query in q.read_queries(workdir, 1)}
     found = guesses.read(workdir, 1)
     assert found.keys() == asked.keys() - {begun}

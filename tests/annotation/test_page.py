@@ -1,8 +1,10 @@
 """The page in a browser, by keyboard as a person uses it."""
 
+import contextlib
 import io
 import os
 import pathlib
+import time
 
 import cv2
 import numpy as np
@@ -11,16 +13,16 @@ from PIL import Image
 from support import commands
 from support.annotating import (
     ROOT,
-    browsing,
     make_run,
     needs_chromium,
+    new_page,
     open_page,
     place,
     press,
     saved,
     serving,
-    wait_until,
 )
+from support.waiting import wait_until
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
@@ -35,12 +37,6 @@ pytestmark = needs_chromium
 SIZE = (60, 80)
 KEYS = "1234567890q"
 """The key of each of CamVid's classes."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as opened:
-        yield opened
 
 
 def noise(seed=0, size=SIZE):
@@ -85,7 +81,7 @@ def label(workdir, image):
 
 
 def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, tmp_path):
-    workdir = points_run(tmp_path)
+    workdir, begun = points_run(tmp_path), time.monotonic()
     with serving(workdir, "--annotator=ana") as address:
         page = open_page(browser, address)
         assert place(page) == "point 1 of 4 · image 1 of 2"
@@ -106,7 +102,8 @@ def test_points_are_answered_by_one_key_each_with_undo_unsure_and_skip(browser, 
     assert given(workdir) == expected | {("image_1", n): 0 for n in range(4)}
     lines = journal.lines(workdir, CAMVID)
     assert {line["annotator"] for line in lines} == {"ana"}
-    assert all(0 < line["seconds"] < 20 for line in lines)
+    seconds = [line["seconds"] for line in lines]
+    assert min(seconds) > 0 and sum(seconds) < time.monotonic() - begun
 
 
 def test_the_last_answer_is_taken_back_when_all_is_answered_even_by_a_new_page(browser, tmp_path):
@@ -203,7 +200,7 @@ def test_a_page_that_is_loaded_again_goes_on_where_it_was(browser, tmp_path):
 def test_a_stranger_is_asked_for_a_name_and_a_held_key_answers_once(browser, tmp_path):
     workdir = points_run(tmp_path)
     with serving(workdir) as address:
-        page = browser.new_context().new_page()
+        page = new_page(browser)
         introduce(page, address, "Zoë")
         for _ in range(5):
             page.keyboard.down("7")
@@ -428,16 +425,17 @@ def test_two_people_at_once_answer_everything_and_nothing_twice(browser, tmp_pat
     with serving(workdir) as address:
         pages = []
         for name in ("ana", "ben"):
-            pages.append(browser.new_context().new_page())
+            pages.append(new_page(browser))
             introduce(pages[-1], address, name)
         wait_until(lambda: all(saved(page) for page in pages))
-        for _ in range(100):
+
+        def press_until_all_is_answered():
             for page, key in zip(pages, "12", strict=True):
                 if "of" in page.inner_text("#progress"):
                     page.keyboard.press(key)
-            if all("All answered" in page.inner_text("#ask") for page in pages):
-                break
-            page.wait_for_timeout(20)
+            return all(place(page) == "All answered" for page in pages)
+
+        wait_until(press_until_all_is_answered)
         for page in pages:
             page.get_by_text("All answered. Thank you!").wait_for()
     lines = journal.lines(workdir, CAMVID)
@@ -512,8 +510,9 @@ def test_a_whole_run_by_keyboard_alone_learns_from_the_keys_pressed(
 # --------------------------------------------------------------------------------------- latency
 
 
-def latencies(browser, folder, size, cell):
-    """Of 300 keys on images of a size, all of it asked in pieces: ms to draw, and to save."""
+@contextlib.contextmanager
+def pieces_of(browser, folder, size, cell):
+    """The page of a run that asks all of its images, which have a size, in pieces; how many."""
     folder.mkdir()
     picture = np.random.default_rng(0).integers(0, 255, (32, 64, 3)).astype(np.uint8)
     picture = np.array(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
@@ -523,29 +522,43 @@ def latencies(browser, folder, size, cell):
     workdir = make_run(folder, {"a": picture, "b": picture[::-1]}, queries)
     with serving(workdir, "--annotator=ana") as address:
         page = open_page(browser, address)
+        page.evaluate("performance.setResourceTimingBufferSize(100000)")
         page.wait_for_timeout(1500)  # a person looks before the first key
-        for n in range(300):
-            press(page, KEYS[n % len(CAMVID)])
-        drawn = page.evaluate(
-            "performance.getEntriesByName('key to drawn').map(entry => entry.duration)"
-        )
-        saved = page.evaluate(
-            "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/api/answers'))"
-            ".map(e => e.responseEnd - e.requestStart)"
-        )
+        yield page, int(pieces.max())
         assert not page.errors
-    assert len(drawn) == 300 and len(saved) >= 200
-    return int(pieces.max()), drawn, saved
+
+
+DRAWN = "performance.getEntriesByName('key to drawn').map(entry => entry.duration)"
+SAVED = (
+    "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/api/answers'))"
+    ".map(e => e.responseEnd - e.requestStart)"
+)
+
+
+def latencies(page):
+    """Of 300 keys that were pressed on a page, ms to draw, and to save."""
+    for what in (DRAWN, SAVED):
+        wait_until(lambda what=what: len(page.evaluate(what)) >= 300)
+        times = page.evaluate(what)
+        assert len(times) == 300
+        yield times
 
 
 @pytest.mark.slow
 def test_large_images_with_ten_thousand_segments_are_answered_as_fast_as_small_ones(
     browser, tmp_path
 ):
-    # A ratio inside one run: the machine may be busy with something else.
-    few, *small = latencies(browser, tmp_path / "small", (96, 192), 6)
-    many, *large = latencies(browser, tmp_path / "large", (1024, 2048), 14)
-    assert few < 1000 and many >= 10_000
+    # A ratio of keys in turn: the machine may be busy with something else.
+    with (
+        pieces_of(browser, tmp_path / "small", (96, 192), 6) as (one, few),
+        pieces_of(browser, tmp_path / "large", (1024, 2048), 14) as (other, many),
+    ):
+        assert few < 1000 and many >= 10_000
+        for n in range(300):
+            for page in (one, other):
+                press(page, KEYS[n % len(CAMVID)])
+                wait_until(lambda page=page: saved(page))
+        small, large = list(latencies(one)), list(latencies(other))
     told = [np.percentile(values, [50, 99]).round(1).tolist() for values in (*small, *large)]
     print(f"drawn, saved in ms (median, p99): small {told[:2]}, large {told[2:]}")
     assert np.median(large[0]) <= 4 * np.median(small[0]), told  # 114 times the pixels

@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from support.annotating import CHROMIUM, FLAGS, make_run, needs_chromium, start, wait_until
+from support.annotating import CHROMIUM, FLAGS, make_run, needs_chromium, start
+from support.waiting import PATIENCE, wait_until
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
@@ -37,8 +38,11 @@ class Chromium:
         )
         wait_until(lambda: port.exists() and port.read_text().count("\n") >= 1)
         number = port.read_text().splitlines()[0]
-        self.remote = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{number}")
+        self.remote = playwright.chromium.connect_over_cdp(
+            f"http://127.0.0.1:{number}", timeout=1000 * PATIENCE
+        )
         self.page = self.remote.contexts[0].new_page()
+        self.page.set_default_timeout(1000 * PATIENCE)
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):

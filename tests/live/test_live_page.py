@@ -12,14 +12,14 @@ import uvicorn
 from PIL import Image
 from support.annotating import (
     ROOT,
-    browsing,
     needs_chromium,
+    new_page,
     open_page,
     place,
     press,
     saved,
-    wait_until,
 )
+from support.waiting import wait_until
 
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
@@ -61,12 +61,6 @@ class Model:
             return {"a": 0.125, "b": 0.5}, False
 
         return Newest(told, predict, doubts)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsing() as opened:
-        yield opened
 
 
 @contextlib.contextmanager
@@ -252,8 +246,7 @@ def test_all_images_are_looked_through_and_fixed_by_keyboard_alone(browser, tmp_
         wait_until(lambda: np.abs(np.array(thumb.evaluate(centre))[:3] - blend).max() < 5)
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        page.get_by_text("What is the outlined piece?").wait_for()
-        assert place(page) == "piece 1 of 4 · a"
+        wait_until(lambda: place(page) == "piece 1 of 4 · a")
         wait_until(lambda: page.evaluate("document.body.dataset.model") == "1")
         press(page, "5")
         page.keyboard.press("Shift+ArrowRight")  # takes along the piece on the right
@@ -268,8 +261,7 @@ def test_all_images_are_looked_through_and_fixed_by_keyboard_alone(browser, tmp_
         page.keyboard.press("Escape")
         page.get_by_text("a · 13 % unsure · 2 fixed").wait_for()
         page.keyboard.press("Escape")
-        page.get_by_text("What is the pixel in the ring?").wait_for()
-        assert place(page) == "point 2 of 2 · image 1", "the question is still open"
+        wait_until(lambda: place(page) == "point 2 of 2 · image 1")  # the question is still open
         assert page.locator("[data-show=prediction]").get_attribute("aria-pressed") == "false"
         assert not page.errors
     asked, fixed, painted = journal.read(tmp_path, CAMVID)
@@ -285,7 +277,7 @@ def test_all_images_are_looked_through_and_fixed_by_keyboard_alone(browser, tmp_
 @pytest.mark.slow
 def test_a_review_is_open_when_all_is_answered_and_by_mouse(browser, tmp_path):
     with served(tmp_path, Model(), guessed=lambda query: None) as address:
-        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        page = new_page(browser)
         page.goto(address)
         page.get_by_text("All answered. Thank you!").wait_for()
         page.get_by_role("button", name="look through all images").click()
@@ -434,7 +426,7 @@ def test_guesses_are_confirmed_at_once_corrected_taken_out_and_taken_back(browse
         page.get_by_text("Is the pixel in the ring sky?").wait_for()
         page.keyboard.press("Space")
         page.get_by_text("What is the pixel in the ring?").wait_for()
-        assert not page.locator("#guess").is_visible(), "a blind question has no guess to see"
+        page.locator("#guess").wait_for(state="hidden")  # a blind question has no guess to see
         page.keyboard.press("Enter")
         page.keyboard.press("9")
         page.get_by_text("Are these all road?").wait_for()
@@ -517,12 +509,12 @@ def test_no_view_has_a_serious_fault_for_people_who_see_or_move_otherwise(
         page.keyboard.press("p")
         found["polygon"] = faults(page)
     with served(tmp_path / "end", Model(), guessed=lambda query: None) as address:
-        page = browser.new_context(color_scheme=scheme).new_page()
+        page = new_page(browser, color_scheme=scheme)
         page.goto(address)
         page.get_by_text("All answered. Thank you!").wait_for()
         found["end"] = faults(page)
     with served(tmp_path / "who", Model(), annotator="") as address:
-        page = browser.new_context(color_scheme=scheme).new_page()
+        page = new_page(browser, color_scheme=scheme)
         page.goto(address)
         page.get_by_text("Who are you?").wait_for()
         found["name"] = faults(page)

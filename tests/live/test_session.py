@@ -7,9 +7,9 @@ import threading
 import jax
 import numpy as np
 import pytest
-from support.annotating import wait_until
 from support.commands import call, the_line
 from support.frozen_runs import frozen_config
+from support.waiting import COMPILED, wait_until
 
 from labor_jax.annotation import asked_images, checks, journal, quality
 from labor_jax.annotation import queries as q
@@ -79,7 +79,9 @@ class Live:
         return number
 
     def wait(self, version):
-        wait_until(lambda: self.session.told()["version"] >= version or self.session.error, 300)
+        wait_until(
+            lambda: self.session.told()["version"] >= version or self.session.error, COMPILED
+        )
         assert self.session.error is None
 
     def wait_for_proposals(self):
@@ -87,7 +89,7 @@ class Live:
         asked = {}
         for query in q.read_queries(self.workdir, 1):
             asked.setdefault(query["image"], []).append(query)
-        wait_until(lambda: "model" in self.session.next_query(asked, frozenset()), 60)
+        wait_until(lambda: "model" in self.session.next_query(asked, frozenset()), COMPILED)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +254,7 @@ def test_what_ends_the_learner_is_told_and_answers_are_taken_all_the_same(
     live = Live(config, tmp_path / "run")
     monkeypatch.setattr(session.learner, "fit", full)
     live.session.start()
-    wait_until(lambda: live.session.told()["error"], 300)
+    wait_until(lambda: live.session.told()["error"], COMPILED)
     assert "No space left" in live.session.told()["error"]
     assert live.answer(4) == 4
     with pytest.raises(OSError, match="No space left"):

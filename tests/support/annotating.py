@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import commands
+from support.waiting import PATIENCE, wait_until
 
 from labor_jax.annotation import queries as q
 from labor_jax.config import default_config
@@ -61,7 +61,7 @@ def serving(workdir: pathlib.Path, *flags: str, port: int = 0) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.communicate(timeout=60)
+        server.communicate(timeout=PATIENCE)
 
 
 @contextlib.contextmanager
@@ -70,14 +70,23 @@ def browsing() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=1000 * PATIENCE
+        )
         yield browser
         browser.close()
 
 
+def new_page(browser: Any, **options: Any) -> Any:
+    """An empty page of a person of their own."""
+    page = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options).new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
+
+
 def open_page(browser: Any, address: str, **options: Any) -> Any:
     """A page of a person of their own, once the first query is drawn; its errors are kept."""
-    page = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options).new_page()
+    page = new_page(browser, **options)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(address)
@@ -85,27 +94,27 @@ def open_page(browser: Any, address: str, **options: Any) -> Any:
     return page
 
 
+PLACE = """() => {
+  const at = id => document.getElementById(id);
+  const without = !at("end").hidden || !at("review").hidden;
+  return at("progress").textContent || (without ? at("ask").textContent : "");
+}"""
+
+
 def place(page: Any) -> str:
-    """Which query a page shows: "point 3 of 40 · image 1 of 12", or that there is none."""
-    return re.sub(r" · [0-9.]+ s a \w+$", "", page.inner_text("#progress")) or page.inner_text(
-        "#ask"
-    )
+    """Which query a page shows: "point 3 of 40 · image 1 of 12".
+
+    Where it shows none, what it says instead; "" where the next query is not drawn yet.
+    """
+    return re.sub(r" · [0-9.]+ s a \w+$", "", page.evaluate(PLACE))
 
 
 def press(page: Any, *keys: str) -> None:
     """Presses keys, each when what the one before led to is drawn."""
     for key in keys:
-        before = place(page)
+        before = wait_until(lambda: place(page))
         page.keyboard.press(key)
-        wait_until(lambda before=before: place(page) != before)
-
-
-def wait_until(true: Any, seconds: float = 20.0) -> None:
-    """Waits until a function says so."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
+        wait_until(lambda before=before: place(page) not in ("", before))
 
 
 def saved(page: Any) -> bool:
