@@ -40,6 +40,7 @@ from labor_jax.report.summary import Summary
 from labor_jax.train import state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import addresses, bucket, files, hosts, lock
+from labor_jax.util.errors import Stopped
 
 
 def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -70,7 +71,12 @@ def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> dict[s
         resume.check_folder(config, workdir)  # as it is now that nobody else writes to it
         if not annotators.are_people(config):
             locks.enter_context(resume.alone(workdir, lock.ANSWERS))
-        values = _run(config, workdir, table, publish)
+        try:
+            values = _run(config, workdir, table, publish)
+        except Stopped:
+            if publish:
+                publish()
+            raise
         if publish:
             publish()
         return values

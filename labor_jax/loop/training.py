@@ -51,23 +51,18 @@ def train(
                     headline = _headline(losses)
                 progress.advance(step, headline)
                 if save:
-                    _save(this, step, now)
+                    this.checkpoints.save(step, parallel.of_all(now), wait=bool(this.publish))
+                    if this.publish:
+                        this.publish()
                 if signal := hosts.stop(step, asked()):
                     _finite(losses, step)
-                    _save(this, step, now, wait=True)
+                    this.checkpoints.save(step, parallel.of_all(now), wait=True)
                     raise Stopped(step, signal)
         # It must be on disk before the next phase: queries and answers depend on this state.
-        _save(this, phase.last, now, wait=True)
+        this.checkpoints.save(phase.last, parallel.of_all(now), wait=True)
         if signal := hosts.largest(asked()):
             raise Stopped(phase.last, signal)
     return now
-
-
-def _save(this: Run, step: int, now: state.State, wait: bool = False) -> None:
-    """Saves the state after a step. It is on disk with `wait`, or if it has to be published."""
-    this.checkpoints.save(step, parallel.of_all(now), wait=wait or this.publish is not None)
-    if this.publish:
-        this.publish()
 
 
 def _finite(losses: Any, step: int) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """A run whose folder is in a bucket; killed on one machine, it goes on on another one."""
 
+import contextlib
+import itertools
+import json
 import pathlib
 import signal
 import subprocess
@@ -21,7 +24,8 @@ from labor_jax.report.monitor import read_metrics
 from labor_jax.train import parallel, state
 from labor_jax.train.checkpoint import Checkpoints
 from labor_jax.util import bucket, rng
-from labor_jax.util.errors import UserError
+from labor_jax.util.errors import Stopped, UserError
+from labor_jax.util.progress import Progress
 
 HERE = "gs://runs/town"
 KILLS = 10
@@ -49,6 +53,41 @@ def test_a_run_in_a_bucket_is_the_run_of_a_folder_and_is_read_from_anywhere(
     jax.tree.map(np.testing.assert_array_equal, there.segmenter, here.segmenter)
     with pytest.raises(UserError, match="holds a run with another config: seed"):
         schedule.run(make_config("random", stages=1, seed=5), HERE)
+
+
+@pytest.mark.slow
+def test_each_version_that_is_published_has_something_new_and_a_stopped_run_is_whole(
+    make_config, tmp_path, monkeypatch
+):
+    published: list[dict[str, bytes]] = []
+
+    @contextlib.contextmanager
+    def working_copy(address):
+        folder = tmp_path / "run"
+
+        def publish():
+            paths = (path for path in folder.rglob("*") if path.is_file())
+            published.append({str(path.relative_to(folder)): path.read_bytes() for path in paths})
+
+        yield folder, publish
+
+    monkeypatch.setattr(bucket, "working_copy", working_copy)
+    config = make_config("random", stages=1, checkpoint_every=2)
+    advance = Progress.advance
+
+    def stopping_advance(self, step, metrics=None):
+        advance(self, step, metrics)
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "advance", stopping_advance)
+        with pytest.raises(Stopped, match="stopped at step 3"):
+            schedule.run(config, HERE)
+    assert any(name.startswith("checkpoints/3/") for name in published[-1])
+    schedule.run(config, HERE)
+    assert json.loads(published[-1]["summary.json"])["status"] == "finished"
+    assert all(before != after for before, after in itertools.pairwise(published))
 
 
 def test_people_answer_in_a_folder_of_their_machine(server, make_config):
