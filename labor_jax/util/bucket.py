@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labor_jax.util import addresses, cache, files, lock
-from labor_jax.util.errors import UserError
+from labor_jax.util.errors import FULL, UserError
 
 __all__ = [
     "data_folder",
@@ -151,6 +151,7 @@ def _fetch(address: str, manifest: Manifest, folder: pathlib.Path) -> None:
     Raises:
       UserError: an object has not the bytes that were published.
     """
+    files.remove_partial(folder)
     for name in _names(folder) - manifest["files"].keys():
         (folder / name).unlink()
     for name, entry in manifest["files"].items():
@@ -317,7 +318,7 @@ def _told(address: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename:
+        if isinstance(error, OSError) and (error.filename or error.errno in FULL):
             raise  # of this machine's disk
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(

@@ -58,7 +58,7 @@ def hold(workdir: str | os.PathLike, part: str, what: str) -> Iterator[None]:
 
     Args:
       workdir: a run's DIR, or that of a comparison; made if it does not exist.
-      part: RUN or ANSWERS.
+      part: RUN or ANSWERS, or another name for what the folder is held for.
       what: what this process does, such as "labor-jax annotate", to be told to others.
     Raises:
       UserError: another writer has it; the message tells who that is.

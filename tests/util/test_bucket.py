@@ -1,6 +1,8 @@
 """Folders in Google Cloud Storage, on a server of this machine that answers as Google's does."""
 
+import errno
 import json
+import os
 import pathlib
 import re
 
@@ -195,6 +197,30 @@ def test_objects_and_manifests_that_are_not_what_was_published_are_refused(objec
         bucket.local_folder(HERE, "--workdir")
 
 
+def test_a_full_disk_is_told_as_such_and_no_partial_file_stays(machine, monkeypatch):
+    with bucket.working_copy(HERE) as (folder, publish):
+        write(folder, a="1", b="2")
+        publish()
+    system = fsspec.filesystem("gs", use_listings_cache=False)
+    get = system.get_file
+
+    def fills_the_disk(path, into):
+        if path.endswith("b"):
+            pathlib.Path(into).write_text("half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        get(path, into)
+
+    machine("second")
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "get_file", fills_the_disk)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            bucket.local_folder(HERE, "--workdir")
+    (half,) = bucket.working_folder(HERE).parents[1].rglob("*.partial")
+    half.rename(half.with_name(".b.99999999.partial"))  # of a process that is gone
+    there = pathlib.Path(bucket.local_folder(HERE, "--workdir"))
+    assert {path.name for path in there.iterdir()} == {"a", "b"}
+
+
 def test_a_folder_with_other_objects_and_a_bucket_that_is_not_there_are_refused():
     fsspec.filesystem("gs").pipe_file("runs/town/a/notes.txt", b"mine")
     there = {HERE: r"has notes\.txt, but no run", "gs://nobody/a": "gs://nobody/a cannot be used"}
@@ -215,6 +241,9 @@ def test_a_data_set_is_put_into_the_bucket_and_copied_by_the_next_machine(machin
     assert len(made.as_data_source("target_val")) == 8
     prepared.prepare("toytown/tiny", data)
     assert not capsys.readouterr().err and objects() == there
+    pathlib.Path(made.data_dir, prepared.INFO).unlink()
+    assert len(prepared.prepare("toytown/tiny", data).as_data_source("target_val")) == 8
+    assert "copying gs://" in capsys.readouterr().err and objects() == there
 
 
 def test_a_data_set_whose_upload_was_cut_is_put_there_whole(machine, objects):

@@ -133,6 +133,7 @@ def prepare(domain: str, data_dir: str, manual_dir: str = "") -> Builder:
         there = bucket.holds(address, INFO)
         if there and not is_complete(target):
             print(f"copying {address} to {target} (once)", file=sys.stderr)
+            shutil.rmtree(target, ignore_errors=True)  # a copy that lost a file
             bucket.download(address, target)
         made = _prepare(domain, folder, manual_dir)
         if not there:
