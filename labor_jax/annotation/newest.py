@@ -17,8 +17,8 @@ class Newest(NamedTuple):
       predict: an image's id -> the version and its prediction, [H, W] uint8 train ids; None before
         the first fit.
       doubts: whether to look anew with the newest model -> how unsure it is of each image, by its
-        id, from 0 to 1, None where it has not looked at it yet; and whether the next call tells
-        more.
+        id, from 0 to 1, None where it has not looked at it yet, or the image cannot be read; and
+        whether the next call tells more.
       learns: whether it learns from the answers while they are given.
     """
 

@@ -3,6 +3,7 @@
 The model is read when somebody first looks, since it takes time and memory.
 """
 
+import contextlib
 import functools
 import os
 import threading
@@ -13,6 +14,8 @@ import numpy as np
 
 from labor_jax.annotation.desk import Review
 from labor_jax.annotation.newest import Newest
+from labor_jax.annotation.server import UNREADABLE
+from labor_jax.data.labels import ClassTable
 from labor_jax.infer import restore
 from labor_jax.infer.segmenter import Predictor
 from labor_jax.selection.superpixels import least_sure_first, superpixels
@@ -31,20 +34,24 @@ class Reviewer:
     def __init__(
         self,
         workdir: str | os.PathLike,
+        table: ClassTable,
         images: Sequence[str],
         read_image: Callable[[str], np.ndarray],
     ) -> None:
         """Reads nothing yet.
 
         Args:
+          table: the run's classes.
           images: the ids of those that may be fixed.
           read_image: an id -> [H, W, 3] uint8 RGB.
         """
-        self._workdir, self._images, self._read_image = workdir, images, read_image
+        self._workdir, self._table = workdir, table
+        self._images, self._read_image = images, read_image
         self._cell = restore.read_config(workdir).superpixels.cell
         self._loading, self._looking = threading.Lock(), threading.Lock()
         self._model: Predictor | None = None
-        self._looked: tuple[Predictor, dict[str, float]] | None = None  # how unsure of which images
+        # How unsure which model is of which images.
+        self._looked: tuple[Predictor, dict[str, float | None]] | None = None
         known = frozenset(images)
         self._size = functools.lru_cache(maxsize=None)(self._read_size)
         self.review = Review(lambda x: self._size(x) if x in known else None, self.pieces)
@@ -72,8 +79,11 @@ class Reviewer:
             known = self._looked[1]
             left = [image for image in self._images if image not in known]
             for image in left[:AT_ONCE]:
-                sure = model.probabilities(self._read_image(image)).max(2)
-                known[image] = 1 - float(sure.mean())
+                try:
+                    sure = model.probabilities(self._read_image(image)).max(2)
+                    known[image] = 1 - float(sure.mean())
+                except UNREADABLE:
+                    known[image] = None
             return {image: known.get(image) for image in self._images}, len(left) > AT_ONCE
 
     def pieces(self, image: str) -> np.ndarray:
@@ -88,13 +98,12 @@ class Reviewer:
         """The newest model as it was read last, or as it is now; None where none has learnt."""
         with self._loading:
             if self._model is None or anew:
-                try:
-                    cache.enable()
-                    run = restore.restore(self._workdir)
-                except UserError:  # there is none yet, or it is being written
-                    return self._model
-                if run.step and (self._model is None or run.step != self._model.run.step):
-                    self._model = Predictor(run)
+                # There may be none yet, or one that is being written.
+                with contextlib.suppress(UserError):
+                    step = restore.newest_step(self._workdir, self._table)
+                    if step and (self._model is None or step != self._model.run.step):
+                        cache.enable()
+                        self._model = Predictor(restore.restore(self._workdir))
             return self._model
 
     def _read_size(self, image: str) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def serve(
         if run.said:
             print(run.said, file=sys.stderr)
         there = [image for image in run.target.ids if run.is_there(image)]
-        reviewer = reviewing.Reviewer(workdir, there, run.read_image)
+        reviewer = reviewing.Reviewer(workdir, run.table, there, run.read_image)
         tasks = desk.Desk(
             workdir,
             run.table,

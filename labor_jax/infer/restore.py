@@ -33,6 +33,7 @@ __all__ = [
     "load_plugins",
     "make_inference",
     "make_restored",
+    "newest_step",
     "read_config",
     "restore",
     "views",
@@ -118,6 +119,15 @@ def restore(path: str | os.PathLike, evaluation: dict[str, Any] | None = None) -
         segmenter = segmenter.replace(params=params, fixed={})
         config.model.lora_rank = 0
     return make_restored(config, table, step, segmenter)
+
+
+def newest_step(workdir: str | os.PathLike, table: labels.ClassTable) -> int:
+    """The step of a run's newest checkpoint, 0 without one; the checkpoint itself is not read."""
+    checkpoints = Checkpoints(workdir, table)
+    try:
+        return checkpoints.latest or 0
+    finally:
+        checkpoints.close()
 
 
 def load_plugins(config: ml_collections.ConfigDict, domains: Sequence[str] = ()) -> None:

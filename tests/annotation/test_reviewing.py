@@ -14,6 +14,7 @@ from labor_jax.annotation.desk import Desk
 from labor_jax.annotation.reviewing import Reviewer
 from labor_jax.data import images, loading
 from labor_jax.data.labels import CAMVID
+from labor_jax.infer import restore
 from labor_jax.loop import schedule
 from labor_jax.util.errors import Waiting
 
@@ -34,7 +35,7 @@ def fix(workdir, reviewer, image, label):
 
 @pytest.mark.slow
 def test_what_is_fixed_while_a_run_waits_is_learnt_next_and_all_of_it_is_exported(
-    make_config, tmp_path
+    make_config, tmp_path, monkeypatch
 ):
     config, workdir = frozen_config(make_config, tmp_path, "margin"), tmp_path / "run"
     target = loading.load(config.target, config.data_dir, CAMVID)
@@ -42,12 +43,24 @@ def test_what_is_fixed_while_a_run_waits_is_learnt_next_and_all_of_it_is_exporte
     with pytest.raises(Waiting):
         schedule.run(config, workdir)
     opened = serving.open_run(workdir)
-    reviewer = Reviewer(workdir, opened.target.ids, opened.read_image)
+    reviewer = Reviewer(workdir, CAMVID, opened.target.ids, opened.read_image)
     more = True
     while more:
         doubts, more = reviewer.newest.doubts(False)
     assert doubts.keys() == set(target.ids) and all(0 < doubt < 1 for doubt in doubts.values())
     early, late = sorted(doubts, key=doubts.get)[:2]
+    with monkeypatch.context() as patch:
+        patch.setattr(restore, "restore", None)  # a model that is the newest is not read again
+        assert reviewer.newest.doubts(True) == (doubts, False)
+    gone = target.ids[0]
+
+    def read_image(image):
+        if image == gone:
+            raise FileNotFoundError(image)
+        return opened.read_image(image)
+
+    some = Reviewer(workdir, CAMVID, target.ids[:3], read_image).newest.doubts(False)
+    assert some == ({image: doubts[image] for image in target.ids[:3]} | {gone: None}, False)
 
     segmenter, picture = labor_jax.load(workdir), opened.read_image(early)
     version, predicted = reviewer.newest.predict(early)
