@@ -374,6 +374,8 @@ def test_a_polygon_is_drawn_by_keyboard_alone_also_over_what_is_fixed(browser, t
         page.keyboard.press("Space")
         page.keyboard.press("Enter")
         page.get_by_text("press the class of what is inside").wait_for()
+        page.keyboard.press("Shift+ArrowRight")  # moves the image and chooses no pixel
+        page.get_by_text("What is the outlined piece?").wait_for()
         page.keyboard.press("9")
         page.get_by_text("5 fixed").wait_for()
         wait_until(lambda: saved(page))

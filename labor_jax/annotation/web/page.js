@@ -615,7 +615,7 @@ function arrow([dx, dy], shift) {
     if (shift) paint(false);
   } else if (shift && work.kind === "segments" && !polygon) {
     pickTowards(dx, dy);
-  } else if (shift && setup.live) {
+  } else if (shift && setup.live && work.kind === "points") {
     const [x, y] = chosen ?? work.pieces[current], step = Math.max(1, Math.round(6 / view.zoom));
     choose(Math.min(work.width - 1, Math.max(0, x + step * dx)), Math.min(work.height - 1, Math.max(0, y + step * dy)));
   } else {
