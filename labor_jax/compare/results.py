@@ -18,6 +18,7 @@ from labor_jax.data.domain import Domain
 from labor_jax.data.labels import IGNORE, ClassTable
 from labor_jax.loop import resume
 from labor_jax.util import files
+from labor_jax.util.errors import UserError
 
 
 class Result(NamedTuple):
@@ -64,8 +65,17 @@ def count(workdir: str | os.PathLike, target: Domain, table: ClassTable) -> None
     "confusions" [N, C, C] int64, of each scored image; and, int64 each, of the target's pixels:
     "classed", asked and of a class; "border", those of them near another class; "labelled"; and
     "wrong", those of them whose label is not the truth.
+
+    Raises:
+      UserError: the run has no confusion matrices, as those of earlier versions.
     """
-    found: dict[str, Any] = {"confusions": np.load(pathlib.Path(workdir, resume.CONFUSIONS))}
+    matrices = pathlib.Path(workdir, resume.CONFUSIONS)
+    if not matrices.exists():
+        raise UserError(
+            f"{matrices} is missing, as of a run that an earlier version finished; delete "
+            f"{workdir}, and the same command runs it again"
+        )
+    found: dict[str, Any] = {"confusions": np.load(matrices)}
     found |= dict.fromkeys(("classed", "border", "labelled", "wrong"), 0)
     read = target.read_label
     assert read is not None  # its answers came from them

@@ -105,6 +105,15 @@ def test_what_was_done_before_a_stop_is_on_the_page(quick, tmp_path, monkeypatch
     assert "2 of 10 runs" in (tmp_path / "compare.html").read_text()
 
 
+def test_a_cell_that_an_earlier_version_finished_is_told_with_what_to_do(
+    make_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compare.schedule, "run", lambda config, workdir: None)
+    told = r"^full-seed0: .*full-seed0/confusions.npy is missing, .* delete .*/full-seed0, and"
+    with pytest.raises(UserError, match=told):
+        compare.run(make_config("uda"), tmp_path, asked())
+
+
 def test_a_fault_of_one_cell_names_it(quick, tmp_path, monkeypatch):
     config, _ = quick
 
