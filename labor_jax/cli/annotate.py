@@ -25,7 +25,7 @@ from typing import Any
 from absl import flags
 
 from labor_jax.cli import program
-from labor_jax.util import errors, lock
+from labor_jax.util import addresses, bucket, errors, lock
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,7 +45,23 @@ def _unknown(command: str) -> int:
 
 
 def _define_workdir(values: flags.FlagValues) -> None:
-    program.define_path(values, "workdir", None, "the run's folder", required=True)
+    program.define_path(values, "workdir", None, "the run's folder", required=True, bucket=True)
+
+
+def _workdir(values: flags.FlagValues) -> pathlib.Path:
+    """The run's folder.
+
+    Raises:
+      UserError: it is in a bucket, and the answers have to be on this machine.
+    """
+    given = values.workdir
+    if addresses.in_bucket(given):
+        raise errors.UserError(
+            f"--workdir: {given} is in a bucket, and people answer in a folder of this machine; "
+            f"`labor-jax evaluate --workdir={given}` fetches the run into "
+            f"{bucket.reading_folder(given)}: copy that folder, and give the copy"
+        )
+    return pathlib.Path(given)
 
 
 # -------------------------------------------------------------------------------------- to serve
@@ -110,7 +126,7 @@ def _serve(values: flags.FlagValues) -> None:
 
     check_host(values)
     serving.serve(
-        pathlib.Path(values.workdir),
+        _workdir(values),
         values.host,
         values.port,
         values.annotator,
@@ -156,7 +172,7 @@ def _export(values: flags.FlagValues) -> None:
     if values.whole:
         _export_whole(values)
         return
-    workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
+    workdir, out = _workdir(values), pathlib.Path(values.out)
     run = serving.open_run(workdir)
     number = exchange.export(
         workdir,
@@ -178,7 +194,7 @@ def _export_whole(values: flags.FlagValues) -> None:
     from labor_jax.util import cache, progress
     from labor_jax.util.ahead import ahead
 
-    workdir, out = pathlib.Path(values.workdir), pathlib.Path(values.out)
+    workdir, out = _workdir(values), pathlib.Path(values.out)
     run, model = serving.open_run(workdir), restore.restore(workdir)
     target, number = run.target, len(run.target.ids)
     cache.enable()
@@ -222,7 +238,7 @@ def _import(values: flags.FlagValues) -> int:
     from labor_jax.annotation import exchange, serving
     from labor_jax.infer import restore
 
-    workdir, path = pathlib.Path(values.workdir), pathlib.Path(values.file)
+    workdir, path = _workdir(values), pathlib.Path(values.file)
     run = serving.open_run(workdir)
     _say(run.said)
     folders = pathlib.PurePath(restore.read_config(workdir).target.images).parts

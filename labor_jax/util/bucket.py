@@ -34,6 +34,7 @@ __all__ = [
     "download",
     "holds",
     "local_folder",
+    "reading_folder",
     "upload",
     "working_copy",
     "working_folder",
@@ -92,7 +93,7 @@ def local_folder(path: str | os.PathLike, name: str) -> str:
     if not addresses.in_bucket(path):
         return addresses.local(path, name)
     address = addresses.bucket_folder(path, name)
-    folder = _place(address, "read")
+    folder = reading_folder(address)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock.one_at_a_time(folder.with_name(f".{folder.name}.lock")), _told(address):
         for tries_left in reversed(range(TRIES)):
@@ -109,6 +110,11 @@ def local_folder(path: str | os.PathLike, name: str) -> str:
 def working_folder(address: str) -> pathlib.Path:
     """Where the working copy of an address is on this machine."""
     return _place(address, "runs")
+
+
+def reading_folder(address: str) -> pathlib.Path:
+    """Where the copy of an address that `local_folder` makes is; the next one overwrites it."""
+    return _place(address, "read")
 
 
 def _place(address: str, kind: str) -> pathlib.Path:

@@ -97,9 +97,14 @@ def test_people_answer_in_a_folder_of_their_machine(server, make_config):
 
 
 def test_commands_that_need_a_folder_of_this_machine_say_so(tmp_path):
-    for command in ("annotate", "live", "compare"):
-        flags = [f"--workdir={HERE}", *(["--config=toytown:quick"] * (command != "annotate"))]
+    for command in ("live", "compare"):
+        flags = [f"--workdir={HERE}", "--config=toytown:quick"]
         assert "is an address" in commands.the_line(commands.call(command, *flags))
+    fetched = str(bucket.reading_folder(HERE))
+    of_others = ("--format=png", f"--out={tmp_path}/out"), ("--format=png", f"--file={tmp_path}")
+    for flags in ([], ["export", *of_others[0]], ["import", *of_others[1]]):
+        told = commands.the_line(commands.call("annotate", *flags, f"--workdir={HERE}"))
+        assert f"labor-jax evaluate --workdir={HERE}" in told and fetched in told
     for bad in ("gs://", "gs://runs", "gs://runs//a", "gs://runs/../a"):
         ended = commands.call("evaluate", f"--workdir={bad}")
         assert commands.the_line(ended).endswith("is no folder; give gs://BUCKET/FOLDER")
