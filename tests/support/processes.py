@@ -1,11 +1,15 @@
 """Several processes on this machine, which join as one run."""
 
+import contextlib
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+
+from support.waiting import COMPILED
 
 from labor_jax.util import hosts
 
@@ -13,10 +17,16 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port of this machine that nobody listens on.
+
+    It is none of those that the system gives to who asks for any, from 32768 on: it would be
+    another test's by the time that a slow process listens on it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def start(
@@ -56,5 +66,5 @@ def start(
 
 def finish(processes: Sequence[subprocess.Popen]) -> list[tuple[int, str]]:
     """Waits for all; the status of each, and what it wrote to stderr."""
-    errors = [process.communicate(timeout=300)[1] for process in processes]
+    errors = [process.communicate(timeout=COMPILED)[1] for process in processes]
     return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
