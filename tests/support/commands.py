@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
+from support.waiting import COMPILED
+
 from labor_jax import __main__
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -29,9 +31,12 @@ def call(*arguments: Any) -> Ended:
     return Ended(status, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: Any, **options: Any) -> subprocess.Popen:
+MODULE = ("-m", "labor_jax")
+
+
+def start(*arguments: Any, program: tuple[str, str] = MODULE, **options: Any) -> subprocess.Popen:
     """`python -m labor_jax ARGUMENTS` in a process of its own, that imports this checkout."""
-    command = [sys.executable, "-m", "labor_jax", *map(str, arguments)]
+    command = [sys.executable, *program, *map(str, arguments)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path} | options.pop("env", {})
     return subprocess.Popen(command, env=environment, text=True, **{"cwd": ROOT} | options)
@@ -41,7 +46,7 @@ def run(*arguments: Any, **options: Any) -> Ended:
     """The same, to its end."""
     pipe = subprocess.PIPE
     with start(*arguments, stdout=pipe, stderr=pipe, **options) as process:
-        out, err = process.communicate(timeout=600)
+        out, err = process.communicate(timeout=COMPILED)
     return Ended(process.returncode, out, err)
 
 

@@ -14,6 +14,7 @@ from labor_jax.annotation import annotators
 from labor_jax.cli import program
 from labor_jax.main import main
 from labor_jax.train import checkpoint
+from labor_jax.util import stopping
 from labor_jax.util.progress import Progress
 
 where, *sys.argv[1:] = sys.argv[1:]
@@ -49,6 +50,7 @@ def dying_save(self, step, state, wait=False):
     die()
 
 
+stopping.GRACE = 1e6  # what is saved is looked at, however long a slow machine takes
 annotators.TOGETHER = 3  # a death among twelve images finds answers in the journal
 Progress.advance, checkpoint.Checkpoints.save = dying_advance, dying_save
 sys.exit(program.process(main))
