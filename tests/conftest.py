@@ -27,7 +27,12 @@ import ml_collections  # noqa: E402
 import pytest  # noqa: E402
 
 hypothesis.settings.register_profile(
-    "tests", deadline=None, derandomize=True, database=None, max_examples=50
+    "tests",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("tests")
 

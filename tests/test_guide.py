@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from support.waiting import PATIENCE
 
 from labor_jax.data import toytown
 
@@ -82,7 +83,7 @@ def test_the_guide_can_be_followed_word_by_word(tmp_path):
             assert shows(line, expected.replace(":8765/", ":…/")), line
             answered += answer_all(line.split()[1])
             server.send_signal(signal.SIGINT)
-            assert "ana" in server.communicate(timeout=60)[0] and server.returncode == 0
+            assert "ana" in server.communicate(timeout=PATIENCE)[0] and server.returncode == 0
             continue
         strictly = [] if expected.startswith("error: ") else ["-e"]
         ended = subprocess.run(["bash", *strictly, "-c", command], **options)

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from support import annotating, commands, faults
+from support.waiting import PATIENCE
 
 from labor_jax import notebook
 from labor_jax.annotation import journal
@@ -81,6 +82,7 @@ def test_a_second_run_is_told_of_the_first_and_goes_on_after_its_kill(tmp_path, 
         answers = commands.the_line(commands.call("annotate", f"--workdir={tmp_path}", "--port=0"))
         assert f"annotated already by labor-jax run, process {first.pid}" in answers, "an oracle's"
         first.kill()
+        first.wait()
         ended = commands.call(*flags)
     assert ended.status == 0, ended.stderr
     assert not locks(tmp_path)
@@ -137,7 +139,7 @@ def test_while_a_widget_is_open_no_server_starts_until_it_is_closed(waiting, ans
 def test_two_imports_at_once_take_each_answer_once(waiting, answered):
     pipe = subprocess.PIPE
     both = [commands.start(*take_in(waiting, answered), stdout=pipe, stderr=pipe) for _ in range(2)]
-    told = [process.communicate(timeout=120) for process in both]
+    told = [process.communicate(timeout=PATIENCE) for process in both]
     assert sorted(process.returncode for process in both) in ([0, 0], [0, 2]), told
     assert len(journal.lines(waiting, CAMVID)) == 4 and not locks(waiting)
 

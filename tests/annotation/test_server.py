@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 from support import commands
+from support.waiting import PATIENCE
 
 from labor_jax.annotation import journal, server
 from labor_jax.annotation import queries as q
@@ -367,7 +368,7 @@ def test_the_program_prints_its_address_listens_on_loopback_only_and_is_alone(tm
         assert f"cannot listen at 127.0.0.1 port {port}" in commands.the_line(third)
     finally:
         program.terminate()
-        program.communicate(timeout=60)
+        program.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -95,12 +95,13 @@ def test_a_reader_that_has_seen_enough_is_not_told_of_it(length):
         "import sys; from labor_jax.util import errors; "
         f"sys.exit(errors.exit_status(lambda: print('x' * {length})))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", lines], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-c", lines], cwd=ROOT, stdout=write, stderr=subprocess.PIPE
     )
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 141
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize(

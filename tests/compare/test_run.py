@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support import commands
 from support.made_up import confusions
+from support.waiting import PATIENCE
 
 from labor_jax.annotation import journal, ledger, oracle
 from labor_jax.compare import results
@@ -253,7 +254,7 @@ def test_two_methods_two_seeds_and_a_signal_in_between(tmp_path, tiny_dir):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143 and "Traceback" not in said
     assert said.splitlines()[-1].endswith("run the same command again to go on")
     kept = (tmp_path / "full-seed0" / "summary.json").stat().st_mtime_ns

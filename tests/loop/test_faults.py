@@ -1,5 +1,6 @@
 """Whatever kills a run or breaks its files: it ends as if nothing had, or says what is wrong."""
 
+import math
 import os
 import random
 import shutil
@@ -38,7 +39,7 @@ def killed(tmp_path_factory, tiny_dir):
     """The DIRs of runs that were killed at random until they had ended; how each process ended."""
     started = time.monotonic()
     alone = tmp_path_factory.mktemp("alone")
-    faults.end(faults.start(alone, tiny_dir), signal.SIGKILL, 300)
+    faults.end(faults.start(alone, tiny_dir), signal.SIGKILL, math.inf)
     whole = time.monotonic() - started
     draw = random.Random(0)
     ends, workdirs, kills = [], [alone], 0
@@ -46,7 +47,7 @@ def killed(tmp_path_factory, tiny_dir):
         if not ends or not ends[-1][0].signal:
             workdirs.append(tmp_path_factory.mktemp("killed"))
         number = faults.SIGNALS[kills % 2]
-        moment = draw.uniform(0, whole) if kills < KILLS else 300
+        moment = draw.uniform(0, whole) if kills < KILLS else math.inf
         before = steps_lost(workdirs[-1])
         end = faults.end(faults.start(workdirs[-1], tiny_dir), number, moment)
         kills += end.signal != 0

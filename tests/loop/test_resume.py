@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from support.tiny import like
+from support.waiting import COMPILED
 
 from labor_jax.annotation import journal
 from labor_jax.annotation import queries as q
@@ -55,7 +56,7 @@ def run(where: str, workdir: pathlib.Path, data_dir: str) -> subprocess.Complete
     flags += [f"--config.{key}={value}" for key, value in MORE.items()]
     program = [sys.executable, str(SUPPORT / "dying.py"), where, *flags]
     return subprocess.run(
-        program, cwd=SUPPORT.parents[1], capture_output=True, text=True, timeout=300
+        program, cwd=SUPPORT.parents[1], capture_output=True, text=True, timeout=COMPILED
     )
 
 

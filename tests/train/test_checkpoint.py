@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.tiny import like
+from support.waiting import PATIENCE
 
 from labor_jax.data.labels import CAMVID, CITYSCAPES
 from labor_jax.train import parallel
@@ -193,7 +194,7 @@ def test_looking_at_a_run_leaves_what_it_is_saving_alone(tmp_path, checkpoints, 
     shutil.copytree(tmp_path / "checkpoints" / "3", saving)
     other = Checkpoints(tmp_path, CAMVID, keep=None if reads_only else 2)
     assert other.latest == 3
-    deadline = time.monotonic() + (0.5 if reads_only else 20)
+    deadline = time.monotonic() + (0.5 if reads_only else PATIENCE)
     while saving.is_dir() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert saving.is_dir() == reads_only  # the run itself clears up what a kill left behind

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from support.waiting import PATIENCE
 
 from labor_jax.util.ahead import ahead
 
@@ -24,7 +25,7 @@ def test_results_come_in_order_and_items_are_drawn_by_the_caller_and_no_further_
 
 
 def test_several_are_at_work_at_once():
-    meeting = threading.Barrier(3, timeout=30)
+    meeting = threading.Barrier(3, timeout=PATIENCE)
     assert list(ahead(lambda x: meeting.wait() >= 0 and x, range(3), 3, 3)) == [0, 1, 2]
 
 

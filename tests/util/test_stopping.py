@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from support.waiting import PATIENCE
 
 SAVING = "with stopping.stop_asked() as asked:\n  print(1, flush=True)\n  while not asked(): pass"
 PLAIN = "print(1, flush=True)\ntime.sleep(60)"
@@ -33,7 +34,7 @@ def ended(body, number):
     time.sleep(0.3)
     process.send_signal(number)
     started = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in said
     return process.returncode, said.splitlines()[-1], time.monotonic() - started
 
