@@ -25,8 +25,8 @@ from labor_jax.util import addresses, errors, malloc, stopping
 def process(main: Callable[[Sequence[str]], int]) -> int:
     """Calls a `main(argv)` as the only one of this process; returns its exit status.
 
-    A signal ends it in one line and in time. Where it failed it waits `stopping.LEAVE` at most for
-    the other processes of its run, which may go on.
+    A signal ends it in one line and in time. Where it failed, or is one of several, it waits
+    `stopping.LEAVE` at most for the other processes of its run, which may go on.
     """
     faulthandler.enable()
     malloc.keep_freed()

@@ -1,5 +1,6 @@
 """Errors that a user can cause: one clear line with the mend, exit status 2, no traceback."""
 
+import collections
 import errno
 import os
 import sys
@@ -25,6 +26,11 @@ UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What it says where there is no space left."""
+
+
+_last: collections.deque[KeyboardInterrupt] = collections.deque(maxlen=1)
+"""The signal that ended a command. Its frames hold what XLA may still be compiling in a thread of
+its own, which would crash without it."""
 
 
 class UserError(Exception):
@@ -83,6 +89,7 @@ def exit_status(do: Callable[[], int | None]) -> int:
         print(stop, file=sys.stderr)
         return stop.status
     except KeyboardInterrupt as signal:
+        _last.append(signal)
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 143 if isinstance(signal, Terminated) else 130
     except BrokenPipeError:  # what reads our output has seen enough, as `| head` does

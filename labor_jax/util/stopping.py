@@ -62,12 +62,21 @@ def in_time() -> Iterator[None]:
 
 
 def end_in_time(status: int) -> None:
-    """Ends the process after `LEAVE`; when Python exits JAX waits for the other processes."""
+    """Ends a process that failed or was stopped: at once after a signal, else after `LEAVE`.
+
+    A compilation that a signal interrupts goes on in a thread of XLA's. When Python exits, it waits
+    for that thread, or crashes with it. A process of several exits in Python's way all the same,
+    since JAX then waits for the others.
+    """
 
     def end() -> None:
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()
         os._exit(status)
 
+    jax = sys.modules.get("jax")
+    if status > 128 and not (jax and jax.distributed.is_initialized()):
+        end()
     timer = threading.Timer(LEAVE, end)
     timer.daemon = True
     timer.start()

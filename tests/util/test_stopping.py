@@ -19,6 +19,16 @@ class Box:
 Box()
 time.sleep(60)
 """
+COMPILING = """
+import jax
+def deep(x):
+    for _ in range(1000):
+        x = jax.numpy.sort(jax.numpy.sin(x @ x))
+    return x
+lowered = jax.jit(deep).lower(jax.numpy.ones((9, 9)))
+print(1, flush=True)
+lowered.compile()
+"""
 
 
 def ended(body, number):
@@ -47,8 +57,15 @@ def ended(body, number):
         (SWALLOWED, "interrupted: "),
         (SAVING, "interrupted: "),
         (DEAF, "stopped 1 s after the signal"),
+        (COMPILING, "interrupted: "),
     ],
-    ids=["at something", "in a finaliser", "where it is asked for", "in one long call"],
+    ids=[
+        "at something",
+        "in a finaliser",
+        "where it is asked for",
+        "in one long call",
+        "while XLA compiles",
+    ],
 )
 def test_a_program_says_how_to_go_on(body, words, number):
     status, line, seconds = ended(body, number)
