@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import processes
+from support.waiting import COMPILED, PATIENCE
 
 from labor_jax.annotation import queries as q
 from labor_jax.report.monitor import read_metrics
@@ -205,12 +206,12 @@ def test_a_partner_that_never_comes_is_named_and_waited_for_in_bounded_time(inde
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     *before, last = [line for line in ended.stderr.splitlines() if whom in line]
     assert ended.returncode == 2, ended.stderr
     assert before and all(line.startswith(f"waiting for {whom}") for line in before)
-    assert last.startswith("error: waited 2 s in vain for ") and values[0] in last
+    assert re.match(r"error: waited \d+ s in vain for ", last) and values[0] in last
 
 
 LOOP = """
@@ -368,8 +369,9 @@ MAIN = """
 import sys
 from labor_jax import main
 from labor_jax.cli import program
-from labor_jax.util import hosts
+from labor_jax.util import hosts, stopping
 hosts.LOST_SECONDS = 10.0
+stopping.GRACE = 1e6  # what is saved is looked at, however long a slow machine takes
 sys.exit(program.process(main.main))
 """
 
@@ -405,7 +407,7 @@ def test_two_processes_that_one_of_them_stops_go_on_as_one(alone, tmp_path, tiny
     workdir = tmp_path / "run"
     started = start(workdir, tiny_dir, 2)
     metrics = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + COMPILED
     while not (metrics.exists() and '"phase": "adapt"' in metrics.read_text()):
         assert time.monotonic() < deadline and started[0].poll() is None
         time.sleep(0.05)
@@ -445,7 +447,7 @@ def test_four_processes_of_which_one_is_killed_one_is_stopped_and_the_first_dies
     assert status == 0, error
     for victim, number in ((2, signal.SIGKILL), (3, signal.SIGTERM), (0, signal.SIGKILL)):
         since, started = steps_recorded(workdir), start(workdir, tiny_dir, 4, *flags)
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + COMPILED
         while steps_recorded(workdir) < since + 4:
             assert time.monotonic() < deadline and started[0].poll() is None
             time.sleep(0.05)
