@@ -17,11 +17,11 @@ from labor_jax.selection.spacing import NEVER, dilated, spaced_maxima
 from labor_jax.train.parts import in_parts
 from labor_jax.train.state import Networks, State, Trained, segmenter_taught
 
-MAP_BYTES = 2**23
+MAP_BYTES = 2**26
 """The most bytes of a logit map that a query upsamples at once; one image may have more.
 
-Several maps of a whole batch of large images would need more memory than the networks, and on CPUs
-maps that leave the cache take up to twice the time. Smaller parts than this are not quicker.
+Several maps of a whole batch of large images would need more memory than the networks. Smaller
+parts are slower.
 """
 
 
