@@ -347,15 +347,18 @@ def start(
     number: int,
     *flags: str,
     other: pathlib.Path | None = None,
+    stops: int | None = None,
 ) -> list[subprocess.Popen]:
     """`configs/toytown.py:quick` on four devices in all, with sums in their order.
 
     other: the DIR of all but the first process, if another.
+    stops: the process that is asked to stop, when stage 1 begins to adapt.
     """
     return processes.start(
         [
             [
-                *("-c", MAIN, "--config=configs/toytown.py:quick", f"--config.data_dir={data_dir}"),
+                *("-c", STOPS + MAIN if index == stops else MAIN),
+                *("--config=configs/toytown.py:quick", f"--config.data_dir={data_dir}"),
                 f"--workdir={other if other and index else workdir}",
                 *("--config.ordered_sums=true", "--config.log_every=1", *flags),
             ]
@@ -364,6 +367,17 @@ def start(
         4 // number,
     )
 
+
+STOPS = """
+import os, signal
+from labor_jax.util.progress import Progress
+advance = Progress.advance
+def stopping_advance(self, step, metrics=None):
+    advance(self, step, metrics)
+    if (self.title, step) == ("stage 1 · adapt", 11):
+        os.kill(os.getpid(), signal.SIGTERM)
+Progress.advance = stopping_advance
+"""
 
 MAIN = """
 import sys
@@ -405,14 +419,7 @@ def test_two_processes_ask_what_one_asks_and_score_the_same(alone, tmp_path, tin
 @pytest.mark.slow
 def test_two_processes_that_one_of_them_stops_go_on_as_one(alone, tmp_path, tiny_dir):
     workdir = tmp_path / "run"
-    started = start(workdir, tiny_dir, 2)
-    metrics = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + COMPILED
-    while not (metrics.exists() and '"phase": "adapt"' in metrics.read_text()):
-        assert time.monotonic() < deadline and started[0].poll() is None
-        time.sleep(0.05)
-    started[1].send_signal(signal.SIGTERM)
-    ends = processes.finish(started)
+    ends = processes.finish(start(workdir, tiny_dir, 2, stops=1))
     for status, error in ends:
         assert status == 128 + signal.SIGTERM, error
     assert "all saved: run the same command again" in ends[1][1].splitlines()[-1]
