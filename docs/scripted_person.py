@@ -59,6 +59,12 @@ CONFIG = (
     "--config.live.spread=0",  # runs of stages learn given answers alone, too
     "--config.previews=0",
 )
+TITLES = {
+    "points": "points, live",
+    "verify": "points, live, with --mode=verify",
+    "review": "pieces fixed in a review",
+    "staged": "a run of three stages, as many points",
+}
 Curve = list[tuple[float, float]]
 """Simulated minutes, and mIoU on val."""
 
@@ -285,7 +291,7 @@ def table(curves: dict[str, list[Curve]]) -> Iterator[str]:
     for way, of_seeds in curves.items():
         told = [[score for curve in of_seeds for score in at(curve, x)] for x in MINUTES]
         cells = [mean_and_deviation(scores) for scores in told]
-        yield f"| {way} | " + " | ".join(cells) + " |"
+        yield f"| {TITLES[way]} | " + " | ".join(cells) + " |"
 
 
 def at(curve: Curve, minutes: float) -> list[float]:
@@ -313,14 +319,20 @@ def chart(curves: dict[str, list[Curve]]) -> str:
     """The same as a chart: SVG."""
     means = {way: mean_curve(of_seeds) for way, of_seeds in curves.items()}
     series = [
-        charts.Series(way, curve, color=n, labels=[""] * (len(curve) - 1) + [way], dots=True)
+        charts.Series(TITLES[way], curve, color=n, dots=True)
         for n, (way, curve) in enumerate(means.items(), start=1)
     ]
+    legend = "".join(
+        f'<svg x="370" y="{200 + 20 * line.color}" width="26" height="12">'
+        f"{charts.key(line.color)}</svg>"
+        f'<text x="402" y="{210 + 20 * line.color}">{line.name}</text>'
+        for line in series
+    )
     drawn = charts.line_chart(series, "simulated minutes", "mIoU against minutes", (640, 340))
     style = resources.files("labor_jax.report").joinpath("style.css").read_text()
-    opening, _, rest = str(drawn).partition(">")
+    opening, _, rest = str(drawn).removesuffix("</svg>").partition(">")
     opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
-    return f"{opening}><style><![CDATA[{style}]]></style>{rest}"
+    return f"{opening}><style><![CDATA[{style}]]></style>{rest}{legend}</svg>"
 
 
 def main() -> None:
