@@ -75,6 +75,18 @@ def test_what_was_published_is_the_working_copy_of_the_next_machine(machine):
         assert read(folder) == last
 
 
+def test_files_are_published_byte_for_byte(machine):
+    ends = [b"\r", b"\n", b"\r\n", b"\n\r", b"\n\n", b""]
+    with bucket.working_copy(HERE) as (folder, publish):
+        for number, end in enumerate(ends):
+            (folder / f"end_{number}").write_bytes(b"\r\x00\n\n--\xff" + end)
+        publish()
+    machine("second")
+    with bucket.working_copy(HERE) as (folder, _):
+        found = [(folder / f"end_{number}").read_bytes() for number in range(len(ends))]
+    assert found == [b"\r\x00\n\n--\xff" + end for end in ends]
+
+
 def test_only_what_changed_is_written_and_what_nothing_names_is_deleted(objects):
     with bucket.working_copy(HERE) as (folder, publish):
         write(folder, large="x" * 1000, small="1")
