@@ -86,9 +86,7 @@ class Live:
 
     def wait_for_proposals(self):
         """Waits until the next question, which is not to be held, is a classifier's."""
-        asked = {}
-        for query in q.read_queries(self.workdir, 1):
-            asked.setdefault(query["image"], []).append(query)
+        asked = q.by_asked_image(self.workdir)
         wait_until(lambda: "model" in self.session.next_query(asked, frozenset()), COMPILED)
 
 
